@@ -1,0 +1,1 @@
+//! H2: the naive interpreter.

@@ -1,0 +1,24 @@
+//! The relational algebra (MIR) and the scalar algebra under it: their types, evaluation, functions by family, and a naive
+//! interpreter that folds constants and is the oracle of every engine test.
+//!
+//! Knows no SQL text, no names, no dataflow. Reading order: `scalar`, `func`, `relation`, `mfp`, `aggregate`, `interpret`.
+
+pub mod aggregate;
+pub mod cast;
+pub mod error;
+pub mod func;
+pub mod interpret;
+pub mod mfp;
+pub mod order;
+pub mod relation;
+pub mod scalar;
+pub mod table_func;
+
+pub use aggregate::{Aggregate, AggregateFunc};
+pub use error::EvalError;
+pub use func::{Func, FuncDef};
+pub use mfp::Mfp;
+pub use order::ColumnOrder;
+pub use relation::{Id, JoinImplementation, LocalId, Relation};
+pub use scalar::Scalar;
+pub use table_func::TableFunc;

@@ -1,0 +1,29 @@
+//! Intervals: months, days and microseconds, kept apart.
+
+/// An interval as given. Two intervals SQL calls equal may differ in their fields; [`Interval::key`] decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub struct Interval {
+    pub months: i32,
+    pub days: i32,
+    pub micros: i64,
+}
+
+impl Interval {
+    /// Total microseconds, a month as 30 days and a day as 24 hours: what SQL compares.
+    pub fn key(&self) -> i128 {
+        const DAY: i128 = 86_400_000_000;
+        (i128::from(self.months) * 30 + i128::from(self.days)) * DAY + i128::from(self.micros)
+    }
+}
+
+impl PartialOrd for Interval {
+    fn partial_cmp(&self, other: &Interval) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Interval {
+    fn cmp(&self, other: &Interval) -> std::cmp::Ordering {
+        (self.key(), self.months, self.days, self.micros).cmp(&(other.key(), other.months, other.days, other.micros))
+    }
+}

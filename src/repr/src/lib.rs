@@ -1,0 +1,28 @@
+//! Values: datums, packed rows, types, times and identifiers, and PostgreSQL's text and binary forms of them.
+//!
+//! Knows no SQL text, no expressions, no storage. Reading order: `timestamp` and `diff`, `types`, `datum`, `row`, then a
+//! module for each family of values, then `text` and `binary`.
+
+pub mod arena;
+pub mod binary;
+pub mod composite;
+pub mod datetime;
+pub mod datum;
+pub mod diff;
+pub mod id;
+pub mod interval;
+pub mod jsonb;
+pub mod numeric;
+pub mod pg_type;
+pub mod row;
+pub mod text;
+pub mod timestamp;
+pub mod types;
+
+pub use arena::Arena;
+pub use datum::Datum;
+pub use diff::Diff;
+pub use id::{ClusterId, CollectionId, ReplicaId, ShardId};
+pub use row::Row;
+pub use timestamp::Timestamp;
+pub use types::{ColumnType, Kind, NumericSpec, RelationDesc, RelationType, ScalarType};

@@ -1,0 +1,195 @@
+//! SQL types of columns and relations, and the physical kind by which a datum of a type is packed.
+
+use serde::{Deserialize, Serialize};
+
+/// Precision and scale of a `numeric(p, s)` column.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct NumericSpec {
+    /// Most decimal digits, 1 to 39.
+    pub precision: u8,
+    /// Digits after the point, 0 to `precision`; values are printed with exactly this many.
+    pub scale: u8,
+}
+
+/// A SQL type with its modifier.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum ScalarType {
+    Bool,
+    Int2,
+    Int4,
+    Int8,
+    UInt2,
+    UInt4,
+    UInt8,
+    Float4,
+    Float8,
+    Numeric(Option<NumericSpec>),
+    Text,
+    /// `varchar(n)`: most characters, if any limit.
+    Varchar(Option<u32>),
+    /// `char(n)`, stored without trailing blanks.
+    Char(u32),
+    /// `"char"`, one byte.
+    PgChar,
+    Name,
+    Bytes,
+    Date,
+    Time,
+    /// Digits after the second, 0 to 6, if declared.
+    Timestamp(Option<u8>),
+    TimestampTz(Option<u8>),
+    Interval,
+    Uuid,
+    Jsonb,
+    Oid,
+    RegClass,
+    RegProc,
+    RegType,
+    MzTimestamp,
+    Array(Box<ScalarType>),
+    List(Box<ScalarType>),
+    Map(Box<ScalarType>),
+    Record(Vec<(String, ColumnType)>),
+}
+
+/// How the bytes of a datum are laid out. A row carries no type tags, so a reader brings the kinds of its columns.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Kind {
+    Bool,
+    Int,
+    UInt,
+    Float4,
+    Float8,
+    Numeric,
+    Date,
+    Time,
+    /// `timestamp` and `timestamptz` alike: microseconds since the Unix epoch.
+    Timestamp,
+    Interval,
+    Text,
+    Bytes,
+    Uuid,
+    Jsonb,
+    Array,
+    /// Lists and records.
+    List,
+    Map,
+}
+
+impl ScalarType {
+    /// The layout of a datum of this type.
+    pub fn kind(&self) -> Kind {
+        match self {
+            ScalarType::Bool => Kind::Bool,
+            ScalarType::Int2 | ScalarType::Int4 | ScalarType::Int8 => Kind::Int,
+            ScalarType::UInt2
+            | ScalarType::UInt4
+            | ScalarType::UInt8
+            | ScalarType::Oid
+            | ScalarType::RegClass
+            | ScalarType::RegProc
+            | ScalarType::RegType
+            | ScalarType::MzTimestamp => Kind::UInt,
+            ScalarType::Float4 => Kind::Float4,
+            ScalarType::Float8 => Kind::Float8,
+            ScalarType::Numeric(_) => Kind::Numeric,
+            ScalarType::Text | ScalarType::Varchar(_) | ScalarType::Char(_) | ScalarType::PgChar | ScalarType::Name => {
+                Kind::Text
+            }
+            ScalarType::Bytes => Kind::Bytes,
+            ScalarType::Date => Kind::Date,
+            ScalarType::Time => Kind::Time,
+            ScalarType::Timestamp(_) | ScalarType::TimestampTz(_) => Kind::Timestamp,
+            ScalarType::Interval => Kind::Interval,
+            ScalarType::Uuid => Kind::Uuid,
+            ScalarType::Jsonb => Kind::Jsonb,
+            ScalarType::Array(_) => Kind::Array,
+            ScalarType::List(_) | ScalarType::Record(_) => Kind::List,
+            ScalarType::Map(_) => Kind::Map,
+        }
+    }
+
+    /// This type as a column type that admits NULL.
+    pub fn nullable(self) -> ColumnType {
+        ColumnType { scalar: self, nullable: true }
+    }
+
+    /// This type as a column type that never holds NULL.
+    pub fn not_null(self) -> ColumnType {
+        ColumnType { scalar: self, nullable: false }
+    }
+
+    /// True if values SQL calls equal may differ in bytes: `interval`, and what contains one.
+    pub fn contains_interval(&self) -> bool {
+        match self {
+            ScalarType::Interval => true,
+            ScalarType::Array(element) | ScalarType::List(element) | ScalarType::Map(element) => {
+                element.contains_interval()
+            }
+            ScalarType::Record(fields) => fields.iter().any(|(_, field)| field.scalar.contains_interval()),
+            _ => false,
+        }
+    }
+}
+
+/// A column's type and whether it may hold NULL.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ColumnType {
+    pub scalar: ScalarType,
+    pub nullable: bool,
+}
+
+impl ColumnType {
+    pub fn kind(&self) -> Kind {
+        self.scalar.kind()
+    }
+}
+
+/// Types and unique keys of a relation whose columns have no names.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub struct RelationType {
+    pub columns: Vec<ColumnType>,
+    /// Sets of column indexes, each of which determines a row. An empty set: at most one row.
+    pub keys: Vec<Vec<usize>>,
+}
+
+impl RelationType {
+    pub fn new(columns: Vec<ColumnType>) -> RelationType {
+        RelationType { columns, keys: Vec::new() }
+    }
+
+    pub fn arity(&self) -> usize {
+        self.columns.len()
+    }
+
+    pub fn kinds(&self) -> Vec<Kind> {
+        self.columns.iter().map(ColumnType::kind).collect()
+    }
+}
+
+/// A relation's columns, named, in order. Names may repeat in a query's result, never in a stored object.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RelationDesc {
+    pub names: Vec<String>,
+    pub typ: RelationType,
+}
+
+impl RelationDesc {
+    pub fn new(columns: impl IntoIterator<Item = (String, ColumnType)>) -> RelationDesc {
+        let (names, columns) = columns.into_iter().unzip();
+        RelationDesc { names, typ: RelationType::new(columns) }
+    }
+
+    pub fn arity(&self) -> usize {
+        self.names.len()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &ColumnType)> {
+        self.names.iter().map(String::as_str).zip(&self.typ.columns)
+    }
+
+    /// The index of the first column of this name.
+    pub fn column(&self, name: &str) -> Option<usize> {
+        self.names.iter().position(|other| other == name)
+    }
+}

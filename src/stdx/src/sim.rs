@@ -1,0 +1,268 @@
+//! A seeded single-thread executor with virtual time.
+//!
+//! Every step polls one ready task, chosen by the seed; time moves only when nothing is ready, to the earliest timer. So
+//! one seed is one schedule, and a run that fails can be replayed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use parking_lot::Mutex;
+
+use crate::clock::Clock;
+use crate::rng::Rng;
+use crate::tasks::{Spawn, Tasks};
+
+/// Runs tasks one poll at a time in an order drawn from a seed.
+#[derive(Clone)]
+pub struct Executor {
+    inner: Arc<Inner>,
+    rng: Rng,
+}
+
+struct Inner {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    next_task: u64,
+    tasks: BTreeMap<u64, Slot>,
+    ready: BTreeSet<u64>,
+    timers: BTreeMap<(u128, u64), Waker>,
+    next_timer: u64,
+    now_nanos: u128,
+    wall_offset_ms: i64,
+}
+
+struct Slot {
+    name: String,
+    group: u64,
+    future: Option<BoxFuture<'static, ()>>,
+}
+
+struct TaskWaker {
+    inner: std::sync::Weak<Inner>,
+    id: u64,
+}
+
+impl Wake for TaskWaker {
+    fn wake(self: Arc<Self>) {
+        if let Some(inner) = self.inner.upgrade() {
+            let mut state = inner.state.lock();
+            if state.tasks.contains_key(&self.id) {
+                state.ready.insert(self.id);
+            }
+        }
+    }
+}
+
+/// What one call of [`Executor::step`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Polled a task.
+    Polled,
+    /// Nothing was ready: moved time to the next timer.
+    Advanced,
+    /// Nothing is ready and no timer is set.
+    Idle,
+}
+
+impl Executor {
+    /// An executor whose virtual wall clock starts at `start_ms`.
+    pub fn new(rng: Rng, start_ms: u64) -> Executor {
+        let state = State { now_nanos: u128::from(start_ms) * 1_000_000, ..State::default() };
+        Executor { inner: Arc::new(Inner { state: Mutex::new(state) }), rng }
+    }
+
+    /// Tasks of one simulated process: [`Executor::kill`] with the same group ends them all.
+    pub fn tasks(&self, group: u64) -> Tasks {
+        let spawner = GroupSpawn { executor: self.clone(), group };
+        Tasks::new(Arc::new(spawner), Arc::new(self.clone()))
+    }
+
+    /// Drops every task of a group, as a crash of that process would.
+    pub fn kill(&self, group: u64) {
+        let doomed: Vec<Slot> = {
+            let mut state = self.inner.state.lock();
+            let ids: Vec<u64> = state.tasks.iter().filter(|(_, slot)| slot.group == group).map(|(id, _)| *id).collect();
+            for id in &ids {
+                state.ready.remove(id);
+            }
+            ids.iter().filter_map(|id| state.tasks.remove(id)).collect()
+        };
+        // Dropping futures runs destructors that may wake other tasks, so the lock is released first.
+        drop(doomed);
+    }
+
+    /// Shifts the wall clock, as an operator or NTP would; the boot clock goes on.
+    pub fn jump_wall_clock(&self, by_ms: i64) {
+        self.inner.state.lock().wall_offset_ms += by_ms;
+    }
+
+    /// Polls one ready task or, if none is, moves time to the next timer.
+    pub fn step(&self) -> Step {
+        let (id, mut future) = {
+            let mut state = self.inner.state.lock();
+            if state.ready.is_empty() {
+                return match state.timers.pop_first() {
+                    Some(((at, _), waker)) => {
+                        state.now_nanos = state.now_nanos.max(at);
+                        drop(state);
+                        waker.wake();
+                        Step::Advanced
+                    }
+                    None => Step::Idle,
+                };
+            }
+            let index = usize::try_from(self.rng.below(state.ready.len() as u64)).expect("a set's length fits usize");
+            let id = *state.ready.iter().nth(index).expect("index is below the length");
+            state.ready.remove(&id);
+            let Some(future) = state.tasks.get_mut(&id).and_then(|slot| slot.future.take()) else {
+                return Step::Polled;
+            };
+            (id, future)
+        };
+        let waker = Waker::from(Arc::new(TaskWaker { inner: Arc::downgrade(&self.inner), id }));
+        let poll = future.as_mut().poll(&mut Context::from_waker(&waker));
+        let mut state = self.inner.state.lock();
+        match poll {
+            Poll::Ready(()) => {
+                state.tasks.remove(&id);
+            }
+            Poll::Pending => {
+                if let Some(slot) = state.tasks.get_mut(&id) {
+                    slot.future = Some(future);
+                    return Step::Polled;
+                }
+            }
+        }
+        drop(state);
+        Step::Polled
+    }
+
+    /// Runs until `future` ends. Panics, naming the tasks that wait, if everything waits for ever.
+    pub fn block_on<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> T {
+        let result = Arc::new(Mutex::new(None));
+        let slot = Arc::clone(&result);
+        let task = self.tasks(u64::MAX).spawn("block_on", async move {
+            *slot.lock() = Some(future.await);
+        });
+        loop {
+            if let Some(value) = result.lock().take() {
+                drop(task);
+                return value;
+            }
+            if self.step() == Step::Idle {
+                panic!("deadlock: every task waits: {:?}", self.waiting());
+            }
+        }
+    }
+
+    /// Names of the tasks that have not ended.
+    pub fn waiting(&self) -> Vec<String> {
+        self.inner.state.lock().tasks.values().map(|slot| slot.name.clone()).collect()
+    }
+}
+
+impl Clock for Executor {
+    fn wall_ms(&self) -> u64 {
+        let state = self.inner.state.lock();
+        let ms = u64::try_from(state.now_nanos / 1_000_000).unwrap_or(u64::MAX);
+        ms.saturating_add_signed(state.wall_offset_ms)
+    }
+
+    fn boot(&self) -> Duration {
+        let nanos = self.inner.state.lock().now_nanos;
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+}
+
+struct GroupSpawn {
+    executor: Executor,
+    group: u64,
+}
+
+impl Spawn for GroupSpawn {
+    fn spawn(&self, name: &str, future: BoxFuture<'static, ()>) -> Box<dyn FnOnce() + Send> {
+        let mut state = self.executor.inner.state.lock();
+        let id = state.next_task;
+        state.next_task += 1;
+        state.tasks.insert(id, Slot { name: name.to_owned(), group: self.group, future: Some(future) });
+        state.ready.insert(id);
+        drop(state);
+        let inner = Arc::downgrade(&self.executor.inner);
+        Box::new(move || {
+            let Some(inner) = inner.upgrade() else { return };
+            let mut state = inner.state.lock();
+            state.ready.remove(&id);
+            let slot = state.tasks.remove(&id);
+            drop(state);
+            drop(slot);
+        })
+    }
+
+    fn spawn_blocking(&self, name: &str, work: Box<dyn FnOnce() + Send>) {
+        drop(self.spawn(name, Box::pin(async move { work() })));
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(Sleep { executor: self.executor.clone(), duration, deadline: None, fired: Arc::default() })
+    }
+}
+
+struct Sleep {
+    executor: Executor,
+    duration: Duration,
+    deadline: Option<(u128, u64)>,
+    fired: Arc<AtomicBool>,
+}
+
+struct TimerWaker {
+    fired: Arc<AtomicBool>,
+    waker: Waker,
+}
+
+impl Wake for TimerWaker {
+    fn wake(self: Arc<Self>) {
+        self.fired.store(true, Ordering::SeqCst);
+        self.waker.wake_by_ref();
+    }
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if self.fired.load(Ordering::SeqCst) {
+            return Poll::Ready(());
+        }
+        let executor = self.executor.clone();
+        let mut state = executor.inner.state.lock();
+        let key = match self.deadline {
+            Some(key) => key,
+            None => {
+                let key = (state.now_nanos + self.duration.as_nanos(), state.next_timer);
+                state.next_timer += 1;
+                self.deadline = Some(key);
+                key
+            }
+        };
+        let timer = TimerWaker { fired: Arc::clone(&self.fired), waker: context.waker().clone() };
+        state.timers.insert(key, Waker::from(Arc::new(timer)));
+        Poll::Pending
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        if let Some(key) = self.deadline {
+            self.executor.inner.state.lock().timers.remove(&key);
+        }
+    }
+}
