@@ -1,0 +1,1 @@
+//! storagectl and computectl as gRPC services.
