@@ -1,1 +1,13 @@
-//! sql
+//! From text to meaning: the statement front end on the `sqlparser` crate, names, types, the planner's own representation
+//! (HIR), decorrelation to MIR, and the plan of every statement.
+//!
+//! Pure: no async, no I/O, no clock. Knows the catalog only through [`CatalogView`]. Reading order: `parse`, `statement`,
+//! `catalog_view`, `plan`, `query`, `hir`, `decorrelate`.
+
+pub mod catalog_view;
+pub mod error;
+pub mod plan;
+
+pub use catalog_view::{CatalogView, Cluster, FullName, Item, ItemDefinition, Replica};
+pub use error::Error;
+pub use plan::Plan;

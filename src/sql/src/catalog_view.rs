@@ -1,0 +1,160 @@
+//! The planner's read-only view of a catalog.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use expr::{Relation, Scalar};
+use protocol::source::SourceConnection;
+use repr::{ClusterId, CollectionId, RelationDesc, ReplicaId, ShardId};
+
+/// The full name of an item. Built-in schemas (`pg_catalog`, `mz_catalog`, `mz_internal`, `information_schema`) belong to
+/// no database.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FullName {
+    pub database: Option<String>,
+    pub schema: String,
+    pub item: String,
+}
+
+impl fmt::Display for FullName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(database) = &self.database {
+            write!(f, "{}.", quoted(database))?;
+        }
+        write!(f, "{}.{}", quoted(&self.schema), quoted(&self.item))
+    }
+}
+
+/// An identifier as it must be written in SQL: quoted unless it is plain lower case.
+pub fn quoted(identifier: &str) -> String {
+    let plain = identifier.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
+        && identifier.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    if plain { identifier.to_owned() } else { format!("\"{}\"", identifier.replace('"', "\"\"")) }
+}
+
+/// A named object of a schema.
+#[derive(Clone, Debug)]
+pub struct Item {
+    pub id: CollectionId,
+    pub oid: u32,
+    pub name: FullName,
+    /// Normalized SQL that makes this item again; empty for built-in relations.
+    pub create_sql: String,
+    /// Ids this item's definition names directly.
+    pub depends_on: BTreeSet<CollectionId>,
+    pub definition: ItemDefinition,
+}
+
+#[derive(Clone, Debug)]
+pub enum ItemDefinition {
+    Table {
+        desc: RelationDesc,
+        /// One for each column: what INSERT puts where no value is given.
+        defaults: Vec<Option<Scalar>>,
+        shard: ShardId,
+        /// Set if a source fills the table: users may not write it.
+        source: Option<SourceReference>,
+    },
+    View {
+        desc: RelationDesc,
+        relation: Relation,
+    },
+    MaterializedView {
+        desc: RelationDesc,
+        relation: Relation,
+        cluster: ClusterId,
+        shard: ShardId,
+    },
+    Index {
+        on: CollectionId,
+        keys: Vec<Scalar>,
+        cluster: ClusterId,
+    },
+    /// Its own relation is the progress relation `(offset uint8)`, stored in the remap shard.
+    Source {
+        desc: RelationDesc,
+        connection: SourceConnection,
+        cluster: ClusterId,
+        remap_shard: ShardId,
+    },
+    /// A relation of the system catalog, computed from the catalog when it is read.
+    Builtin {
+        desc: RelationDesc,
+    },
+}
+
+/// Which upstream relation of which source fills a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceReference {
+    pub source: CollectionId,
+    pub reference: String,
+}
+
+impl Item {
+    /// The columns, if the item can be read.
+    pub fn desc(&self) -> Option<&RelationDesc> {
+        match &self.definition {
+            ItemDefinition::Table { desc, .. }
+            | ItemDefinition::View { desc, .. }
+            | ItemDefinition::MaterializedView { desc, .. }
+            | ItemDefinition::Source { desc, .. }
+            | ItemDefinition::Builtin { desc } => Some(desc),
+            ItemDefinition::Index { .. } => None,
+        }
+    }
+
+    /// As users call this kind of item: `table`, `materialized view`, ...
+    pub fn kind(&self) -> &'static str {
+        match &self.definition {
+            ItemDefinition::Table { .. } => "table",
+            ItemDefinition::View { .. } => "view",
+            ItemDefinition::MaterializedView { .. } => "materialized view",
+            ItemDefinition::Index { .. } => "index",
+            ItemDefinition::Source { .. } => "source",
+            ItemDefinition::Builtin { .. } => "system relation",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    pub id: ClusterId,
+    pub name: String,
+    /// The SIZE by which its managed replicas are made; None for clusters whose replicas are made one by one.
+    pub size: Option<String>,
+    pub replication_factor: u32,
+    pub replicas: Vec<Replica>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replica {
+    pub id: ReplicaId,
+    pub name: String,
+    pub size: String,
+}
+
+/// An entry of the built-in table of sizes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplicaSize {
+    pub name: &'static str,
+    /// Timely workers in each process.
+    pub workers: usize,
+    pub processes: usize,
+}
+
+/// What planning asks of a catalog: one immutable version of it.
+pub trait CatalogView: Send + Sync {
+    fn databases(&self) -> Vec<String>;
+    /// Schemas of a database, or with None the built-in ones.
+    fn schemas(&self, database: Option<&str>) -> Vec<String>;
+    fn item(&self, name: &FullName) -> Option<Arc<Item>>;
+    fn item_by_id(&self, id: CollectionId) -> Option<Arc<Item>>;
+    /// All items, in order of id.
+    fn items(&self) -> Vec<Arc<Item>>;
+    fn clusters(&self) -> Vec<Arc<Cluster>>;
+    fn cluster(&self, name: &str) -> Option<Arc<Cluster>>;
+    fn replica_sizes(&self) -> &[ReplicaSize];
+    /// Items whose definition names `id`.
+    fn dependents(&self, id: CollectionId) -> Vec<Arc<Item>>;
+}

@@ -1,0 +1,298 @@
+//! What a statement asks for, names resolved and types checked.
+
+use expr::{ColumnOrder, Relation, Scalar};
+use protocol::source::SourceConnection;
+use repr::{ClusterId, CollectionId, RelationDesc, ReplicaId, ScalarType, Timestamp};
+
+use crate::catalog_view::FullName;
+use crate::statement::Statement;
+
+/// The plan of one statement.
+#[derive(Clone, Debug)]
+pub enum Plan {
+    Select(SelectPlan),
+    Subscribe(SubscribePlan),
+    Explain(ExplainPlan),
+    Insert(InsertPlan),
+    /// UPDATE, DELETE and INSERT that reads.
+    ReadThenWrite(ReadThenWritePlan),
+    CopyFrom(CopyFromPlan),
+    CopyTo(CopyToPlan),
+
+    CreateDatabase { name: String, if_not_exists: bool },
+    CreateSchema { database: String, name: String, if_not_exists: bool },
+    CreateTable(CreateTablePlan),
+    CreateView(CreateViewPlan),
+    CreateMaterializedView(CreateMaterializedViewPlan),
+    CreateIndex(CreateIndexPlan),
+    CreateSource(CreateSourcePlan),
+    CreateCluster(CreateClusterPlan),
+    CreateReplica { cluster: ClusterId, name: String, size: String, if_not_exists: bool },
+    Drop(DropPlan),
+
+    SetVariable { name: String, values: Vec<String>, local: bool },
+    ResetVariable { name: String },
+    ResetAll,
+    ShowVariable { name: String },
+    ShowAllVariables,
+    /// DISCARD ALL and DISCARD TEMP.
+    Discard { all: bool },
+
+    Begin { modes: Vec<TransactionMode> },
+    SetTransaction { modes: Vec<TransactionMode>, session: bool },
+    Commit,
+    Rollback,
+
+    /// The statement is planned when it is executed, against the catalog of that moment.
+    Prepare { name: String, types: Vec<Option<ScalarType>>, statement: Box<Statement> },
+    Execute { name: String, params: Vec<Scalar> },
+    /// None: all.
+    Deallocate { name: Option<String> },
+    Declare { name: String, statement: Box<Statement> },
+    Fetch { cursor: String, count: FetchCount, timeout_ms: Option<u64> },
+    Close { cursor: Option<String> },
+
+    /// `CREATE ... IF NOT EXISTS` of something that exists, `DROP ... IF EXISTS` of nothing: done, with a notice.
+    NoOp { tag: &'static str, notice: Option<String> },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TransactionMode {
+    ReadOnly,
+    ReadWrite,
+    /// Lower case, such as `strict serializable`.
+    Isolation(String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FetchCount {
+    Rows(u64),
+    All,
+}
+
+/// At which time a query reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum When {
+    Immediately,
+    At(Timestamp),
+    AtLeast(Timestamp),
+}
+
+/// What is done to a result's rows after they are computed: sort by columns of the relation, cut, then keep `project`.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Finishing {
+    pub order_by: Vec<ColumnOrder>,
+    pub limit: Option<u64>,
+    pub offset: u64,
+    pub project: Vec<usize>,
+}
+
+#[derive(Clone, Debug)]
+pub struct SelectPlan {
+    /// Before optimization. May read views (by Get) and call stable functions.
+    pub relation: Relation,
+    pub finishing: Finishing,
+    /// Columns after `finishing.project`.
+    pub desc: RelationDesc,
+    pub when: When,
+}
+
+#[derive(Clone, Debug)]
+pub struct SubscribePlan {
+    pub relation: Relation,
+    pub desc: RelationDesc,
+    pub with_snapshot: bool,
+    pub progress: bool,
+    pub when: When,
+    pub up_to: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug)]
+pub struct ExplainPlan {
+    pub stage: ExplainStage,
+    pub select: SelectPlan,
+    /// Names for what is explained: of an index or a materialized view, when the plan of one is shown.
+    pub subject: Option<CollectionId>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExplainStage {
+    /// As planned, decorrelated.
+    Decorrelated,
+    Optimized,
+    Physical,
+    /// Where and when the query would read.
+    Timestamp,
+}
+
+/// INSERT of rows that need no read.
+#[derive(Clone, Debug)]
+pub struct InsertPlan {
+    pub table: CollectionId,
+    /// Yields the rows with all columns of the table, in order, already cast. Constant but for stable functions.
+    pub relation: Relation,
+    pub returning: Option<ReturningPlan>,
+}
+
+/// Expressions over the columns of the inserted row.
+#[derive(Clone, Debug)]
+pub struct ReturningPlan {
+    pub exprs: Vec<Scalar>,
+    pub desc: RelationDesc,
+}
+
+#[derive(Clone, Debug)]
+pub struct ReadThenWritePlan {
+    pub table: CollectionId,
+    pub kind: WriteKind,
+    /// Insert: the rows to insert. Delete and Update: the rows of the table that match, all its columns.
+    pub relation: Relation,
+    /// Update: for each column of the table its new value over the old row (no reads inside).
+    pub assignments: Vec<Scalar>,
+    pub returning: Option<ReturningPlan>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteKind {
+    Insert,
+    Update,
+    Delete,
+}
+
+#[derive(Clone, Debug)]
+pub struct CopyFromPlan {
+    pub table: CollectionId,
+    /// For each column of the input its index in the table.
+    pub columns: Vec<usize>,
+    pub options: CopyOptions,
+}
+
+#[derive(Clone, Debug)]
+pub struct CopyToPlan {
+    pub source: CopyToSource,
+    pub options: CopyOptions,
+}
+
+#[derive(Clone, Debug)]
+pub enum CopyToSource {
+    Select(SelectPlan),
+    Subscribe(SubscribePlan),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CopyOptions {
+    pub format: CopyFormat,
+    pub delimiter: u8,
+    pub null: String,
+    pub header: bool,
+    pub quote: u8,
+    pub escape: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CopyFormat {
+    Text,
+    Csv,
+    Binary,
+}
+
+#[derive(Clone, Debug)]
+pub struct CreateTablePlan {
+    pub name: FullName,
+    pub if_not_exists: bool,
+    pub create_sql: String,
+    pub desc: RelationDesc,
+    pub defaults: Vec<Option<Scalar>>,
+    /// `CREATE TABLE ... FROM SOURCE s (REFERENCE r)`.
+    pub source: Option<crate::catalog_view::SourceReference>,
+}
+
+#[derive(Clone, Debug)]
+pub struct CreateViewPlan {
+    pub name: FullName,
+    pub if_not_exists: bool,
+    /// The view to drop first (OR REPLACE); it has no dependents.
+    pub replace: Option<CollectionId>,
+    pub create_sql: String,
+    pub desc: RelationDesc,
+    pub relation: Relation,
+}
+
+#[derive(Clone, Debug)]
+pub struct CreateMaterializedViewPlan {
+    pub name: FullName,
+    pub if_not_exists: bool,
+    pub replace: Option<CollectionId>,
+    pub create_sql: String,
+    pub desc: RelationDesc,
+    pub relation: Relation,
+    pub cluster: ClusterId,
+}
+
+#[derive(Clone, Debug)]
+pub struct CreateIndexPlan {
+    pub name: FullName,
+    pub if_not_exists: bool,
+    pub create_sql: String,
+    pub on: CollectionId,
+    /// Over the columns of `on`.
+    pub keys: Vec<Scalar>,
+    pub cluster: ClusterId,
+}
+
+#[derive(Clone, Debug)]
+pub struct CreateSourcePlan {
+    pub name: FullName,
+    pub if_not_exists: bool,
+    pub create_sql: String,
+    /// Of the progress relation.
+    pub desc: RelationDesc,
+    pub connection: SourceConnection,
+    pub cluster: ClusterId,
+    /// FOR ALL TABLES: a table for each upstream relation, made with the source; their `source.source` is a placeholder
+    /// ([`CollectionId::Transient`] 0) that the catalog replaces by the new source's id.
+    pub tables: Vec<CreateTablePlan>,
+}
+
+#[derive(Clone, Debug)]
+pub struct CreateClusterPlan {
+    pub name: String,
+    pub if_not_exists: bool,
+    /// Managed: size and replication factor. Unmanaged: the named replicas.
+    pub size: Option<String>,
+    pub replication_factor: u32,
+    pub replicas: Vec<(String, String)>,
+}
+
+/// Everything a DROP removes, dependents first (CASCADE included).
+#[derive(Clone, Debug, Default)]
+pub struct DropPlan {
+    /// Such as `DROP TABLE`.
+    pub tag: &'static str,
+    pub items: Vec<CollectionId>,
+    pub schemas: Vec<(String, String)>,
+    pub databases: Vec<String>,
+    pub clusters: Vec<ClusterId>,
+    pub replicas: Vec<(ClusterId, ReplicaId)>,
+    pub notices: Vec<String>,
+}
+
+/// What planning needs of the session.
+#[derive(Clone, Debug)]
+pub struct PlanContext {
+    pub database: String,
+    /// Schemas tried for unqualified names, after the built-in `mz_catalog`, `pg_catalog`, (`mz_internal` and
+    /// `mz_introspection` only when named).
+    pub search_path: Vec<String>,
+    pub cluster: String,
+    pub user: String,
+}
+
+/// Parameters `$1`, `$2`, ... of a statement.
+#[derive(Clone, Debug, Default)]
+pub struct Params {
+    /// Declared or inferred types. Planning fills in what it infers.
+    pub types: Vec<Option<ScalarType>>,
+    /// Bound values, one literal for each type; None while the statement is only described (then parameters plan as NULLs).
+    pub values: Option<Vec<Scalar>>,
+}
