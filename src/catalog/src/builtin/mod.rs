@@ -1,0 +1,121 @@
+//! The system catalog: relations computed from one version of the catalog when they are read.
+//!
+//! A query that reads them is answered from that version, as constants; nothing maintained may rest on them.
+
+mod mz;
+mod pg;
+
+use std::sync::Arc;
+
+use repr::{CollectionId, Datum, RelationDesc, ReplicaId, Row, ScalarType};
+use sql::{FullName, Item, ItemDefinition};
+
+use crate::catalog::Catalog;
+
+/// The schemas that belong to no database: name, id, oid.
+pub(crate) const SCHEMAS: &[(&str, u64, u32)] = &[
+    ("mz_catalog", 1, 16_384),
+    ("pg_catalog", 2, 11),
+    ("mz_internal", 3, 16_385),
+    ("information_schema", 4, 13_000),
+    ("mz_introspection", 5, 16_386),
+];
+
+/// The role that owns everything until roles exist.
+pub(crate) const OWNER_ID: &str = "s1";
+pub(crate) const OWNER_OID: u32 = 16_400;
+
+/// What the catalog itself cannot know: the state of running things, as of the moment of the query.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// Replicas whose every process is connected.
+    pub ready_replicas: Vec<ReplicaId>,
+    /// Sessions: connection id and user.
+    pub sessions: Vec<(u32, String)>,
+}
+
+/// A column's type in the tables below.
+#[derive(Clone, Copy)]
+pub(crate) enum Column {
+    Text,
+    OptionalText,
+    Bool,
+    Int2,
+    Int4,
+    Int8,
+    UInt8,
+    OptionalUInt8,
+    Oid,
+    TextArray,
+}
+
+impl Column {
+    fn column_type(self) -> repr::ColumnType {
+        match self {
+            Column::Text => ScalarType::Text.not_null(),
+            Column::OptionalText => ScalarType::Text.nullable(),
+            Column::Bool => ScalarType::Bool.not_null(),
+            Column::Int2 => ScalarType::Int2.not_null(),
+            Column::Int4 => ScalarType::Int4.not_null(),
+            Column::Int8 => ScalarType::Int8.not_null(),
+            Column::UInt8 => ScalarType::UInt8.not_null(),
+            Column::OptionalUInt8 => ScalarType::UInt8.nullable(),
+            Column::Oid => ScalarType::Oid.not_null(),
+            Column::TextArray => ScalarType::Array(Box::new(ScalarType::Text)).not_null(),
+        }
+    }
+}
+
+/// One relation of the system catalog.
+pub(crate) struct Builtin {
+    /// Never given to another relation.
+    pub(crate) id: u64,
+    pub(crate) schema: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) columns: &'static [(&'static str, Column)],
+    pub(crate) rows: fn(&Catalog, &Facts, &mut Vec<Row>),
+}
+
+fn builtins() -> impl Iterator<Item = &'static Builtin> {
+    mz::BUILTINS.iter().chain(pg::BUILTINS)
+}
+
+/// Adds the built-in relations to an empty catalog.
+pub(crate) fn install(catalog: &mut Catalog) {
+    for builtin in builtins() {
+        let columns = builtin.columns.iter().map(|(name, column)| ((*name).to_owned(), column.column_type()));
+        let name = FullName { database: None, schema: builtin.schema.to_owned(), item: builtin.name.to_owned() };
+        let item = Item {
+            id: CollectionId::System(builtin.id),
+            oid: system_oid(builtin.id),
+            name,
+            create_sql: String::new(),
+            depends_on: Default::default(),
+            definition: ItemDefinition::Builtin { desc: RelationDesc::new(columns) },
+        };
+        catalog.insert_item(Arc::new(item));
+    }
+}
+
+/// Built-in relations have oids from 17,000 on, users' objects from 20,000.
+fn system_oid(id: u64) -> u32 {
+    17_000 + u32::try_from(id).expect("there are few built-in relations")
+}
+
+/// The rows of a built-in relation; None if `id` names none.
+pub fn rows(catalog: &Catalog, facts: &Facts, id: CollectionId) -> Option<Vec<Row>> {
+    let CollectionId::System(number) = id else { return None };
+    let builtin = builtins().find(|builtin| builtin.id == number)?;
+    let mut rows = Vec::new();
+    (builtin.rows)(catalog, facts, &mut rows);
+    Some(rows)
+}
+
+/// A text datum, or NULL.
+pub(crate) fn optional(text: Option<&str>) -> Datum<'_> {
+    text.map_or(Datum::Null, Datum::Text)
+}
+
+pub(crate) fn oid(oid: u32) -> Datum<'static> {
+    Datum::UInt(u64::from(oid))
+}

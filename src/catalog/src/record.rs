@@ -1,0 +1,67 @@
+//! The durable form of the catalog: one row for each record, (kind, key, value), the value in JSON.
+//!
+//! JSON, because records are few, are read by people in a bad hour, and grow fields from version to version.
+
+use repr::{Datum, Kind, Row, ShardId};
+use serde::{Deserialize, Serialize};
+
+/// The collection that holds the catalog; a member of the tables' group, so that DDL and data commit together.
+pub const CATALOG_SHARD: ShardId = ShardId(0);
+
+/// The kinds of a durable record's columns.
+pub fn catalog_kinds() -> [Kind; 3] {
+    [Kind::Text, Kind::Text, Kind::Text]
+}
+
+/// One durable record. Variants and fields are only ever added.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(crate) enum Record {
+    /// The next number for an id of any kind, and for an oid.
+    Counters { next_id: u64, next_oid: u32 },
+    Database { id: u64, oid: u32, name: String },
+    Schema { id: u64, oid: u32, database: String, name: String },
+    Cluster { id: u64, name: String, size: Option<String>, replication_factor: u32, replicas: Vec<ReplicaRecord> },
+    Item { id: u64, oid: u32, database: String, schema: String, name: String, create_sql: String },
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ReplicaRecord {
+    pub(crate) id: u64,
+    pub(crate) name: String,
+    pub(crate) size: String,
+}
+
+/// A durable record that this version cannot read.
+#[derive(Debug, thiserror::Error)]
+#[error("unreadable catalog record {key}: {reason}")]
+pub(crate) struct BadRecord {
+    pub(crate) key: String,
+    pub(crate) reason: String,
+}
+
+impl Record {
+    fn kind_and_key(&self) -> (&'static str, String) {
+        match self {
+            Record::Counters { .. } => ("counters", String::new()),
+            Record::Database { id, .. } => ("database", id.to_string()),
+            Record::Schema { id, .. } => ("schema", id.to_string()),
+            Record::Cluster { id, .. } => ("cluster", id.to_string()),
+            Record::Item { id, .. } => ("item", id.to_string()),
+        }
+    }
+
+    pub(crate) fn to_row(&self) -> Row {
+        let (kind, key) = self.kind_and_key();
+        let value = serde_json::to_string(self).expect("records have string keys only");
+        Row::pack([Datum::Text(kind), Datum::Text(&key), Datum::Text(&value)])
+    }
+
+    pub(crate) fn from_row(row: &Row) -> Result<Record, BadRecord> {
+        let bad = |key: &str, reason: String| BadRecord { key: key.to_owned(), reason };
+        repr::row::check(row.as_bytes(), &catalog_kinds()).map_err(|error| bad("?", error.to_string()))?;
+        let datums = row.unpack(&catalog_kinds());
+        let (kind, key, value) = (datums[0].unwrap_text(), datums[1].unwrap_text(), datums[2].unwrap_text());
+        serde_json::from_str(value).map_err(|error| bad(&format!("{kind} {key}"), error.to_string()))
+    }
+}
