@@ -7,6 +7,7 @@
 pub mod catalog_view;
 pub mod error;
 pub mod plan;
+mod position;
 
 pub use catalog_view::{CatalogView, Cluster, FullName, Item, ItemDefinition, Replica};
 pub use error::Error;
