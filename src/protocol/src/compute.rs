@@ -20,7 +20,10 @@ pub enum ComputeCommand {
     /// Lets a materialized view write; until then it computes without appending.
     AllowWrites(CollectionId),
     /// Reads of this export below `since` are no longer promised; None drops the export.
-    AllowCompaction { id: CollectionId, since: Option<Timestamp> },
+    AllowCompaction {
+        id: CollectionId,
+        since: Option<Timestamp>,
+    },
     Peek(Box<Peek>),
     CancelPeek(PeekId),
     /// The replay is over: whatever was installed and not named in it is dropped.
@@ -31,14 +34,29 @@ pub enum ComputeCommand {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ComputeResponse {
     /// Accepts the `Hello` whose nonce it repeats.
-    Welcome { nonce: uuid::Uuid },
+    Welcome {
+        nonce: uuid::Uuid,
+    },
     /// The upper of an export over all workers of this process; MAX: complete. Never goes back on one connection.
-    Frontier { id: CollectionId, upper: Timestamp },
-    Peek { id: PeekId, outcome: PeekOutcome },
+    Frontier {
+        id: CollectionId,
+        upper: Timestamp,
+    },
+    Peek {
+        id: PeekId,
+        outcome: PeekOutcome,
+    },
     /// The consolidated updates of `[lower, upper)` of this process's workers, and errors, which end the subscription.
-    Subscribe { id: CollectionId, lower: Timestamp, upper: Timestamp, updates: SubscribeUpdates },
+    Subscribe {
+        id: CollectionId,
+        lower: Timestamp,
+        upper: Timestamp,
+        updates: SubscribeUpdates,
+    },
     /// Sent each second: says that the process lives.
-    Status { uptime_ms: u64 },
+    Status {
+        uptime_ms: u64,
+    },
 }
 
 /// Updates (row, time, diff) or the first error.

@@ -18,10 +18,7 @@ pub struct Duplex<Out, In> {
 pub fn pair<A, B>() -> (Duplex<A, B>, Duplex<B, A>) {
     let (left_sender, right_receiver) = mpsc::channel(LINK_CAPACITY);
     let (right_sender, left_receiver) = mpsc::channel(LINK_CAPACITY);
-    (
-        Duplex { sender: left_sender, receiver: left_receiver },
-        Duplex { sender: right_sender, receiver: right_receiver },
-    )
+    (Duplex { sender: left_sender, receiver: left_receiver }, Duplex { sender: right_sender, receiver: right_receiver })
 }
 
 /// The peer could not be reached or refused; the caller tries again.

@@ -1,8 +1,8 @@
 //! The physical plan (LIR): what a dataflow computes, node by node, with every choice of arrangement made.
 
 use expr::aggregate::Aggregate;
-use expr::{ColumnOrder, EvalError, LocalId, Mfp, Scalar, TableFunc};
 use expr::relation::RecursionLimit;
+use expr::{ColumnOrder, EvalError, LocalId, Mfp, Scalar, TableFunc};
 use repr::{CollectionId, Diff, Kind, Row};
 use serde::{Deserialize, Serialize};
 

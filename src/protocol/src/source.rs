@@ -43,9 +43,13 @@ pub struct LoadGenerator {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LoadGeneratorKind {
     Auction,
-    Counter { max_cardinality: Option<u64> },
+    Counter {
+        max_cardinality: Option<u64>,
+    },
     /// Row counts are those of `scale_factor_millionths / 1e6`.
-    Tpch { scale_factor_millionths: u64 },
+    Tpch {
+        scale_factor_millionths: u64,
+    },
 }
 
 impl LoadGenerator {

@@ -13,20 +13,35 @@ pub enum StorageCommand {
     /// Starts a source, or changes its exports. It resumes where its shards stand.
     RunIngestion(Box<Ingestion>),
     /// None drops the source.
-    AllowCompaction { id: CollectionId, since: Option<Timestamp> },
+    AllowCompaction {
+        id: CollectionId,
+        since: Option<Timestamp>,
+    },
     InitializationComplete,
 }
 
 /// From one process of a replica to the controller.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum StorageResponse {
-    Welcome { nonce: uuid::Uuid },
+    Welcome {
+        nonce: uuid::Uuid,
+    },
     /// The durable upper of a source's export, as the replica knows it.
-    Upper { id: CollectionId, upper: Timestamp },
+    Upper {
+        id: CollectionId,
+        upper: Timestamp,
+    },
     /// The source has stopped and writes no more.
-    Dropped { id: CollectionId },
-    Status { id: CollectionId, status: SourceStatus },
-    Alive { uptime_ms: u64 },
+    Dropped {
+        id: CollectionId,
+    },
+    Status {
+        id: CollectionId,
+        status: SourceStatus,
+    },
+    Alive {
+        uptime_ms: u64,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
