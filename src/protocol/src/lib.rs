@@ -1,8 +1,8 @@
 //! What environmentd and clusterd say to each other: the physical plan (LIR), source descriptions, the messages of
 //! storagectl and computectl, and the links that carry them. Plain data.
 //!
-//! Knows no SQL, no timely, no persist. Reading order: `plan`, `dataflow`, `peek`, `compute`, `source`, `storage`, `link`,
-//! `grpc`.
+//! Knows no SQL, no timely, no persist. Reading order: `plan`, `dataflow`, `peek`, `compute`, `source`, `storage`,
+//! `stored`, `link`, `grpc`.
 
 pub mod compute;
 pub mod dataflow;
@@ -13,6 +13,7 @@ pub mod plan;
 pub mod source;
 mod source_relations;
 pub mod storage;
+pub mod stored;
 
 pub use compute::{ComputeCommand, ComputeResponse};
 pub use dataflow::{Dataflow, Export, Import, Object};
