@@ -16,6 +16,7 @@ pub mod storage;
 pub mod stored;
 
 pub use compute::{ComputeCommand, ComputeResponse};
+pub use expr::EvalError;
 pub use dataflow::{Dataflow, Export, Import, Object};
 pub use peek::{Peek, PeekId, PeekOutcome, PeekTarget, RowOrder};
 pub use plan::{Node, Plan};

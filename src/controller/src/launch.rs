@@ -1,0 +1,137 @@
+//! How replicas come to run: through the orchestrator, or inside a simulation.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use orchestrator::{Assignment, NamespacedOrchestrator, ServiceConfig, ServicePort, Transport};
+use protocol::grpc::{Address, GrpcLink};
+use protocol::link::{Link, LinkError};
+use repr::{ClusterId, ReplicaId};
+use stdx::Tasks;
+
+/// A replica's shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplicaSize {
+    /// Worker threads of each process.
+    pub workers: usize,
+    pub processes: usize,
+}
+
+/// Which replica to run, and how large.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplicaSpec {
+    pub cluster: ClusterId,
+    pub replica: ReplicaId,
+    /// The deploy generation: each generation runs its own services.
+    pub generation: u64,
+    pub name: String,
+    pub size: ReplicaSize,
+}
+
+impl ReplicaSpec {
+    /// The service's id, unique in the namespace over all generations.
+    pub fn service_id(&self) -> String {
+        format!("cluster-{}-replica-{}-gen-{}", self.cluster, self.replica, self.generation)
+    }
+}
+
+/// Starts replicas and reaches their processes. Two implementations: [`OrchestratorLauncher`] and the simulation's.
+#[async_trait]
+pub trait ReplicaLauncher: Send + Sync + 'static {
+    /// Makes sure that the replica runs or is being started; a link for each process. Called at each new connection.
+    fn ensure(&self, replica: &ReplicaSpec) -> Result<Vec<Arc<dyn Link>>, LinkError>;
+
+    /// Stops a replica for good.
+    fn stop(&self, replica: &ReplicaSpec);
+
+    /// Stops whatever runs of earlier starts and is none of `keep`.
+    async fn retain(&self, keep: &[ReplicaSpec]);
+}
+
+/// Runs each replica as a service of clusterd processes.
+pub struct OrchestratorLauncher {
+    pub tasks: Tasks,
+    pub orchestrator: Arc<dyn NamespacedOrchestrator>,
+    /// The clusterd binary, and the arguments that come before all others: a subcommand, log settings.
+    pub image: PathBuf,
+    pub leading_args: Vec<String>,
+    pub shardctl: String,
+}
+
+impl OrchestratorLauncher {
+    fn config(&self, replica: &ReplicaSpec) -> ServiceConfig {
+        let leading = self.leading_args.clone();
+        let shardctl = self.shardctl.clone();
+        let size = replica.size;
+        let args = move |assignment: &Assignment| {
+            let listen = |port: &str| assignment.listen.get(port).cloned().unwrap_or_default();
+            let peers = assignment.peers.get("timely").cloned().unwrap_or_default();
+            let mut args = leading.clone();
+            args.extend([
+                format!("--storagectl-listen-addr={}", listen("storagectl")),
+                format!("--computectl-listen-addr={}", listen("computectl")),
+                format!("--timely-listen-addr={}", listen("timely")),
+                format!("--internal-http-listen-addr={}", listen("internal-http")),
+                format!("--shardctl-addr={shardctl}"),
+                format!("--workers={}", size.workers),
+                format!("--process={}", assignment.process),
+                format!("--timely-peers={}", peers.join(",")),
+            ]);
+            args
+        };
+        let port = |name: &str, port_hint, transport| ServicePort { name: name.to_owned(), port_hint, transport };
+        ServiceConfig {
+            image: self.image.clone(),
+            args: Arc::new(args),
+            ports: vec![
+                port("storagectl", 2100, Transport::Local),
+                port("computectl", 2101, Transport::Local),
+                port("timely", 2102, Transport::Tcp),
+                port("internal-http", 6878, Transport::Tcp),
+            ],
+            processes: size.processes,
+            memory_limit_bytes: None,
+            cpu_limit_millis: None,
+            labels: [
+                ("cluster-id".to_owned(), replica.cluster.to_string()),
+                ("replica-id".to_owned(), replica.replica.to_string()),
+                ("generation".to_owned(), replica.generation.to_string()),
+            ]
+            .into(),
+        }
+    }
+}
+
+#[async_trait]
+impl ReplicaLauncher for OrchestratorLauncher {
+    fn ensure(&self, replica: &ReplicaSpec) -> Result<Vec<Arc<dyn Link>>, LinkError> {
+        let id = replica.service_id();
+        let failed = |reason: String| LinkError { peer: id.clone(), reason };
+        let service =
+            self.orchestrator.ensure_service(&id, self.config(replica)).map_err(|error| failed(error.to_string()))?;
+        let (storage, compute) = (service.addresses("storagectl"), service.addresses("computectl"));
+        let mut links: Vec<Arc<dyn Link>> = Vec::with_capacity(storage.len());
+        for (storage, compute) in storage.iter().zip(&compute) {
+            let parse = |text: &str| text.parse::<Address>().map_err(|error| failed(error.to_string()));
+            links.push(Arc::new(GrpcLink::new(self.tasks.clone(), parse(storage)?, parse(compute)?)));
+        }
+        Ok(links)
+    }
+
+    fn stop(&self, replica: &ReplicaSpec) {
+        self.orchestrator.drop_service(&replica.service_id());
+    }
+
+    async fn retain(&self, keep: &[ReplicaSpec]) {
+        let keep: Vec<String> = keep.iter().map(ReplicaSpec::service_id).collect();
+        match self.orchestrator.list_services().await {
+            Ok(services) => {
+                for id in services.into_iter().filter(|id| !keep.contains(id)) {
+                    self.orchestrator.drop_service(&id);
+                }
+            }
+            Err(error) => tracing::warn!(%error, "cannot list services; leftovers of earlier starts may keep running"),
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! The traits that every backend implements.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+
+/// Starts and stops services.
+pub trait Orchestrator: Send + Sync + 'static {
+    /// Enters a namespace, which keeps its users' services apart from those of others. It isolates no network.
+    fn namespace(&self, name: &str) -> Arc<dyn NamespacedOrchestrator>;
+}
+
+/// The services of one namespace.
+///
+/// Two live processes of one identity may exist for a while (a backend restarts elsewhere on mere suspicion), so every
+/// service must fence itself.
+#[async_trait]
+pub trait NamespacedOrchestrator: Send + Sync + 'static {
+    /// Creates or updates a service and returns at once; the work goes on in the background and is retried for ever.
+    fn ensure_service(&self, id: &str, config: ServiceConfig) -> Result<Arc<dyn Service>, OrchestratorError>;
+
+    /// Stops and forgets a service. Idempotent; returns at once.
+    fn drop_service(&self, id: &str);
+
+    /// The ids of all services that were ensured and not dropped.
+    async fn list_services(&self) -> Result<Vec<String>, OrchestratorError>;
+
+    /// Every change of a process's status from now on. A slow reader loses the oldest events.
+    fn watch_services(&self) -> BoxStream<'static, ServiceEvent>;
+}
+
+/// A service that was ensured.
+pub trait Service: Send + Sync + 'static {
+    /// The addresses of all processes at a port, in the order of the processes: `HOST:PORT` or `unix:/PATH`. Ports of
+    /// [`Transport::Tcp`] may change when the backend restarts the service. Empty for an unknown port.
+    fn addresses(&self, port: &str) -> Vec<String>;
+}
+
+/// The service cannot be made as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum OrchestratorError {
+    #[error("invalid service: {0}")]
+    Invalid(String),
+    #[error("{context}: {source}")]
+    Io { context: String, source: std::io::Error },
+}
+
+/// What a service is to be.
+#[derive(Clone)]
+pub struct ServiceConfig {
+    /// The binary; on Kubernetes an image.
+    pub image: PathBuf,
+    pub args: ServiceArgs,
+    pub ports: Vec<ServicePort>,
+    /// How many processes. They are restarted together, since the loss of one is the loss of their mesh.
+    pub processes: usize,
+    pub memory_limit_bytes: Option<u64>,
+    pub cpu_limit_millis: Option<u64>,
+    pub labels: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for ServiceConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServiceConfig")
+            .field("image", &self.image)
+            .field("ports", &self.ports)
+            .field("processes", &self.processes)
+            .field("labels", &self.labels)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Builds one process's arguments from the addresses it was given.
+pub type ServiceArgs = Arc<dyn Fn(&Assignment) -> Vec<String> + Send + Sync>;
+
+/// What one process of a service was given.
+#[derive(Clone, Debug)]
+pub struct Assignment {
+    pub process: usize,
+    /// Where this process is to listen, by port name.
+    pub listen: BTreeMap<String, String>,
+    /// Where all processes listen, by port name, in their order.
+    pub peers: BTreeMap<String, Vec<String>>,
+}
+
+/// A named port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServicePort {
+    pub name: String,
+    /// The conventional number, for backends that give each process its own host.
+    pub port_hint: u16,
+    pub transport: Transport,
+}
+
+/// What a port can be served on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// A Unix socket where both ends share a host.
+    Local,
+    /// Always TCP.
+    Tcp,
+}
+
+/// A process came up or went away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceEvent {
+    pub service_id: String,
+    pub process: usize,
+    pub status: ProcessStatus,
+    /// How often the process has been restarted by this orchestrator.
+    pub restarts: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProcessStatus {
+    Online,
+    Offline(OfflineReason),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OfflineReason {
+    Initializing,
+    /// The exit status as the system words it.
+    Exited(String),
+    /// Stopped by the orchestrator: dropped, or a process of the same service was lost.
+    Stopped,
+}
