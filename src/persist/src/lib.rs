@@ -1,1 +1,41 @@
-//! persist
+//! Durable collections: one log per environment, the deterministic state machine it drives, and the leader that writes it.
+//!
+//! Knows rows as bytes with a time and a difference; no types, no SQL, no dataflow. Reading order: `op` and `state` (what is
+//! true), `encode` and `checkpoint` (as bytes), `log` and its backends, `part` and `blob` (where rows are), `hold` and
+//! `timeline`, `leader` (who writes), `shards` (what clients can do), `service` and `remote` (over gRPC).
+
+mod blob;
+mod checkpoint;
+mod codec;
+mod encode;
+mod hold;
+mod leader;
+mod log;
+mod mem_log;
+mod op;
+mod part;
+mod remote;
+mod rocks_log;
+mod rocks_wal;
+mod service;
+mod shards;
+mod state;
+mod timeline;
+
+pub use blob::{Blob, BlobError, local_blob, memory_blob};
+pub use checkpoint::{decode_state, encode_state};
+pub use codec::DecodeError;
+pub use encode::{FORMAT_VERSION, decode_txns, encode_txns};
+pub use hold::{Hold, HoldError};
+pub use leader::{
+    Commit, CommitError, CreateShard, Halt, Leader, LeaderConfig, LeaderHandle, OpenError, SnapshotError,
+};
+pub use log::{Append, CHECKPOINTS_KEPT, Checkpoint, Entry, Log, LogError, Slot};
+pub use mem_log::{Faults, MemLog};
+pub use op::{BatchDesc, GroupId, HollowPart, Op, Part, PinId, SchemaId, Txn, Validate, WriterId};
+pub use part::{CorruptPart, Update, consolidate};
+pub use remote::{RemoteAddress, RemoteShards};
+pub use rocks_log::RocksLog;
+pub use service::{ShardctlService, shardctl_service};
+pub use shards::{AppendError, BlobErrorText, ShardEvent, Shards, SubscribeError, Subscription};
+pub use state::{Group, Pin, Reject, Shard, State, TOKENS_KEPT};

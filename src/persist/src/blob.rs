@@ -1,0 +1,227 @@
+//! Where parts are kept, and how batches are written to and read from there.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::Arc;
+
+use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
+use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
+use stdx::{Rng, Tasks};
+use uuid::Uuid;
+
+use crate::op::Part;
+use crate::part::{CorruptPart, PART_BYTES_MAX, PartReader, PartWriter, Update, consolidate};
+
+/// A store of immutable objects under names that are never used again.
+pub type Blob = Arc<dyn ObjectStore>;
+
+/// Opens, and makes if need be, a directory of blobs whose writes are synced.
+pub fn local_blob(directory: &Path) -> Result<Blob, BlobError> {
+    let failed = |cause: String| BlobError::Failed { key: directory.display().to_string(), cause };
+    std::fs::create_dir_all(directory).map_err(|error| failed(error.to_string()))?;
+    let store = LocalFileSystem::new_with_prefix(directory).map_err(|error| failed(error.to_string()))?;
+    // The store's default is not to sync, and a part must be durable before the log names it.
+    Ok(Arc::new(store.with_fsync(true)))
+}
+
+/// A store in memory, for tests and simulation; share the `Arc` to survive a simulated crash.
+pub fn memory_blob() -> Blob {
+    Arc::new(InMemory::new())
+}
+
+/// What went wrong with a part.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum BlobError {
+    #[error("part {0} is missing")]
+    Missing(String),
+    #[error(transparent)]
+    Corrupt(#[from] CorruptPart),
+    #[error("no space left on device: {key}: {cause}")]
+    DiskFull { key: String, cause: String },
+    #[error("blob {key}: {cause}")]
+    Failed { key: String, cause: String },
+}
+
+impl BlobError {
+    fn of(key: &str, error: &object_store::Error) -> BlobError {
+        let key = key.to_owned();
+        if matches!(error, object_store::Error::NotFound { .. }) {
+            return BlobError::Missing(key);
+        }
+        let cause = describe(error);
+        let full = cause.contains("os error 28") || cause.contains("No space left on device");
+        if full { BlobError::DiskFull { key, cause } } else { BlobError::Failed { key, cause } }
+    }
+}
+
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+/// When and under which leader the name of a part was made; appends with one that is too old are refused, so that
+/// collecting orphans never takes a part that is about to be named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ticket {
+    pub(crate) millis: u64,
+    pub(crate) epoch: u64,
+}
+
+impl Ticket {
+    fn key(self, rng: &Rng) -> String {
+        format!("part/{:013}-{}-{}.rpf", self.millis, self.epoch, Uuid::from_bytes(rng.bytes16()).simple())
+    }
+
+    /// The ticket that a name embeds; none if it is not a name that this crate makes.
+    pub(crate) fn of_key(key: &str) -> Option<Ticket> {
+        let mut fields = key.strip_prefix("part/")?.strip_suffix(".rpf")?.split('-');
+        let (millis, epoch) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+        let unique = fields.next()?;
+        let sound =
+            unique.len() == 32 && unique.bytes().all(|byte| byte.is_ascii_hexdigit()) && fields.next().is_none();
+        sound.then_some(Ticket { millis, epoch })
+    }
+}
+
+/// What a writer of batches needs.
+#[derive(Clone)]
+pub(crate) struct BatchStore {
+    pub(crate) blob: Blob,
+    pub(crate) tasks: Tasks,
+    pub(crate) rng: Rng,
+    pub(crate) inline_bytes_max: usize,
+}
+
+/// A written batch, not yet in the log.
+pub(crate) struct Written {
+    pub(crate) parts: Vec<Part>,
+    pub(crate) updates: u64,
+    pub(crate) bytes: u64,
+}
+
+impl BatchStore {
+    /// Consolidates and writes updates: inline if they are few, else as parts in the blob store.
+    pub(crate) async fn write(&self, mut updates: Vec<Update>, ticket: Ticket) -> Result<Written, BlobError> {
+        let bytes: usize = updates.iter().map(|(row, _, _)| row.len_bytes() + 4).sum();
+        let updates = if bytes > self.inline_bytes_max {
+            // Sorting much takes long, and must not hold up whoever else runs here.
+            let sort = move || {
+                consolidate(&mut updates);
+                updates
+            };
+            self.tasks.spawn_blocking("persist-sort", sort).await
+        } else {
+            consolidate(&mut updates);
+            updates
+        };
+        let mut builder = BatchBuilder::new(self.clone(), ticket);
+        for (row, time, diff) in updates {
+            builder.push(&row, time, diff).await?;
+        }
+        builder.finish().await
+    }
+
+    /// The updates of a part, block by block.
+    pub(crate) async fn open(&self, part: &Part) -> Result<PartReader, BlobError> {
+        open_part(&self.blob, part).await
+    }
+}
+
+pub(crate) async fn open_part(blob: &Blob, part: &Part) -> Result<PartReader, BlobError> {
+    match part {
+        Part::Inline(bytes) => Ok(PartReader::inline("inline", bytes.clone())),
+        Part::Hollow(hollow) => {
+            let path = object_store::path::Path::from(hollow.key.as_str());
+            let failed = |error| BlobError::of(&hollow.key, &error);
+            let bytes = blob.get(&path).await.map_err(failed)?.bytes().await.map_err(failed)?;
+            Ok(PartReader::file(hollow, bytes)?)
+        }
+    }
+}
+
+pub(crate) async fn delete_part(blob: &Blob, key: &str) -> Result<(), BlobError> {
+    match blob.delete(&object_store::path::Path::from(key)).await {
+        Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+        Err(error) => Err(BlobError::of(key, &error)),
+    }
+}
+
+/// Writes sorted updates as they come, one part in memory at a time.
+pub(crate) struct BatchBuilder {
+    store: BatchStore,
+    ticket: Ticket,
+    writer: PartWriter,
+    written: Written,
+}
+
+impl BatchBuilder {
+    pub(crate) fn new(store: BatchStore, ticket: Ticket) -> BatchBuilder {
+        let written = Written { parts: Vec::new(), updates: 0, bytes: 0 };
+        BatchBuilder { store, ticket, writer: PartWriter::new(), written }
+    }
+
+    pub(crate) async fn push(
+        &mut self,
+        row: &repr::Row,
+        time: repr::Timestamp,
+        diff: repr::Diff,
+    ) -> Result<(), BlobError> {
+        self.writer.push(row.as_bytes(), time, diff);
+        if self.writer.len_bytes() >= PART_BYTES_MAX {
+            self.upload().await?;
+        }
+        Ok(())
+    }
+
+    async fn upload(&mut self) -> Result<(), BlobError> {
+        let writer = std::mem::replace(&mut self.writer, PartWriter::new());
+        let (bytes, part) = writer.finish_file(self.ticket.key(&self.store.rng));
+        let path = object_store::path::Path::from(part.key.as_str());
+        self.store.blob.put(&path, PutPayload::from(bytes)).await.map_err(|error| BlobError::of(&part.key, &error))?;
+        self.written.updates += part.updates;
+        self.written.bytes += part.bytes;
+        self.written.parts.push(Part::Hollow(part));
+        Ok(())
+    }
+
+    pub(crate) async fn finish(mut self) -> Result<Written, BlobError> {
+        if self.writer.updates() == 0 {
+            return Ok(self.written);
+        }
+        if !self.written.parts.is_empty() || self.writer.len_bytes() > self.store.inline_bytes_max {
+            self.upload().await?;
+            return Ok(self.written);
+        }
+        let updates = self.writer.updates();
+        let bytes = self.writer.finish_inline();
+        Ok(Written { updates, bytes: bytes.len() as u64, parts: vec![Part::Inline(bytes)] })
+    }
+}
+
+/// Reads one part in order, a block in memory at a time.
+pub(crate) struct Cursor {
+    reader: PartReader,
+    block: VecDeque<Update>,
+}
+
+impl Cursor {
+    pub(crate) fn new(reader: PartReader) -> Cursor {
+        Cursor { reader, block: VecDeque::new() }
+    }
+
+    pub(crate) fn next_update(&mut self) -> Result<Option<Update>, CorruptPart> {
+        while self.block.is_empty() {
+            match self.reader.next_block() {
+                Some(block) => self.block = block?.into(),
+                None => return Ok(None),
+            }
+        }
+        Ok(self.block.pop_front())
+    }
+}

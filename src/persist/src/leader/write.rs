@@ -1,0 +1,189 @@
+//! Appends to solo shards and commits to groups.
+
+use async_trait::async_trait;
+use repr::{ShardId, Timestamp};
+use uuid::Uuid;
+
+use crate::blob::{Ticket, Written};
+use crate::leader::core::{Refusal, Shared};
+use crate::leader::handle::{LeaderHandle, refused};
+use crate::leader::{Commit, CommitError, CreateShard, feed};
+use crate::op::{BatchDesc, Op, Part, SchemaId, Txn, WriterId};
+use crate::part::Update;
+use crate::shards::{AppendError, BlobErrorText, Shards, SubscribeError, Subscription};
+use crate::state::Reject;
+
+/// An upper may lie this far ahead of the leader's time.
+const AHEAD_MS_MAX: u64 = 1000;
+/// Parts with older names are refused, so that collecting orphans after an hour never meets one on its way into the log.
+const TICKET_AGE_MS_MAX: u64 = 30 * 60 * 1000;
+
+/// An append whose updates have been written.
+pub(crate) struct Append {
+    pub(crate) shard: ShardId,
+    pub(crate) writer: WriterId,
+    pub(crate) expect_upper: Timestamp,
+    pub(crate) new_upper: Timestamp,
+    pub(crate) token: Uuid,
+    pub(crate) written: Written,
+}
+
+#[async_trait]
+impl Shards for LeaderHandle {
+    async fn append(
+        &self,
+        shard: ShardId,
+        writer: WriterId,
+        expect_upper: Timestamp,
+        new_upper: Timestamp,
+        updates: Vec<Update>,
+        token: Uuid,
+    ) -> Result<(), AppendError> {
+        check_times(&updates, expect_upper, new_upper)?;
+        let shared = self.shared();
+        shared.check_new_upper(shard, new_upper)?;
+        let written = shared.store.write(updates, shared.ticket()).await?;
+        shared.append(Append { shard, writer, expect_upper, new_upper, token, written }).await
+    }
+
+    async fn subscribe(&self, shard: ShardId, as_of: Timestamp) -> Result<Subscription, SubscribeError> {
+        feed::subscribe(self.shared(), shard, as_of)
+    }
+}
+
+/// Errors: an update lies outside the interval that the append is for.
+pub(crate) fn check_times(updates: &[Update], lower: Timestamp, upper: Timestamp) -> Result<(), AppendError> {
+    match updates.iter().find(|(_, time, _)| *time < lower || *time >= upper) {
+        Some((_, time, _)) => Err(AppendError::Invalid(format!("an update at {time} outside [{lower}, {upper})"))),
+        None => Ok(()),
+    }
+}
+
+impl Shared {
+    /// The leader minds the clock for everybody: `apply` sees none.
+    fn check_new_upper(&self, shard: ShardId, new_upper: Timestamp) -> Result<(), AppendError> {
+        let now = self.timeline.now();
+        let ahead = new_upper.millis() > now.millis().saturating_add(AHEAD_MS_MAX) && new_upper != Timestamp::MAX;
+        if ahead {
+            let core = self.core.lock();
+            let shard = core.speculative.live(shard).map_err(|_| AppendError::NotFound)?;
+            if !shard.scheduled {
+                return Err(AppendError::TooFarAhead { now });
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends what has been written, here or by a remote client.
+    pub(crate) async fn append(&self, append: Append) -> Result<(), AppendError> {
+        let Append { shard, writer, expect_upper, new_upper, token, written } = append;
+        self.check_new_upper(shard, new_upper)?;
+        self.check_tickets(&written.parts)?;
+        self.check_incarnation(writer)?;
+        let Written { parts, updates, bytes } = written;
+        // The parts' times are as they were written: nothing has been advanced.
+        let since = Timestamp::MIN;
+        let batch = BatchDesc { id: 0, lower: expect_upper, upper: new_upper, since, updates, bytes, token, parts };
+        let op = Op::Append { shard, writer, expect_upper, new_upper, batch: Some(batch) };
+        self.submit(op.into()).await.map_err(refused)
+    }
+
+    fn check_tickets(&self, parts: &[Part]) -> Result<(), AppendError> {
+        let now = self.timeline.now().millis();
+        for part in parts {
+            let Part::Hollow(hollow) = part else { continue };
+            let ticket = Ticket::of_key(&hollow.key)
+                .ok_or_else(|| AppendError::Invalid(format!("{} is not the name of a part", hollow.key)))?;
+            if ticket.epoch > self.epoch || ticket.millis + TICKET_AGE_MS_MAX < now {
+                return Err(AppendError::Invalid(format!("part {} was begun too long ago", hollow.key)));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_incarnation(&self, writer: WriterId) -> Result<(), AppendError> {
+        if writer.writer == 0 {
+            return Ok(());
+        }
+        let mut core = self.core.lock();
+        let newest = core.incarnations.entry(writer.writer).or_insert(writer.incarnation);
+        if writer.incarnation < *newest {
+            return Err(AppendError::Fenced(format!("writer {} has been started again", writer.writer)));
+        }
+        *newest = writer.incarnation;
+        Ok(())
+    }
+}
+
+impl LeaderHandle {
+    /// Commits to a group of shards: one log transaction, all or nothing; returns once it is durable.
+    ///
+    /// Commits take their place in the order in which their futures were first polled, also when one must first upload parts.
+    /// Cancel safety: dropping the future leaves the outcome open.
+    pub async fn commit(&self, commit: Commit) -> Result<(), CommitError> {
+        let shared = self.shared();
+        let turn = shared.turn.acquire().await.map_err(|_| CommitError::Halted(shared.halt_reason()))?;
+        if shared.core.lock().disk_full {
+            return Err(CommitError::DiskFull);
+        }
+        let txn = prepare(shared, commit).await?;
+        let permit = shared.permit(&txn).await.map_err(refused_commit)?;
+        let reply = shared.enqueue(txn, Some(permit)).map_err(refused_commit)?;
+        drop(turn);
+        shared.answer(reply).await.map_err(refused_commit)
+    }
+}
+
+/// Writes the rows of a commit and puts its operations together. Only commits move a group's upper, and this one has the
+/// turn, so what is read of the speculative state here still holds when the transaction is applied.
+async fn prepare(shared: &Shared, commit: Commit) -> Result<Txn, CommitError> {
+    let Commit { group, ts, validate, catalog, appends, creates, retires } = commit;
+    let mut batches = Vec::with_capacity(appends.len());
+    for (shard, rows) in appends {
+        let updates: Vec<Update> = rows.into_iter().map(|(row, diff)| (row, ts, diff)).collect();
+        let written = shared.store.write(updates, shared.ticket()).await.map_err(|error| match error.into() {
+            AppendError::DiskFull => CommitError::DiskFull,
+            error => CommitError::Blob(BlobErrorText(error.to_string())),
+        })?;
+        if written.updates > 0 {
+            batches.push((shard, written));
+        }
+    }
+    let core = shared.core.lock();
+    let state = &core.speculative;
+    let expect_upper = state.group_upper(group);
+    if ts < expect_upper {
+        return Err(CommitError::UpperMismatch { upper: expect_upper });
+    }
+    let mut ops = Vec::with_capacity(1 + creates.len() + retires.len());
+    for CreateShard { shard, group, scheduled } in creates {
+        ops.push(Op::Create { shard, group, schema: SchemaId::default(), since: ts, scheduled });
+    }
+    let appends = batches.into_iter().map(|(shard, Written { parts, updates, bytes })| {
+        let schema = state.live(shard).map_or_else(|_| SchemaId::default(), |shard| shard.schema);
+        let (token, upper) = (Uuid::nil(), ts.step_forward());
+        let since = Timestamp::MIN;
+        (shard, schema, BatchDesc { id: 0, lower: ts, upper, since, updates, bytes, token, parts })
+    });
+    ops.push(Op::Commit { group, expect_upper, ts, validate, catalog, appends: appends.collect() });
+    for shard in retires {
+        // A second Retire would forget the shard, with its parts still there.
+        state.live(shard).map_err(|_| CommitError::NotFound(shard))?;
+        ops.push(Op::Retire { shard });
+    }
+    Ok(Txn { ops })
+}
+
+fn refused_commit(refusal: Refusal) -> CommitError {
+    match refusal {
+        Refusal::Reject(Reject::Conflict { table, read_ts }) => CommitError::Conflict { table, read_ts },
+        Refusal::Reject(Reject::GroupUpperMismatch { actual }) => CommitError::UpperMismatch { upper: actual },
+        Refusal::Reject(Reject::CatalogMoved { actual }) => CommitError::CatalogMoved { actual },
+        Refusal::Reject(Reject::NotFound(shard)) => CommitError::NotFound(shard),
+        Refusal::Reject(Reject::SchemaChanged(shard)) => CommitError::SchemaChanged(shard),
+        Refusal::Reject(reject) => CommitError::Invalid(reject.to_string()),
+        Refusal::DiskFull => CommitError::DiskFull,
+        Refusal::Unknown(reason) => CommitError::Unknown(reason),
+        Refusal::Halted(reason) => CommitError::Halted(reason),
+    }
+}

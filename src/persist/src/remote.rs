@@ -1,0 +1,383 @@
+//! A client of `shardctl`: reconnects with back-off, retries appends with their tokens, resumes subscriptions.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
+use repr::{ShardId, Timestamp};
+use stdx::{Backoff, Rng, Tasks};
+use tokio::net::UnixStream;
+use tokio::sync::{mpsc, watch};
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::WatchStream;
+use tonic::transport::{Channel, Endpoint, Uri};
+use tracing::warn;
+use uuid::Uuid;
+
+use crate::blob::{BatchStore, Blob, Ticket, Written, local_blob};
+use crate::leader::check_times;
+use crate::op::WriterId;
+use crate::part::Update;
+use crate::service::proto::refusal::Reason;
+use crate::service::proto::shardctl_client::ShardctlClient;
+use crate::service::{FRAME_BYTES_MAX, part_of_proto, part_to_proto, proto};
+use crate::shards::{AppendError, BlobErrorText, Piece, PieceReader, Shards, SubscribeError, Subscription};
+
+const FIRST_DELAY: Duration = Duration::from_millis(20);
+const LONGEST_DELAY: Duration = Duration::from_secs(2);
+/// Batches longer than this go to the blob store, if this process can open it.
+const INLINE_BYTES_MAX: usize = 256 << 10;
+const EVENTS_MAX: usize = 4;
+
+/// Where environmentd serves `shardctl`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RemoteAddress {
+    /// `host:port`.
+    Tcp(String),
+    Unix(PathBuf),
+}
+
+/// Shards whose leader lives in another process; cheap to clone.
+#[derive(Clone)]
+pub struct RemoteShards {
+    client: ShardctlClient<Channel>,
+    tasks: Tasks,
+    rng: Rng,
+    /// What the leader said when it was first reached. Another log under the same address later is an error for every user.
+    hello: Arc<Mutex<Option<Hello>>>,
+}
+
+#[derive(Clone)]
+struct Hello {
+    log_id: Uuid,
+    epoch: u64,
+    blob: Option<Blob>,
+}
+
+impl RemoteShards {
+    /// Names the leader to talk to; connects at first use, and again whenever the connection breaks.
+    pub fn connect(address: RemoteAddress, tasks: Tasks) -> Result<RemoteShards, tonic::transport::Error> {
+        let configure = |endpoint: Endpoint| {
+            endpoint
+                .connect_timeout(Duration::from_secs(5))
+                .http2_keep_alive_interval(Duration::from_secs(5))
+                .keep_alive_timeout(Duration::from_secs(15))
+                .keep_alive_while_idle(true)
+        };
+        let channel = match address {
+            RemoteAddress::Tcp(address) => {
+                configure(Endpoint::from_shared(format!("http://{address}"))?).connect_lazy()
+            }
+            RemoteAddress::Unix(path) => {
+                // The address is not looked at: the connector knows the path.
+                let connector = tower::service_fn(move |_: Uri| {
+                    let path = path.clone();
+                    async move { UnixStream::connect(path).await.map(TokioIo::new) }
+                });
+                configure(Endpoint::from_static("http://shardctl.invalid")).connect_with_connector_lazy(connector)
+            }
+        };
+        let client = ShardctlClient::new(channel)
+            .max_decoding_message_size(FRAME_BYTES_MAX)
+            .max_encoding_message_size(FRAME_BYTES_MAX);
+        Ok(RemoteShards { client, tasks, rng: Rng::from_entropy(), hello: Arc::default() })
+    }
+
+    /// Which log the leader writes; waits until it can be reached.
+    pub async fn log_id(&self) -> Result<Uuid, BlobErrorText> {
+        Ok(self.hello().await?.log_id)
+    }
+
+    /// Asks until the leader answers.
+    async fn hello(&self) -> Result<Hello, BlobErrorText> {
+        if let Some(hello) = self.hello.lock().clone() {
+            return Ok(hello);
+        }
+        let response = self.say_hello().await;
+        let log_id = Uuid::from_slice(&response.log_id).map_err(|error| BlobErrorText(error.to_string()))?;
+        let blob = match response.blob_url.strip_prefix("file:") {
+            Some(directory) => {
+                let opened = local_blob(std::path::Path::new(directory));
+                Some(opened.map_err(|error| BlobErrorText(error.to_string()))?)
+            }
+            None => None,
+        };
+        let hello = Hello { log_id, epoch: response.epoch, blob };
+        // Whoever came first decides which log it is.
+        Ok(self.hello.lock().get_or_insert(hello).clone())
+    }
+
+    async fn say_hello(&self) -> proto::HelloResponse {
+        let mut backoff = Backoff::new(FIRST_DELAY, LONGEST_DELAY);
+        loop {
+            match self.client.clone().hello(proto::HelloRequest {}).await {
+                Ok(response) => return response.into_inner(),
+                Err(status) => self.pause(&mut backoff, &status).await,
+            }
+        }
+    }
+
+    async fn pause(&self, backoff: &mut Backoff, status: &tonic::Status) {
+        let delay = backoff.next_delay();
+        if delay >= LONGEST_DELAY {
+            warn!(%status, "the leader cannot be reached; still trying");
+        }
+        self.tasks.sleep(delay).await;
+    }
+
+    /// Writes updates: inline if few, else as parts under a ticket that the leader has just issued.
+    async fn write(&self, hello: &Hello, updates: Vec<Update>) -> Result<Written, AppendError> {
+        let bytes: usize = updates.iter().map(|(row, _, _)| row.len_bytes() + 4).sum();
+        let large = bytes > INLINE_BYTES_MAX;
+        let blob = match (&hello.blob, large) {
+            (Some(blob), _) => Arc::clone(blob),
+            // Nothing goes there: a small batch is inline.
+            (None, false) => crate::blob::memory_blob(),
+            (None, true) => {
+                let text = "the blob store is in a place that this process cannot open".to_owned();
+                return Err(AppendError::Blob(BlobErrorText(text)));
+            }
+        };
+        let millis = if large { self.say_hello().await.ticket_ms } else { 0 };
+        let ticket = Ticket { millis, epoch: hello.epoch };
+        let (tasks, rng) = (self.tasks.clone(), self.rng.clone());
+        let store = BatchStore { blob, tasks, rng, inline_bytes_max: INLINE_BYTES_MAX };
+        Ok(store.write(updates, ticket).await?)
+    }
+}
+
+#[async_trait]
+impl Shards for RemoteShards {
+    async fn append(
+        &self,
+        shard: ShardId,
+        writer: WriterId,
+        expect_upper: Timestamp,
+        new_upper: Timestamp,
+        updates: Vec<Update>,
+        token: Uuid,
+    ) -> Result<(), AppendError> {
+        check_times(&updates, expect_upper, new_upper)?;
+        let hello = self.hello().await?;
+        let written = self.write(&hello, updates).await?;
+        let request = proto::AppendRequest {
+            log_id: bytes::Bytes::copy_from_slice(hello.log_id.as_bytes()),
+            shard: shard.0,
+            generation: writer.generation,
+            writer: writer.writer,
+            incarnation: writer.incarnation,
+            expect_upper: expect_upper.millis(),
+            new_upper: new_upper.millis(),
+            token: bytes::Bytes::copy_from_slice(token.as_bytes()),
+            parts: written.parts.into_iter().map(part_to_proto).collect(),
+        };
+        let mut backoff = Backoff::new(FIRST_DELAY, LONGEST_DELAY);
+        loop {
+            // The token makes it safe to ask again whatever became of the first try.
+            match self.client.clone().append(request.clone()).await {
+                Ok(response) => match append_outcome(response.into_inner()) {
+                    Err(AppendError::Unknown(_) | AppendError::Halted(_)) => {
+                        self.tasks.sleep(backoff.next_delay()).await;
+                    }
+                    outcome => return outcome,
+                },
+                Err(status) if status.code() == tonic::Code::InvalidArgument => {
+                    return Err(AppendError::Invalid(status.message().to_owned()));
+                }
+                Err(status) => self.pause(&mut backoff, &status).await,
+            }
+        }
+    }
+
+    async fn subscribe(&self, shard: ShardId, as_of: Timestamp) -> Result<Subscription, SubscribeError> {
+        let hello = self.hello().await?;
+        let (events, receiver) = mpsc::channel(EVENTS_MAX);
+        let acks = watch::Sender::new(Acked { seq: 0, frontier: as_of.step_forward() });
+        let acks = Arc::new(acks);
+        let mut follower = Follower {
+            shards: self.clone(),
+            log_id: hello.log_id,
+            shard,
+            resume: None,
+            within_event: false,
+            acks: Arc::clone(&acks),
+            pieces: PieceReader { blob: hello.blob, as_of, events },
+        };
+        // The first answer comes before this returns, so that a time below since is an error here.
+        let stream = follower.open().await?;
+        let reader = self.tasks.spawn("shardctl-subscription", follower.run(stream));
+        let ack = move |frontier: Timestamp| {
+            acks.send_modify(|acked| acked.frontier = acked.frontier.max(frontier));
+        };
+        Ok(Subscription::new(receiver, Box::new(ack), reader))
+    }
+}
+
+fn append_outcome(response: proto::AppendResponse) -> Result<(), AppendError> {
+    use proto::append_response::Outcome;
+    let refusal = match response.outcome {
+        Some(Outcome::Done(_)) => return Ok(()),
+        Some(Outcome::UpperMismatch(actual)) => {
+            return Err(AppendError::UpperMismatch { actual: Timestamp::new(actual) });
+        }
+        Some(Outcome::Refusal(refusal)) => refusal,
+        None => return Err(AppendError::Unknown("the leader gave no answer".to_owned())),
+    };
+    let proto::Refusal { message, time, .. } = refusal.clone();
+    Err(match refusal.reason() {
+        Reason::Closed => AppendError::Closed,
+        Reason::Fenced => AppendError::Fenced(message),
+        Reason::NotFound => AppendError::NotFound,
+        Reason::TooFarAhead => AppendError::TooFarAhead { now: Timestamp::new(time) },
+        Reason::DiskFull => AppendError::DiskFull,
+        Reason::UnknownOutcome => AppendError::Unknown(message),
+        Reason::Halted => AppendError::Halted(message),
+        Reason::OtherLog => AppendError::OtherLog,
+        Reason::Invalid => AppendError::Invalid(message),
+        Reason::Expired | Reason::Unspecified => AppendError::Blob(BlobErrorText(message)),
+    })
+}
+
+#[derive(Clone, Copy)]
+struct Acked {
+    seq: u64,
+    frontier: Timestamp,
+}
+
+/// Follows one shard through as many connections as it takes.
+struct Follower {
+    shards: RemoteShards,
+    log_id: Uuid,
+    shard: ShardId,
+    /// Everything below has been handed on.
+    resume: Option<Timestamp>,
+    /// Some pieces of an event were handed on, others not: what a new stream sends would not fit.
+    within_event: bool,
+    acks: Arc<watch::Sender<Acked>>,
+    pieces: PieceReader,
+}
+
+type Pieces = tonic::Streaming<proto::SubscribePiece>;
+
+impl Follower {
+    async fn run(mut self, mut stream: (Option<proto::SubscribePiece>, Pieces)) {
+        loop {
+            let error = match self.follow(stream).await {
+                Ok(()) => return,
+                Err(Broken::For(error)) => error,
+                Err(Broken::Connection(status)) if self.within_event => SubscribeError::Interrupted(status),
+                Err(Broken::Connection(_)) => match self.open().await {
+                    Ok(opened) => {
+                        stream = opened;
+                        continue;
+                    }
+                    Err(error) => error,
+                },
+            };
+            // The consumer may have gone.
+            let _ = self.pieces.events.send(Err(error)).await;
+            return;
+        }
+    }
+
+    /// Opens a stream and reads its first piece, however long that takes.
+    async fn open(&mut self) -> Result<(Option<proto::SubscribePiece>, Pieces), SubscribeError> {
+        let mut backoff = Backoff::new(FIRST_DELAY, LONGEST_DELAY);
+        loop {
+            match self.try_open().await {
+                Ok(opened) => {
+                    if let Some(error) = opened.0.as_ref().and_then(refusal_of) {
+                        if let SubscribeError::Halted(_) = error {
+                            self.shards.tasks.sleep(backoff.next_delay()).await;
+                            continue;
+                        }
+                        return Err(error);
+                    }
+                    return Ok(opened);
+                }
+                Err(status) => self.shards.pause(&mut backoff, &status).await,
+            }
+        }
+    }
+
+    async fn try_open(&self) -> Result<(Option<proto::SubscribePiece>, Pieces), tonic::Status> {
+        use proto::subscribe_request::Kind;
+        let start = proto::SubscribeStart {
+            log_id: bytes::Bytes::copy_from_slice(self.log_id.as_bytes()),
+            shard: self.shard.0,
+            as_of: self.pieces.as_of.millis(),
+            resume: self.resume.map(Timestamp::millis),
+        };
+        let start = proto::SubscribeRequest { kind: Some(Kind::Start(start)) };
+        let acks = WatchStream::from_changes(self.acks.subscribe()).map(|acked| {
+            let ack = proto::Ack { seq: acked.seq, frontier: acked.frontier.millis() };
+            proto::SubscribeRequest { kind: Some(Kind::Ack(ack)) }
+        });
+        let requests = tokio_stream::once(start).chain(acks);
+        let mut stream = self.shards.client.clone().subscribe(requests).await?.into_inner();
+        let first = stream.message().await?;
+        Ok((first, stream))
+    }
+
+    async fn follow(&mut self, (first, mut stream): (Option<proto::SubscribePiece>, Pieces)) -> Result<(), Broken> {
+        let mut next = first;
+        loop {
+            let Some(piece) = next else {
+                // The server ends a stream only behind the last update of a closed shard.
+                let complete = self.resume == Some(Timestamp::MAX);
+                return if complete { Ok(()) } else { Err(Broken::Connection("the stream ended".to_owned())) };
+            };
+            match refusal_of(&piece) {
+                Some(SubscribeError::Halted(reason)) => return Err(Broken::Connection(reason)),
+                Some(error) => return Err(Broken::For(error)),
+                None => {}
+            }
+            let piece = piece_of_proto(piece).map_err(|cause| Broken::For(SubscribeError::Interrupted(cause)))?;
+            let (seq, to, last) = (piece.seq, piece.to, piece.last);
+            self.within_event = true;
+            if self.pieces.read(piece).await.map_err(Broken::For)?.is_err() {
+                return Ok(());
+            }
+            if last {
+                self.within_event = false;
+                self.resume = Some(to);
+                self.acks.send_modify(|acked| acked.seq = acked.seq.max(seq));
+            }
+            next = stream.message().await.map_err(|status| Broken::Connection(status.to_string()))?;
+        }
+    }
+}
+
+enum Broken {
+    /// For good.
+    For(SubscribeError),
+    /// Try another connection.
+    Connection(String),
+}
+
+fn refusal_of(piece: &proto::SubscribePiece) -> Option<SubscribeError> {
+    let refusal = piece.refusal.as_ref()?;
+    let message = refusal.message.clone();
+    Some(match refusal.reason() {
+        Reason::Expired => SubscribeError::Expired { since: Timestamp::new(refusal.time) },
+        Reason::NotFound => SubscribeError::NotFound,
+        Reason::OtherLog => SubscribeError::OtherLog,
+        Reason::Halted => SubscribeError::Halted(message),
+        _ => SubscribeError::Interrupted(message),
+    })
+}
+
+fn piece_of_proto(piece: proto::SubscribePiece) -> Result<Piece, String> {
+    Ok(Piece {
+        seq: piece.seq,
+        snapshot: piece.snapshot,
+        from: Timestamp::new(piece.from),
+        to: Timestamp::new(piece.to),
+        now: Timestamp::new(piece.now),
+        parts: piece.parts.into_iter().map(part_of_proto).collect::<Result<_, _>>()?,
+        last: piece.last,
+    })
+}

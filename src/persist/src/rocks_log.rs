@@ -1,0 +1,345 @@
+//! The embedded log: RocksDB as a list of slots, one synced write each.
+//!
+//! The directory holds `LOCK` (who has it locked is the one writer), `FORMAT`, and `db`, RocksDB's own.
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use parking_lot::Mutex;
+use rocksdb::{
+    ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, Direction, ErrorKind, IteratorMode,
+    Options, WriteOptions,
+};
+use stdx::Tasks;
+use tokio::sync::watch;
+use tracing::warn;
+use uuid::Uuid;
+
+use crate::log::{Append, CHECKPOINTS_KEPT, Checkpoint, Entry, Log, LogError, Slot};
+use crate::rocks_wal;
+
+const LOG: &str = "log";
+const CHECKPOINTS: &str = "ckpt";
+/// The layout of the directory; a newer one is refused before anything is touched.
+const LAYOUT: u32 = 1;
+
+/// A log in a directory on a disk, for one process at a time.
+pub struct RocksLog {
+    tasks: Tasks,
+    database: Arc<Database>,
+    newest: watch::Sender<u64>,
+}
+
+struct Database {
+    directory: PathBuf,
+    /// None after a failed reopen.
+    open: Mutex<Option<Arc<DB>>>,
+    _lock: File,
+}
+
+impl RocksLog {
+    /// Opens, and makes if need be, the log in `directory`.
+    ///
+    /// Errors: `InUse` when another process has it; `Newer` when a newer program wrote it; `Corrupt`, naming file and offset,
+    /// when synced data are damaged. In these cases nothing was changed. Cost: blocks until the write-ahead file is recovered.
+    pub fn open(directory: &Path, tasks: Tasks) -> Result<RocksLog, LogError> {
+        std::fs::create_dir_all(directory).map_err(|error| io_error(directory, &error))?;
+        let lock = take_lock(directory)?;
+        check_layout(directory)?;
+        let database = open_database(directory)?;
+        let newest = newest_seq(&database)?;
+        let database =
+            Database { directory: directory.to_owned(), open: Mutex::new(Some(Arc::new(database))), _lock: lock };
+        Ok(RocksLog { tasks, database: Arc::new(database), newest: watch::Sender::new(newest) })
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        name: &str,
+        work: impl FnOnce(&Database) -> Result<T, LogError> + Send + 'static,
+    ) -> Result<T, LogError> {
+        let database = Arc::clone(&self.database);
+        self.tasks.spawn_blocking(name, move || work(&database)).await
+    }
+}
+
+fn take_lock(directory: &Path) -> Result<File, LogError> {
+    let path = directory.join("LOCK");
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = file.map_err(|error| io_error(&path, &error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(LogError::InUse(format!(
+            "data directory {} is in use by another process (its lock is held)",
+            directory.display()
+        ))),
+        Err(TryLockError::Error(error)) => Err(io_error(&path, &error)),
+    }
+}
+
+fn check_layout(directory: &Path) -> Result<(), LogError> {
+    let path = directory.join("FORMAT");
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            if directory.join("db").exists() {
+                return Err(LogError::Corrupt(format!("{} is missing", path.display())));
+            }
+            let write = || -> std::io::Result<()> {
+                let new = directory.join("FORMAT.new");
+                std::fs::write(&new, format!("freshet log {LAYOUT}\n"))?;
+                File::open(&new)?.sync_all()?;
+                std::fs::rename(&new, &path)?;
+                File::open(directory)?.sync_all()
+            };
+            return write().map_err(|error| io_error(&path, &error));
+        }
+        Err(error) => return Err(io_error(&path, &error)),
+    };
+    let found = text.strip_prefix("freshet log ").and_then(|rest| rest.trim().parse::<u32>().ok());
+    match found {
+        Some(1..=LAYOUT) => Ok(()),
+        Some(found) => Err(LogError::Newer(format!(
+            "{} has layout {found}; this program knows layouts up to {LAYOUT}",
+            directory.display()
+        ))),
+        None => Err(LogError::Corrupt(format!("{} is not a log's", path.display()))),
+    }
+}
+
+fn open_database(directory: &Path) -> Result<DB, LogError> {
+    let path = directory.join("db");
+    let damage = match rocks_wal::scan(&path) {
+        Ok(damage) => damage,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => return Err(io_error(&path, &error)),
+    };
+    if let Some(damage) = &damage {
+        if damage.records_follow {
+            return Err(LogError::Corrupt(format!(
+                "{} is damaged at offset {}, and sound records follow",
+                damage.file.display(),
+                damage.offset
+            )));
+        }
+        warn!(file = %damage.file.display(), offset = damage.offset, "cutting off the torn tail of the log");
+        rocks_wal::cut(damage).map_err(|error| io_error(&damage.file, &error))?;
+    }
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.create_missing_column_families(true);
+    // Point-in-time recovery, the default, would open at the first damaged record and drop all synced ones behind it.
+    options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+    options.set_recycle_log_file_num(0);
+    options.set_max_total_wal_size(64 << 20);
+    options.set_keep_log_file_num(4);
+    let mut log = Options::default();
+    log.set_compression_type(DBCompressionType::None);
+    log.set_write_buffer_size(16 << 20);
+    let mut checkpoints = Options::default();
+    checkpoints.set_compression_type(DBCompressionType::Lz4);
+    checkpoints.set_write_buffer_size(16 << 20);
+    let families = [ColumnFamilyDescriptor::new(LOG, log), ColumnFamilyDescriptor::new(CHECKPOINTS, checkpoints)];
+    DB::open_cf_descriptors(&options, &path, families).map_err(|error| rocks_error(&error))
+}
+
+fn newest_seq(database: &DB) -> Result<u64, LogError> {
+    let mut newest = 0;
+    for item in database.iterator_cf(family(database, LOG), IteratorMode::End).take(1) {
+        newest = seq_of(&item.map_err(|error| rocks_error(&error))?.0)?;
+    }
+    Ok(newest)
+}
+
+fn family<'a>(database: &'a DB, name: &str) -> &'a ColumnFamily {
+    database.cf_handle(name).expect("both families are made when the database is opened")
+}
+
+fn seq_of(key: &[u8]) -> Result<u64, LogError> {
+    let key = key.try_into().map_err(|_| LogError::Corrupt("a slot number is not 8 bytes long".to_owned()))?;
+    Ok(u64::from_be_bytes(key))
+}
+
+fn synced() -> WriteOptions {
+    let mut options = WriteOptions::default();
+    options.set_sync(true);
+    options
+}
+
+fn io_error(path: &Path, error: &std::io::Error) -> LogError {
+    let text = format!("{}: {error}", path.display());
+    if error.kind() == std::io::ErrorKind::StorageFull { LogError::DiskFull(text) } else { LogError::Broken(text) }
+}
+
+fn rocks_error(error: &rocksdb::Error) -> LogError {
+    let text = error.to_string();
+    if text.contains("No space left on device") {
+        return LogError::DiskFull(text);
+    }
+    match error.kind() {
+        ErrorKind::Corruption => LogError::Corrupt(text),
+        _ => LogError::Broken(text),
+    }
+}
+
+impl Database {
+    fn get(&self) -> Result<Arc<DB>, LogError> {
+        let mut open = self.open.lock();
+        if let Some(database) = &*open {
+            return Ok(Arc::clone(database));
+        }
+        let database = Arc::new(open_database(&self.directory)?);
+        *open = Some(Arc::clone(&database));
+        Ok(database)
+    }
+
+    /// After a full disk RocksDB stays in an error state: the next call opens it anew, and recovery decides what was stored.
+    fn close(&self) {
+        *self.open.lock() = None;
+    }
+
+    fn append(&self, entry: &Entry) -> Result<Append, LogError> {
+        let database = self.get()?;
+        let (log, key) = (family(&database, LOG), entry.seq.to_be_bytes());
+        if let Some(bytes) = database.get_cf(log, key).map_err(|error| rocks_error(&error))? {
+            let found = Entry::decode(entry.seq, bytes.into())?;
+            // Our own bytes from a write that failed for lack of space, and was recovered all the same.
+            return Ok(if found == *entry { Append::Committed { stored_at: None } } else { Append::Occupied(found) });
+        }
+        match database.put_cf_opt(log, key, entry.encode(), &synced()) {
+            Ok(()) => Ok(Append::Committed { stored_at: None }),
+            Err(error) => {
+                let error = rocks_error(&error);
+                if let LogError::DiskFull(_) = error {
+                    drop(database);
+                    self.close();
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn newest_checkpoint(&self) -> Result<Option<Checkpoint>, LogError> {
+        let database = self.get()?;
+        for item in database.iterator_cf(family(&database, CHECKPOINTS), IteratorMode::End) {
+            let (key, bytes) = item.map_err(|error| rocks_error(&error))?;
+            match Checkpoint::decode(bytes.into()) {
+                Ok(checkpoint) => return Ok(Some(checkpoint)),
+                // The one before has its tail still.
+                Err(LogError::Corrupt(cause)) => {
+                    let upto = key.get(..8).map_or(0, |upto| seq_of(upto).unwrap_or(0));
+                    warn!(cause, upto, "skipping a damaged checkpoint");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    fn load(&self) -> Result<(Option<Checkpoint>, Vec<Entry>), LogError> {
+        let checkpoint = self.newest_checkpoint()?;
+        let database = self.get()?;
+        let start = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.upto) + 1;
+        let mut entries = Vec::new();
+        let from = start.to_be_bytes();
+        for item in database.iterator_cf(family(&database, LOG), IteratorMode::From(&from, Direction::Forward)) {
+            let (key, bytes) = item.map_err(|error| rocks_error(&error))?;
+            let (seq, expected) = (seq_of(&key)?, start + entries.len() as u64);
+            if seq != expected {
+                return Err(LogError::Corrupt(format!("entry {expected} is missing; the next one is {seq}")));
+            }
+            entries.push(Entry::decode(seq, bytes.into())?);
+        }
+        Ok((checkpoint, entries))
+    }
+
+    fn read(&self, seq: u64) -> Result<Slot, LogError> {
+        let database = self.get()?;
+        let bytes = database.get_cf(family(&database, LOG), seq.to_be_bytes()).map_err(|error| rocks_error(&error))?;
+        if self.newest_checkpoint()?.is_some_and(|checkpoint| seq <= checkpoint.upto) {
+            return Ok(Slot::Truncated);
+        }
+        match bytes {
+            Some(bytes) => Ok(Slot::Present(Entry::decode(seq, bytes.into())?)),
+            None => Ok(Slot::Absent),
+        }
+    }
+
+    fn checkpoint(&self, checkpoint: &Checkpoint) -> Result<(), LogError> {
+        let database = self.get()?;
+        let checkpoints = family(&database, CHECKPOINTS);
+        let fail = |error: rocksdb::Error| rocks_error(&error);
+        let key = checkpoint_key(checkpoint.order());
+        database.put_cf_opt(checkpoints, key, checkpoint.encode(), &synced()).map_err(fail)?;
+        let keys = database.iterator_cf(checkpoints, IteratorMode::End).skip(CHECKPOINTS_KEPT);
+        for item in keys {
+            let (key, _) = item.map_err(fail)?;
+            database.delete_cf_opt(checkpoints, key, &synced()).map_err(fail)?;
+        }
+        Ok(())
+    }
+
+    fn truncate(&self, upto: u64) -> Result<(), LogError> {
+        let database = self.get()?;
+        let oldest = database.iterator_cf(family(&database, CHECKPOINTS), IteratorMode::Start).next();
+        let Some(oldest) = oldest else { return Ok(()) };
+        let (key, _) = oldest.map_err(|error| rocks_error(&error))?;
+        let upto = upto.min(key.get(..8).map_or(Ok(0), seq_of)?);
+        let (from, to) = (0u64.to_be_bytes(), (upto + 1).to_be_bytes());
+        // No minimum age: the lock is the proof that nobody else can fill a slot again.
+        let dropped = database.delete_range_cf_opt(family(&database, LOG), from, to, &synced());
+        dropped.map_err(|error| rocks_error(&error))
+    }
+}
+
+fn checkpoint_key((upto, epoch, nonce): (u64, u64, Uuid)) -> Vec<u8> {
+    [&upto.to_be_bytes()[..], &epoch.to_be_bytes(), nonce.as_bytes()].concat()
+}
+
+#[async_trait]
+impl Log for RocksLog {
+    async fn load(&self) -> Result<(Option<Checkpoint>, Vec<Entry>), LogError> {
+        self.blocking("rocks-log-load", Database::load).await
+    }
+
+    async fn append(&self, entry: Entry) -> Result<Append, LogError> {
+        let seq = entry.seq;
+        let outcome = self.blocking("rocks-log-append", move |database| database.append(&entry)).await;
+        if let Ok(Append::Committed { .. }) = outcome {
+            self.newest.send_replace(seq);
+        }
+        outcome
+    }
+
+    async fn read(&self, seq: u64) -> Result<Slot, LogError> {
+        self.blocking("rocks-log-read", move |database| database.read(seq)).await
+    }
+
+    fn tail(&self, from: u64) -> BoxStream<'_, Result<Entry, LogError>> {
+        let state = (from, self.newest.subscribe());
+        let follow = move |(seq, mut newest): (u64, watch::Receiver<u64>)| async move {
+            loop {
+                newest.mark_unchanged();
+                match self.read(seq).await {
+                    Ok(Slot::Present(entry)) => return Some((Ok(entry), (seq + 1, newest))),
+                    Ok(Slot::Truncated) => return Some((Err(LogError::Truncated), (seq, newest))),
+                    Ok(Slot::Absent) => newest.changed().await.ok()?,
+                    Err(error) => return Some((Err(error), (seq, newest))),
+                }
+            }
+        };
+        futures::stream::unfold(state, follow).boxed()
+    }
+
+    async fn checkpoint(&self, checkpoint: Checkpoint) -> Result<(), LogError> {
+        self.blocking("rocks-log-checkpoint", move |database| database.checkpoint(&checkpoint)).await
+    }
+
+    async fn truncate(&self, upto: u64) -> Result<(), LogError> {
+        self.blocking("rocks-log-truncate", move |database| database.truncate(upto)).await
+    }
+}

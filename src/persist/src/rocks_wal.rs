@@ -1,0 +1,96 @@
+//! Looks through RocksDB's write-ahead files before RocksDB does.
+//!
+//! Its recovery may take a damaged record for the end of the file and drop every synced record behind it without a word. A
+//! sound record behind a damaged one proves that the damage is none of a torn write at the end: then the log must not be opened.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Records never cross a boundary of this many bytes.
+const BLOCK_BYTES: usize = 32 << 10;
+/// Checksum (4 bytes, masked crc32c over type and payload), length (2), type (1).
+const HEADER_BYTES: usize = 7;
+
+/// The first record that is not sound.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Damage {
+    pub(crate) file: PathBuf,
+    pub(crate) offset: u64,
+    /// Sound records follow, in this file or a later one: not a torn tail.
+    pub(crate) records_follow: bool,
+}
+
+/// Finds the first damage in the write-ahead files of a database directory, oldest first.
+pub(crate) fn scan(directory: &Path) -> io::Result<Option<Damage>> {
+    let mut files: Vec<(u64, PathBuf)> = Vec::new();
+    for entry in std::fs::read_dir(directory)? {
+        let path = entry?.path();
+        let number = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
+        if let (Some(number), Some("log")) = (number, path.extension().and_then(|extension| extension.to_str())) {
+            files.push((number, path));
+        }
+    }
+    files.sort_unstable();
+    let mut damage: Option<Damage> = None;
+    for (_, file) in files {
+        let bytes = std::fs::read(&file)?;
+        match &mut damage {
+            None => {
+                if let Some(offset) = first_damage(&bytes) {
+                    let records_follow = has_record_behind(&bytes, offset);
+                    damage = Some(Damage { file, offset: offset as u64, records_follow });
+                }
+            }
+            Some(damage) => damage.records_follow |= record_at(&bytes, 0).is_some(),
+        }
+    }
+    Ok(damage)
+}
+
+/// Cuts the torn tail off.
+pub(crate) fn cut(damage: &Damage) -> io::Result<()> {
+    let file = std::fs::OpenOptions::new().write(true).open(&damage.file)?;
+    file.set_len(damage.offset)?;
+    file.sync_all()
+}
+
+fn first_damage(bytes: &[u8]) -> Option<usize> {
+    let mut offset = 0;
+    while let Some(start) = next_start(bytes, offset) {
+        match record_at(bytes, start) {
+            Some(end) => offset = end,
+            None => return Some(start),
+        }
+    }
+    None
+}
+
+/// Where the record after `offset` starts; none at the end of what was written.
+fn next_start(bytes: &[u8], offset: usize) -> Option<usize> {
+    let left = BLOCK_BYTES - offset % BLOCK_BYTES;
+    let start = if left < HEADER_BYTES { offset + left } else { offset };
+    // Space that was allocated and never written reads as zeros.
+    let written = bytes.get(start..)?.iter().any(|byte| *byte != 0);
+    written.then_some(start)
+}
+
+/// The end of the sound record at `start`, if there is one.
+fn record_at(bytes: &[u8], start: usize) -> Option<usize> {
+    let header = bytes.get(start..start + HEADER_BYTES)?;
+    let length = usize::from(u16::from_le_bytes([header[4], header[5]]));
+    let end = start + HEADER_BYTES + length;
+    let block_end = start - start % BLOCK_BYTES + BLOCK_BYTES;
+    if header[6] == 0 || end > block_end {
+        return None;
+    }
+    let crc = crc32c::crc32c(bytes.get(start + HEADER_BYTES - 1..end)?);
+    let masked = crc.rotate_right(15).wrapping_add(0xa282_ead8);
+    (masked == u32::from_le_bytes([header[0], header[1], header[2], header[3]])).then_some(end)
+}
+
+/// The damaged record's length cannot be trusted: tries every offset up to the end of its block, then each block's start.
+fn has_record_behind(bytes: &[u8], damage: usize) -> bool {
+    let block_end = (damage - damage % BLOCK_BYTES + BLOCK_BYTES).min(bytes.len());
+    let in_block = (damage + 1..block_end).any(|start| record_at(bytes, start).is_some());
+    in_block || (block_end..bytes.len()).step_by(BLOCK_BYTES).any(|start| record_at(bytes, start).is_some())
+}

@@ -1,0 +1,253 @@
+//! What every client of the log can do, in the leader's process or in another.
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use repr::{ShardId, Timestamp};
+use stdx::Task;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use crate::blob::{Blob, BlobError, Cursor, open_part};
+use crate::op::{Part, WriterId};
+use crate::part::Update;
+
+/// Events hand over about this many bytes of rows at a time.
+const EVENT_BYTES: usize = 1 << 20;
+
+/// Appending to and following shards.
+#[async_trait]
+pub trait Shards: Send + Sync + 'static {
+    /// Appends `updates` at times in `[expect_upper, new_upper)` to a solo shard, if its upper is `expect_upper`.
+    ///
+    /// `new_upper` = MAX closes the shard. A retry with the same `token` succeeds if the first try did, for as long as fewer
+    /// than 16 other appends have come between. Returns once the outcome is durable.
+    /// Cancel safety: dropping the future leaves the outcome open.
+    async fn append(
+        &self,
+        shard: ShardId,
+        writer: WriterId,
+        expect_upper: Timestamp,
+        new_upper: Timestamp,
+        updates: Vec<Update>,
+        token: Uuid,
+    ) -> Result<(), AppendError>;
+
+    /// Follows a shard: a snapshot at `as_of`, and every later change.
+    ///
+    /// Requires `since <= as_of`; takes a hold there, which acknowledgements move. Does not wait: the snapshot is what was
+    /// written by now, see [`ShardEvent`].
+    async fn subscribe(&self, shard: ShardId, as_of: Timestamp) -> Result<Subscription, SubscribeError>;
+}
+
+/// What a subscription yields, in this order: pieces of the snapshot, the last of which says so, then progress.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ShardEvent {
+    /// A piece of the contents at `as_of`: all times are `as_of`. Not consolidated across pieces.
+    Snapshot { updates: Vec<Update>, last: bool },
+    /// All updates in `[prev_upper, upper)` have now been delivered.
+    ///
+    /// The first one's `prev_upper` is how far the snapshot went: `as_of + 1`, or the shard's upper if that was less; then
+    /// what is missing of the contents at `as_of` follows, its times advanced to `as_of`. Each later `prev_upper` is the
+    /// `upper` before. A large change comes in several events of which all but the last have `upper = prev_upper`; their
+    /// updates lie at or beyond `prev_upper`. At least one comes each second, for the sake of `now`: the leader's clock.
+    Progress { prev_upper: Timestamp, upper: Timestamp, now: Timestamp, updates: Vec<Update> },
+}
+
+/// Why an append was not made, or is not known to be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AppendError {
+    /// Someone else appended: `actual` is the durable upper.
+    #[error("the upper is {actual}")]
+    UpperMismatch { actual: Timestamp },
+    #[error("the shard has been closed")]
+    Closed,
+    /// A later generation, or a later incarnation of this writer, has taken over: stop writing.
+    #[error("fenced: {0}")]
+    Fenced(String),
+    #[error("the shard does not exist")]
+    NotFound,
+    /// The new upper lies more than a second ahead of the leader's `now`: try again later.
+    #[error("the new upper lies too far ahead of the time {now}")]
+    TooFarAhead { now: Timestamp },
+    #[error("no space left on device")]
+    DiskFull,
+    /// The leader ended before it knew; a retry with the same token tells.
+    #[error("outcome unknown: {0}")]
+    Unknown(String),
+    /// The leader has ended; nothing was written.
+    #[error("the leader has ended: {0}")]
+    Halted(String),
+    /// The log is not the one the writer knew (a restore): drop what was kept from that.
+    #[error("the log is another one now")]
+    OtherLog,
+    #[error("invalid append: {0}")]
+    Invalid(String),
+    #[error(transparent)]
+    Blob(#[from] BlobErrorText),
+}
+
+/// A blob store's error as text.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BlobErrorText(pub String);
+
+impl From<BlobError> for AppendError {
+    fn from(error: BlobError) -> AppendError {
+        match error {
+            BlobError::DiskFull { .. } => AppendError::DiskFull,
+            error => AppendError::Blob(BlobErrorText(error.to_string())),
+        }
+    }
+}
+
+/// Why a subscription cannot begin or go on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SubscribeError {
+    /// Contents at the time asked for are gone.
+    #[error("the time lies below the since {since}")]
+    Expired { since: Timestamp },
+    /// It never existed or has been dropped.
+    #[error("the shard does not exist")]
+    NotFound,
+    /// The log is not the one the reader knew (a restore): drop what was kept from that.
+    #[error("the log is another one now")]
+    OtherLog,
+    /// The connection broke within an event, or a part was replaced while it was read: subscribe again at one's own as-of.
+    #[error("interrupted: {0}")]
+    Interrupted(String),
+    /// A part is damaged or cannot be read.
+    #[error(transparent)]
+    Blob(#[from] BlobErrorText),
+    #[error("the leader has ended: {0}")]
+    Halted(String),
+}
+
+impl From<BlobError> for SubscribeError {
+    fn from(error: BlobError) -> SubscribeError {
+        match error {
+            BlobError::Missing(_) => SubscribeError::Interrupted(error.to_string()),
+            error => SubscribeError::Blob(BlobErrorText(error.to_string())),
+        }
+    }
+}
+
+/// A shard being followed. Dropping it ends that and lets its hold go.
+pub struct Subscription {
+    events: mpsc::Receiver<Result<ShardEvent, SubscribeError>>,
+    ack: Box<dyn Fn(Timestamp) + Send + Sync>,
+    acked: Mutex<Timestamp>,
+    /// In a lock only because a task cannot be shared between threads.
+    _reader: Mutex<Task>,
+}
+
+impl Subscription {
+    pub(crate) fn new(
+        events: mpsc::Receiver<Result<ShardEvent, SubscribeError>>,
+        ack: Box<dyn Fn(Timestamp) + Send + Sync>,
+        reader: Task,
+    ) -> Subscription {
+        Subscription { events, ack, acked: Mutex::new(Timestamp::MIN), _reader: Mutex::new(reader) }
+    }
+
+    /// The next event; none once the shard is closed and all was delivered. An error is the last item.
+    /// Cancel safety: may be dropped at any await.
+    pub async fn next(&mut self) -> Option<Result<ShardEvent, SubscribeError>> {
+        self.events.recv().await
+    }
+
+    /// The next event if there is one already; for pollers that do not wait. None also once the stream has ended.
+    pub fn try_next(&mut self) -> Option<Result<ShardEvent, SubscribeError>> {
+        self.events.try_recv().ok()
+    }
+
+    /// Says that the reader will never ask again for times below `frontier - 1`: moves the hold there.
+    ///
+    /// One less than the frontier, so that contents at the last complete time can be read again after a reconnect.
+    pub fn ack(&self, frontier: Timestamp) {
+        let mut acked = self.acked.lock();
+        if frontier > *acked {
+            *acked = frontier;
+            (self.ack)(frontier);
+        }
+    }
+}
+
+/// A piece of what a subscriber is sent, with its parts unread; from the leader's memory, or from the wire.
+#[derive(Clone, Debug)]
+pub(crate) struct Piece {
+    /// The state that the parts were taken from.
+    pub(crate) seq: u64,
+    pub(crate) snapshot: bool,
+    /// Updates of the parts outside `[from, to)` are not meant: a batch may have been merged with its neighbours.
+    pub(crate) from: Timestamp,
+    pub(crate) to: Timestamp,
+    pub(crate) now: Timestamp,
+    pub(crate) parts: Vec<Part>,
+    pub(crate) last: bool,
+}
+
+/// Reads the parts of pieces and hands events on.
+pub(crate) struct PieceReader {
+    pub(crate) blob: Option<Blob>,
+    pub(crate) as_of: Timestamp,
+    pub(crate) events: mpsc::Sender<Result<ShardEvent, SubscribeError>>,
+}
+
+/// The consumer has gone.
+pub(crate) struct Gone;
+
+impl PieceReader {
+    /// Reads one piece. Cost: one blob get for each hollow part.
+    pub(crate) async fn read(&self, piece: Piece) -> Result<Result<(), Gone>, SubscribeError> {
+        let mut updates = Vec::new();
+        let mut bytes = 0;
+        for part in &piece.parts {
+            let overlaps = match part {
+                Part::Inline(_) => true,
+                Part::Hollow(hollow) => hollow.t_max >= piece.from && hollow.t_min < piece.to,
+            };
+            if !overlaps {
+                continue;
+            }
+            let mut cursor = Cursor::new(self.open(part).await?);
+            while let Some((row, time, diff)) = cursor.next_update().map_err(BlobError::from)? {
+                if time < piece.from || time >= piece.to {
+                    continue;
+                }
+                bytes += row.len_bytes() + 32;
+                updates.push((row, time.max(self.as_of), diff));
+                if bytes >= EVENT_BYTES {
+                    bytes = 0;
+                    if self.send(&piece, std::mem::take(&mut updates), false).await.is_err() {
+                        return Ok(Err(Gone));
+                    }
+                }
+            }
+        }
+        if piece.last || !updates.is_empty() {
+            return Ok(self.send(&piece, updates, piece.last).await);
+        }
+        Ok(Ok(()))
+    }
+
+    async fn open(&self, part: &Part) -> Result<crate::part::PartReader, SubscribeError> {
+        match (&self.blob, part) {
+            (Some(blob), part) => Ok(open_part(blob, part).await?),
+            (None, Part::Inline(bytes)) => Ok(crate::part::PartReader::inline("inline", bytes.clone())),
+            (None, Part::Hollow(hollow)) => {
+                let text = format!("part {} is in a blob store that this process cannot open", hollow.key);
+                Err(SubscribeError::Blob(BlobErrorText(text)))
+            }
+        }
+    }
+
+    async fn send(&self, piece: &Piece, updates: Vec<Update>, last: bool) -> Result<(), Gone> {
+        let event = if piece.snapshot {
+            ShardEvent::Snapshot { updates, last }
+        } else {
+            let upper = if last { piece.to } else { piece.from };
+            ShardEvent::Progress { prev_upper: piece.from, upper, now: piece.now, updates }
+        };
+        self.events.send(Ok(event)).await.map_err(|_| Gone)
+    }
+}
