@@ -1,1 +1,2 @@
-//! H1 writes this.
+//! Datetime.
+pub const MICROS_PER_DAY: i64 = 86_400_000_000;

@@ -1,5 +1,7 @@
 //! One value, unpacked.
 
+use crate::Kind;
+use crate::bytea::BytesRef;
 use crate::composite::{ArrayRef, ListRef, MapRef};
 use crate::interval::Interval;
 use crate::jsonb::JsonbRef;
@@ -26,7 +28,8 @@ pub enum Datum<'a> {
     Timestamp(i64),
     Interval(Interval),
     Text(&'a str),
-    Bytes(&'a [u8]),
+    /// See [`BytesRef`]: bytes read from a row may be escaped there.
+    Bytes(BytesRef<'a>),
     Uuid(uuid::Uuid),
     Jsonb(JsonbRef<'a>),
     Array(ArrayRef<'a>),
@@ -35,6 +38,9 @@ pub enum Datum<'a> {
     Map(MapRef<'a>),
     Null,
 }
+
+// A row of datums is read and written all day: keep it small.
+const _: () = assert!(size_of::<Datum<'static>>() == 24);
 
 /// A canonical `real`: -0 is +0, there is one NaN, and NaN is the greatest.
 #[derive(Clone, Copy, Debug)]
@@ -104,6 +110,35 @@ impl<'a> Datum<'a> {
 
     pub fn float4(value: f32) -> Datum<'static> {
         Datum::Float4(Float4::new(value))
+    }
+
+    pub fn bytes(bytes: &'a [u8]) -> Datum<'a> {
+        Datum::Bytes(BytesRef::from(bytes))
+    }
+
+    /// The layout of this datum; none for NULL, which every kind has.
+    pub fn kind(&self) -> Option<Kind> {
+        let kind = match self {
+            Datum::Bool(_) => Kind::Bool,
+            Datum::Int(_) => Kind::Int,
+            Datum::UInt(_) => Kind::UInt,
+            Datum::Float4(_) => Kind::Float4,
+            Datum::Float8(_) => Kind::Float8,
+            Datum::Numeric(_) => Kind::Numeric,
+            Datum::Date(_) => Kind::Date,
+            Datum::Time(_) => Kind::Time,
+            Datum::Timestamp(_) => Kind::Timestamp,
+            Datum::Interval(_) => Kind::Interval,
+            Datum::Text(_) => Kind::Text,
+            Datum::Bytes(_) => Kind::Bytes,
+            Datum::Uuid(_) => Kind::Uuid,
+            Datum::Jsonb(_) => Kind::Jsonb,
+            Datum::Array(_) => Kind::Array,
+            Datum::List(_) => Kind::List,
+            Datum::Map(_) => Kind::Map,
+            Datum::Null => return None,
+        };
+        Some(kind)
     }
 
     pub fn unwrap_bool(self) -> bool {
@@ -183,7 +218,7 @@ impl<'a> Datum<'a> {
         }
     }
 
-    pub fn unwrap_bytes(self) -> &'a [u8] {
+    pub fn unwrap_bytes(self) -> BytesRef<'a> {
         match self {
             Datum::Bytes(bytes) => bytes,
             other => panic!("expected bytes, got {other:?}"),
@@ -215,6 +250,13 @@ impl<'a> Datum<'a> {
         match self {
             Datum::Array(array) => array,
             other => panic!("expected an array, got {other:?}"),
+        }
+    }
+
+    pub fn unwrap_map(self) -> MapRef<'a> {
+        match self {
+            Datum::Map(map) => map,
+            other => panic!("expected a map, got {other:?}"),
         }
     }
 }

@@ -5,10 +5,14 @@
 
 pub mod arena;
 pub mod binary;
+pub mod bytea;
+mod check;
+mod codec;
 pub mod composite;
 pub mod datetime;
 pub mod datum;
 pub mod diff;
+pub mod float_sum;
 pub mod id;
 pub mod interval;
 pub mod jsonb;
@@ -20,9 +24,13 @@ pub mod timestamp;
 pub mod types;
 
 pub use arena::Arena;
+pub use bytea::BytesRef;
 pub use datum::Datum;
 pub use diff::Diff;
 pub use id::{ClusterId, CollectionId, ReplicaId, ShardId};
 pub use row::Row;
 pub use timestamp::Timestamp;
 pub use types::{ColumnType, Kind, NumericSpec, RelationDesc, RelationType, ScalarType};
+
+#[cfg(test)]
+mod tests;

@@ -1,15 +1,19 @@
 //! Packed rows: datums one after another in the order-preserving codec.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
+use serde::ser::{Serialize, Serializer};
 use smallvec::SmallVec;
 
-use crate::{Datum, Kind};
+use crate::numeric::Numeric;
+use crate::{Datum, Kind, codec};
 
 /// Datums packed one after another, without a header: arity and kinds come from the schema.
 ///
 /// The order of bytes is SQL's ascending order with NULLS LAST, and equal bytes are equal values; `interval` alone, and
 /// what contains one, has equal values of different bytes.
-#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Row(SmallVec<[u8; 24]>);
 
 impl Row {
@@ -17,6 +21,13 @@ impl Row {
     pub fn pack<'a>(datums: impl IntoIterator<Item = Datum<'a>>) -> Row {
         let mut row = Row::default();
         row.extend(datums);
+        row
+    }
+
+    /// Packs one datum.
+    pub fn pack_one(datum: Datum<'_>) -> Row {
+        let mut row = Row::default();
+        row.push(datum);
         row
     }
 
@@ -28,9 +39,16 @@ impl Row {
     }
 
     /// Appends one datum.
+    ///
+    /// Panics: a text holds a NUL; whoever makes a text from outside must have refused it (SQLSTATE 22021).
+    #[inline]
     pub fn push(&mut self, datum: Datum<'_>) {
-        let _ = datum;
-        todo!("H1: encode")
+        codec::put_datum(&mut self.0, datum);
+    }
+
+    /// Appends a number.
+    pub fn push_numeric(&mut self, number: &Numeric) {
+        self.0.extend_from_slice(number.to_packed().as_bytes());
     }
 
     /// Appends datums that are already packed.
@@ -75,21 +93,50 @@ pub fn unpack_into<'a>(bytes: &'a [u8], kinds: &[Kind], datums: &mut Vec<Datum<'
 }
 
 /// Takes one datum off the front of `bytes`. Panics if the bytes do not start with a datum of this kind.
+#[inline]
 pub fn read_datum<'a>(bytes: &mut &'a [u8], kind: Kind) -> Datum<'a> {
-    let _ = (bytes, kind);
-    todo!("H1: decode")
+    match codec::datum(bytes, kind) {
+        Some((datum, length)) => {
+            *bytes = &bytes[length..];
+            datum
+        }
+        None => broken(bytes, kind),
+    }
 }
 
 /// Takes the packed bytes of one datum off the front of `bytes` without decoding it.
+#[inline]
 pub fn skip_datum<'a>(bytes: &mut &'a [u8], kind: Kind) -> &'a [u8] {
-    let _ = (bytes, kind);
-    todo!("H1: skip")
+    match codec::length(bytes, kind, 0) {
+        Some(length) => {
+            let (datum, rest) = bytes.split_at(length);
+            *bytes = rest;
+            datum
+        }
+        None => broken(bytes, kind),
+    }
+}
+
+#[cold]
+fn broken(bytes: &[u8], kind: Kind) -> ! {
+    panic!("no {kind:?} datum at the front of {:?}", Hex(bytes));
 }
 
 /// Unpacks a row that came from disk or network. Errors: the bytes are not exactly one row of these kinds.
+///
+/// Also errors on a spelling that [`Row::push`] never writes: two equal values must not differ in bytes.
 pub fn check(bytes: &[u8], kinds: &[Kind]) -> Result<(), CorruptRow> {
-    let _ = (bytes, kinds);
-    todo!("H1: check")
+    let mut rest = bytes;
+    for (column, kind) in kinds.iter().enumerate() {
+        let taken = crate::check::datum(rest, *kind, 0)
+            .ok_or_else(|| CorruptRow(format!("column {column} is not a {kind:?}: {:?}", Hex(rest))))?;
+        rest = &rest[taken..];
+    }
+    if rest.is_empty() {
+        Ok(())
+    } else {
+        Err(CorruptRow(format!("{} bytes behind the last of {} columns", rest.len(), kinds.len())))
+    }
 }
 
 /// Bytes that are not a row of the kinds expected.
@@ -97,12 +144,59 @@ pub fn check(bytes: &[u8], kinds: &[Kind]) -> Result<(), CorruptRow> {
 #[error("corrupt row: {0}")]
 pub struct CorruptRow(pub String);
 
-impl std::fmt::Debug for Row {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Row(")?;
-        for byte in &self.0 {
-            write!(f, "{byte:02x}")?;
+/// Prints bytes in hexadecimal, the first 64 of them.
+struct Hex<'a>(&'a [u8]);
+
+impl fmt::Debug for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = &self.0[..self.0.len().min(64)];
+        shown.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
+        if shown.len() < self.0.len() { f.write_str("...") } else { Ok(()) }
+    }
+}
+
+impl fmt::Debug for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Row({:?})", Hex(&self.0))
+    }
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl Serialize for Row {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Row {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Row, D::Error> {
+        struct RowVisitor;
+
+        impl<'de> Visitor<'de> for RowVisitor {
+            type Value = Row;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the bytes of a row")
+            }
+
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Row, E> {
+                Ok(Row::from_bytes(bytes))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Row, A::Error> {
+                let mut row = Row::default();
+                while let Some(byte) = sequence.next_element()? {
+                    row.0.push(byte);
+                }
+                Ok(row)
+            }
         }
-        f.write_str(")")
+
+        deserializer.deserialize_bytes(RowVisitor)
     }
 }

@@ -1,0 +1,1 @@
+//! Float sums.
