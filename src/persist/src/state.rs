@@ -105,7 +105,9 @@ impl State {
     /// Applies one transaction, whole or not at all.
     pub fn apply(&mut self, txn: &Txn) -> Result<(), Reject> {
         if let [op] = &txn.ops[..] {
-            return self.apply_op(op);
+            self.apply_op(op)?;
+            self.check_touched(op);
+            return Ok(());
         }
         let before = self.remember(txn);
         for op in &txn.ops {
@@ -113,8 +115,19 @@ impl State {
                 self.restore(before);
                 return Err(reject);
             }
+            self.check_touched(op);
         }
         Ok(())
+    }
+
+    /// In debug builds, checks the invariants of what an operation has changed.
+    fn check_touched(&self, op: &Op) {
+        if cfg!(debug_assertions) {
+            for id in touched_shards(op) {
+                let checked = self.shards.get(&id).map_or(Ok(()), |shard| self.check_shard(shard));
+                assert!(checked.is_ok(), "{id}: {checked:?} after {op:?}");
+            }
+        }
     }
 
     /// The upper of a shard, or its group's; none if it does not exist or is retired.
