@@ -1,1 +1,18 @@
-//! environmentd
+//! The daemon of an environment: sockets and sessions, choosing times, committing, and the wiring of everything below.
+//!
+//! Links no dataflow. Reading order: `args`, `boot`, `environment`, `session`, `sequence` (the life of each statement),
+//! `oracle`, `committer`, `realize`, `pgwire`, `http`.
+
+pub mod args;
+pub mod boot;
+mod committer;
+pub mod environment;
+pub mod error;
+mod http;
+mod objects;
+mod oracle;
+mod pgwire;
+mod realize;
+mod sequence;
+pub mod session;
+mod vars;

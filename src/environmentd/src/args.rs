@@ -1,0 +1,92 @@
+//! Flags, each with its environment variable.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+
+/// Freshet's environment daemon: SQL over the PostgreSQL protocol, the catalog, and the control of clusterd processes.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "environmentd", version)]
+pub struct Args {
+    /// Where everything durable is kept: the log, the blobs, and the children's sockets and logs.
+    #[arg(long, env = "FRESHET_DATA_DIR", default_value = "freshetdata")]
+    pub data_dir: PathBuf,
+
+    /// Where SQL clients connect. Port 0 takes a free one.
+    #[arg(long, env = "FRESHET_SQL_LISTEN_ADDR", default_value = "127.0.0.1:6875")]
+    pub sql_listen_addr: SocketAddr,
+
+    /// Where HTTP clients connect.
+    #[arg(long, env = "FRESHET_HTTP_LISTEN_ADDR", default_value = "127.0.0.1:6876")]
+    pub http_listen_addr: SocketAddr,
+
+    /// Where the system's users mz_system and mz_support connect.
+    #[arg(long, env = "FRESHET_INTERNAL_SQL_LISTEN_ADDR", default_value = "127.0.0.1:6877")]
+    pub internal_sql_listen_addr: SocketAddr,
+
+    /// Where health (/api/livez, /api/readyz) and /metrics are served.
+    #[arg(long, env = "FRESHET_INTERNAL_HTTP_LISTEN_ADDR", default_value = "127.0.0.1:6878")]
+    pub internal_http_listen_addr: SocketAddr,
+
+    /// Where clusterd processes reach the log. Children of the process orchestrator use a Unix socket instead.
+    #[arg(long, env = "FRESHET_SHARDCTL_LISTEN_ADDR", default_value = "127.0.0.1:6879")]
+    pub shardctl_listen_addr: SocketAddr,
+
+    /// What runs the clusterd processes.
+    #[arg(long, env = "FRESHET_ORCHESTRATOR", value_enum, default_value = "process")]
+    pub orchestrator: OrchestratorKind,
+
+    /// The clusterd binary. Default: the one beside this program.
+    #[arg(long, env = "FRESHET_ORCHESTRATOR_PROCESS_CLUSTERD")]
+    pub orchestrator_process_clusterd: Option<PathBuf>,
+
+    /// Leave clusterd processes running when this one ends; the next start adopts them.
+    #[arg(long, env = "FRESHET_ORCHESTRATOR_PROCESS_KEEP_CHILDREN")]
+    pub orchestrator_process_keep_children: bool,
+
+    /// The size of the first replica of cluster quickstart in a new environment.
+    #[arg(long, env = "FRESHET_BOOTSTRAP_REPLICA_SIZE", default_value = "1")]
+    pub bootstrap_replica_size: String,
+
+    /// The deploy generation: a higher one fences all lower ones.
+    #[arg(long, env = "FRESHET_DEPLOY_GENERATION", default_value_t = 0)]
+    pub deploy_generation: u64,
+
+    /// Listen on addresses that other machines can reach, without encryption or passwords.
+    #[arg(long, env = "FRESHET_INSECURE_LISTENERS")]
+    pub insecure_listeners: bool,
+
+    /// What to log: a level, or directives such as info,persist=debug.
+    #[arg(long, env = "FRESHET_LOG_FILTER", default_value = "info")]
+    pub log_filter: String,
+
+    /// How to write log lines, on standard error.
+    #[arg(long, env = "FRESHET_LOG_FORMAT", value_enum, default_value = "text")]
+    pub log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OrchestratorKind {
+    /// Child processes on this machine.
+    Process,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+impl Args {
+    /// Every address to listen on, with the flag that names it.
+    pub fn listeners(&self) -> [(&'static str, SocketAddr); 5] {
+        [
+            ("--sql-listen-addr", self.sql_listen_addr),
+            ("--http-listen-addr", self.http_listen_addr),
+            ("--internal-sql-listen-addr", self.internal_sql_listen_addr),
+            ("--internal-http-listen-addr", self.internal_http_listen_addr),
+            ("--shardctl-listen-addr", self.shardctl_listen_addr),
+        ]
+    }
+}

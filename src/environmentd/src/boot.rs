@@ -1,0 +1,367 @@
+//! Start and stop: from flags to a serving environment, in the order in which the parts need each other.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use catalog::{CATALOG_SHARD, Catalog};
+use controller::{Controller, ControllerConfig, OrchestratorLauncher};
+use orchestrator::{Orchestrator, ProcessOrchestrator, ProcessOrchestratorConfig};
+use persist::{Commit, CreateShard, Leader, LeaderConfig, LeaderHandle, LogError, OpenError, RocksLog};
+use stdx::{Rng, Shutdown, Task, Tasks};
+use tokio::net::{TcpListener, UnixListener};
+use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
+use tracing::{error, info, warn};
+
+use crate::args::Args;
+use crate::committer::{Committer, TABLES};
+use crate::environment::{Environment, Sessions};
+use crate::http::{self, Health};
+use crate::oracle::Oracle;
+use crate::pgwire::{self, Audience};
+use crate::realize::Realizer;
+
+/// Why the daemon does not start, or has stopped; each with its exit code.
+#[derive(Debug, thiserror::Error)]
+pub enum BootError {
+    /// A flag cannot be followed: exit code 2.
+    #[error("{0}")]
+    Usage(String),
+    /// The data directory cannot be used, or the log has failed: exit code 1.
+    #[error("{0}")]
+    Data(String),
+}
+
+impl BootError {
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            BootError::Usage(_) => 2,
+            BootError::Data(_) => 1,
+        }
+    }
+}
+
+/// The version that replicas must share.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// Grows with every change of what is durable; a log led by a higher one is refused.
+const DURABLE_VERSION: u32 = 1;
+
+/// A running environment.
+pub struct Running {
+    environment: Arc<Environment>,
+    addresses: BTreeMap<&'static str, SocketAddr>,
+    data_dir: PathBuf,
+    shardctl_socket: PathBuf,
+    keep_children: bool,
+    orchestrator: Arc<ProcessOrchestrator>,
+    listeners: Vec<Task>,
+    committer: Task,
+}
+
+struct Sockets {
+    sql: TcpListener,
+    http: TcpListener,
+    internal_sql: TcpListener,
+    internal_http: TcpListener,
+    shardctl: TcpListener,
+    shardctl_unix: UnixListener,
+    shardctl_path: PathBuf,
+}
+
+/// Starts an environment. On return it accepts connections.
+pub async fn start(args: &Args, tasks: Tasks) -> Result<Running, BootError> {
+    check_addresses(args)?;
+    let image = clusterd_binary(args)?;
+    std::fs::create_dir_all(&args.data_dir)
+        .map_err(|error| BootError::Data(format!("cannot create {}: {error}", args.data_dir.display())))?;
+    let data_dir = std::fs::canonicalize(&args.data_dir)
+        .map_err(|error| BootError::Data(format!("cannot open {}: {error}", args.data_dir.display())))?;
+    // The log's lock comes first: whoever holds it owns the directory and may replace its sockets.
+    let rng = Rng::from_entropy();
+    let leader = open_log(&data_dir, args, &tasks, rng.clone()).await?;
+    let sockets = bind(args, &data_dir).await?;
+    let catalog = load_catalog(&leader, &args.bootstrap_replica_size).await?;
+
+    let orchestrator = Arc::new(ProcessOrchestrator::new(
+        tasks.clone(),
+        ProcessOrchestratorConfig {
+            directory: data_dir.join("processes"),
+            keep_children: args.orchestrator_process_keep_children,
+        },
+    ));
+    let log_format = match args.log_format {
+        crate::args::LogFormat::Text => "text",
+        crate::args::LogFormat::Json => "json",
+    };
+    let launcher = OrchestratorLauncher {
+        tasks: tasks.clone(),
+        orchestrator: orchestrator.namespace("cluster"),
+        image,
+        leading_args: vec![format!("--log-filter={}", args.log_filter), format!("--log-format={log_format}")],
+        shardctl: format!("unix:{}", sockets.shardctl_path.display()),
+    };
+    let controller = Controller::new(ControllerConfig {
+        tasks: tasks.clone(),
+        rng: rng.clone(),
+        durable: Arc::new(leader.clone()),
+        launcher: Arc::new(launcher),
+        version: VERSION.to_owned(),
+    });
+    let (environment, realizer, committer) = assemble(tasks, rng, leader, controller, catalog);
+    realizer.boot();
+    let ready = Arc::new(AtomicBool::new(false));
+    let addresses = addresses(&sockets).map_err(|error| BootError::Usage(error.to_string()))?;
+    write_addresses(&data_dir, &addresses)?;
+    let shardctl_socket = sockets.shardctl_path.clone();
+    let listeners = listen(&environment, sockets, &ready);
+    environment.controller.stop_leftovers().await;
+    ready.store(true, Ordering::SeqCst);
+    let keep_children = args.orchestrator_process_keep_children;
+    Ok(Running { environment, addresses, data_dir, shardctl_socket, keep_children, orchestrator, listeners, committer })
+}
+
+/// Puts the shared parts together and starts the committer.
+fn assemble(
+    tasks: Tasks,
+    rng: Rng,
+    leader: LeaderHandle,
+    controller: Controller,
+    catalog: Catalog,
+) -> (Arc<Environment>, Arc<Realizer>, Task) {
+    let catalog = Arc::new(ArcSwap::from_pointee(catalog));
+    let next_transient = Arc::new(AtomicU64::new(1));
+    let oracle = Arc::new(Oracle::new(leader.floor()));
+    let realizer = Arc::new(Realizer {
+        catalog: Arc::clone(&catalog),
+        controller: controller.clone(),
+        next_transient: Arc::clone(&next_transient),
+    });
+    let (committer, task) = Committer::start(&tasks, leader.clone(), Arc::clone(&oracle), Arc::clone(&realizer) as _);
+    let environment = Arc::new(Environment {
+        tasks,
+        rng,
+        shutdown: Shutdown::new(),
+        leader,
+        controller,
+        catalog,
+        oracle,
+        committer,
+        sessions: Sessions::default(),
+        next_transient,
+    });
+    (environment, realizer, task)
+}
+
+/// Until mutual TLS and passwords exist, other machines are let in only on demand.
+fn check_addresses(args: &Args) -> Result<(), BootError> {
+    for (flag, address) in args.listeners() {
+        if address.ip().is_loopback() {
+            continue;
+        }
+        if !args.insecure_listeners {
+            return Err(BootError::Usage(format!(
+                "{flag} {address} can be reached by other machines, without encryption or passwords; \
+                 pass --insecure-listeners if that is what you want"
+            )));
+        }
+        warn!(flag, %address, "listening INSECURELY: no encryption, no passwords");
+    }
+    Ok(())
+}
+
+fn clusterd_binary(args: &Args) -> Result<PathBuf, BootError> {
+    let path = match &args.orchestrator_process_clusterd {
+        Some(path) => path.clone(),
+        None => {
+            let own = std::env::current_exe()
+                .map_err(|error| BootError::Usage(format!("cannot find this program's directory: {error}")))?;
+            own.with_file_name("clusterd")
+        }
+    };
+    if path.is_file() {
+        return Ok(path);
+    }
+    Err(BootError::Usage(format!(
+        "no clusterd binary at {}; name it with --orchestrator-process-clusterd",
+        path.display()
+    )))
+}
+
+async fn open_log(data_dir: &Path, args: &Args, tasks: &Tasks, rng: Rng) -> Result<LeaderHandle, BootError> {
+    let data = |error: &dyn std::fmt::Display| BootError::Data(error.to_string());
+    let log = match RocksLog::open(&data_dir.join("log"), tasks.clone()) {
+        Ok(log) => log,
+        Err(LogError::InUse(_)) => {
+            return Err(BootError::Data(format!(
+                "data directory {} is in use by another environmentd",
+                data_dir.display()
+            )));
+        }
+        Err(error) => return Err(data(&error)),
+    };
+    let blobs = data_dir.join("blobs");
+    let blob = persist::local_blob(&blobs).map_err(|error| data(&error))?;
+    let mut config = LeaderConfig::new(Arc::new(log), blob, tasks.clone(), rng);
+    config.blob_url = Some(format!("file:{}", blobs.display()));
+    config.generation = args.deploy_generation;
+    config.version = DURABLE_VERSION;
+    Leader::open(config).await.map_err(|error| match error {
+        OpenError::Newer(reason) => BootError::Data(format!(
+            "data directory {} was written by a newer version: {reason}",
+            data_dir.display()
+        )),
+        other => BootError::Data(format!("cannot open the log in {}: {other}", data_dir.display())),
+    })
+}
+
+/// Reads the catalog; a new log gets its first one.
+async fn load_catalog(leader: &LeaderHandle, replica_size: &str) -> Result<Catalog, BootError> {
+    let data = |error: &dyn std::fmt::Display| BootError::Data(format!("cannot read the catalog: {error}"));
+    if !leader.is_shard(CATALOG_SHARD) {
+        let known = catalog::REPLICA_SIZES.iter().any(|size| size.name == replica_size);
+        if !known {
+            return Err(BootError::Usage(format!("--bootstrap-replica-size: unknown size {replica_size:?}")));
+        }
+        let mut commit = Commit::tick(TABLES, leader.now().max(leader.speculative_group_upper(TABLES)));
+        commit.creates = vec![CreateShard { shard: CATALOG_SHARD, group: Some(TABLES), scheduled: false }];
+        commit.appends = vec![(CATALOG_SHARD, catalog::initial_updates(replica_size))];
+        leader.commit(commit).await.map_err(|error| data(&error))?;
+    }
+    let at = leader.group_upper(TABLES).step_back();
+    let rows = leader.snapshot(CATALOG_SHARD, at).await.map_err(|error| data(&error))?;
+    catalog::load(&rows, leader.catalog_version()).map_err(|error| data(&error))
+}
+
+async fn bind(args: &Args, data_dir: &Path) -> Result<Sockets, BootError> {
+    let [sql, http, internal_sql, internal_http, shardctl] = args.listeners();
+    let shardctl_path = socket_path(data_dir);
+    // What is there is a former process's: it held the log's lock before us.
+    let _ = std::fs::remove_file(&shardctl_path);
+    let shardctl_unix = UnixListener::bind(&shardctl_path)
+        .map_err(|error| BootError::Data(format!("cannot listen on {}: {error}", shardctl_path.display())))?;
+    Ok(Sockets {
+        sql: bind_one(sql).await?,
+        http: bind_one(http).await?,
+        internal_sql: bind_one(internal_sql).await?,
+        internal_http: bind_one(internal_http).await?,
+        shardctl: bind_one(shardctl).await?,
+        shardctl_unix,
+        shardctl_path,
+    })
+}
+
+async fn bind_one((flag, address): (&'static str, SocketAddr)) -> Result<TcpListener, BootError> {
+    TcpListener::bind(address).await.map_err(|error| BootError::Usage(format!("{flag} {address}: {error}")))
+}
+
+/// Unix socket paths have at most 107 bytes; a longer data directory gets its socket in the temporary directory.
+fn socket_path(data_dir: &Path) -> PathBuf {
+    let beside = data_dir.join("shardctl.sock");
+    if beside.as_os_str().len() <= 100 {
+        return beside;
+    }
+    std::env::temp_dir().join(format!("freshet-shardctl-{}.sock", std::process::id()))
+}
+
+fn addresses(sockets: &Sockets) -> std::io::Result<BTreeMap<&'static str, SocketAddr>> {
+    Ok(BTreeMap::from([
+        ("sql", sockets.sql.local_addr()?),
+        ("http", sockets.http.local_addr()?),
+        ("internal_sql", sockets.internal_sql.local_addr()?),
+        ("internal_http", sockets.internal_http.local_addr()?),
+        ("shardctl", sockets.shardctl.local_addr()?),
+    ]))
+}
+
+/// Writes `addresses.json` in one step, so that whoever waits for it never reads half of it.
+fn write_addresses(data_dir: &Path, addresses: &BTreeMap<&'static str, SocketAddr>) -> Result<(), BootError> {
+    let path = data_dir.join("addresses.json");
+    let temporary = data_dir.join("addresses.json.new");
+    let json = serde_json::to_string_pretty(addresses).expect("addresses are plain strings");
+    std::fs::write(&temporary, json + "\n")
+        .and_then(|()| std::fs::rename(&temporary, &path))
+        .map_err(|error| BootError::Data(format!("cannot write {}: {error}", path.display())))
+}
+
+fn listen(environment: &Arc<Environment>, sockets: Sockets, ready: &Arc<AtomicBool>) -> Vec<Task> {
+    let tasks = &environment.tasks;
+    let health = || Health { environment: Arc::clone(environment), ready: Arc::clone(ready) };
+    let sql = pgwire::serve(Arc::clone(environment), sockets.sql, Audience::Users);
+    let internal_sql = pgwire::serve(Arc::clone(environment), sockets.internal_sql, Audience::System);
+    vec![
+        tasks.spawn("shardctl over tcp", serve_shardctl(environment, TcpListenerStream::new(sockets.shardctl))),
+        tasks.spawn("shardctl over unix", serve_shardctl(environment, UnixListenerStream::new(sockets.shardctl_unix))),
+        tasks.spawn("sql listener", sql),
+        tasks.spawn("internal sql listener", internal_sql),
+        tasks.spawn("http listener", http::serve_external(sockets.http, health())),
+        tasks.spawn("internal http listener", http::serve_internal(sockets.internal_http, health())),
+    ]
+}
+
+fn serve_shardctl<S, I>(environment: &Arc<Environment>, incoming: S) -> impl Future<Output = ()> + Send + use<S, I>
+where
+    S: futures::Stream<Item = std::io::Result<I>> + Send + 'static,
+    I: tonic::transport::server::Connected + tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    let service = persist::shardctl_service(environment.leader.clone());
+    async move {
+        let server = tonic::transport::Server::builder().add_service(service);
+        if let Err(error) = server.serve_with_incoming(incoming).await {
+            error!(%error, "shardctl listener ended");
+        }
+    }
+}
+
+impl Running {
+    /// The addresses it listens on, by name.
+    pub fn addresses(&self) -> &BTreeMap<&'static str, SocketAddr> {
+        &self.addresses
+    }
+
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    /// Serves until `stop` resolves or the log's leader halts, then stops everything in order.
+    pub async fn serve(self, stop: impl Future<Output = ()>) -> Result<(), BootError> {
+        let leader = self.environment.leader.clone();
+        let halted = std::pin::pin!(leader.halted());
+        match futures::future::select(std::pin::pin!(stop), halted).await {
+            futures::future::Either::Left(((), _)) => {
+                self.stop().await;
+                Ok(())
+            }
+            futures::future::Either::Right((halt, _)) => {
+                error!(%halt, "the log's leader has ended");
+                Err(BootError::Data(halt.to_string()))
+            }
+        }
+    }
+
+    async fn stop(self) {
+        info!("shutting down");
+        self.environment.shutdown.trigger();
+        let tasks = self.environment.tasks.clone();
+        // The two shardctl listeners come first in the list and go last: children write until they are stopped.
+        let (shardctl, listeners) = self.listeners.split_at(2);
+        for listener in listeners {
+            if tasks.timeout(Duration::from_secs(5), listener.ended()).await.is_err() {
+                warn!("a listener did not stop in time");
+            }
+        }
+        if !self.keep_children {
+            self.orchestrator.shutdown().await;
+        }
+        drop(self.committer);
+        if let Err(error) = self.environment.leader.close(self.environment.oracle.read_ts()).await {
+            warn!(%error, "the log was not closed cleanly");
+        }
+        let _ = shardctl;
+        // Nobody is misled by a socket of a process that has ended; removing it is tidiness.
+        let _ = std::fs::remove_file(&self.shardctl_socket);
+    }
+}

@@ -1,0 +1,104 @@
+//! What a client reads when something goes wrong.
+
+use expr::EvalError;
+
+/// An error or notice with everything the wire protocol carries of it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Error {
+    pub severity: Severity,
+    /// SQLSTATE.
+    pub code: String,
+    pub message: String,
+    pub detail: Option<String>,
+    pub hint: Option<String>,
+    /// Characters from the start of the query string, from 1.
+    pub position: Option<usize>,
+    /// Where it happened, such as the line of a COPY.
+    pub context: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    Error,
+    /// The connection ends after it.
+    Fatal,
+    Notice,
+    Warning,
+}
+
+impl Severity {
+    pub fn name(self) -> &'static str {
+        match self {
+            Severity::Error => "ERROR",
+            Severity::Fatal => "FATAL",
+            Severity::Notice => "NOTICE",
+            Severity::Warning => "WARNING",
+        }
+    }
+}
+
+impl Error {
+    pub fn new(code: &str, message: impl Into<String>) -> Error {
+        Error {
+            severity: Severity::Error,
+            code: code.to_owned(),
+            message: message.into(),
+            detail: None,
+            hint: None,
+            position: None,
+            context: None,
+        }
+    }
+
+    pub fn fatal(code: &str, message: impl Into<String>) -> Error {
+        Error { severity: Severity::Fatal, ..Error::new(code, message) }
+    }
+
+    pub fn notice(message: impl Into<String>) -> Error {
+        Error { severity: Severity::Notice, ..Error::new("00000", message) }
+    }
+
+    pub fn warning(code: &str, message: impl Into<String>) -> Error {
+        Error { severity: Severity::Warning, ..Error::new(code, message) }
+    }
+
+    pub fn unsupported(feature: impl std::fmt::Display) -> Error {
+        Error::new("0A000", format!("{feature} is not supported"))
+    }
+
+    #[must_use]
+    pub fn with_detail(mut self, detail: impl Into<String>) -> Error {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Error {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    #[must_use]
+    pub fn with_context(mut self, context: impl Into<String>) -> Error {
+        self.context = Some(context.into());
+        self
+    }
+
+    pub fn is_fatal(&self) -> bool {
+        self.severity == Severity::Fatal
+    }
+}
+
+impl From<sql::Error> for Error {
+    fn from(error: sql::Error) -> Error {
+        let sql::Error { code, message, detail, hint, position } = error;
+        Error { detail, hint, position, ..Error::new(code, message) }
+    }
+}
+
+impl From<EvalError> for Error {
+    fn from(error: EvalError) -> Error {
+        Error { detail: error.detail.clone(), hint: error.hint.clone(), ..Error::new(error.code(), error.message) }
+    }
+}

@@ -1,0 +1,73 @@
+//! Health and metrics over HTTP.
+
+use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use sql::CatalogView;
+use tokio::net::TcpListener;
+use tracing::warn;
+
+use crate::committer::TABLES;
+use crate::environment::Environment;
+
+/// What the handlers look at.
+#[derive(Clone)]
+pub(crate) struct Health {
+    pub(crate) environment: Arc<Environment>,
+    /// Set once every dataflow of the catalog was sent on its way.
+    pub(crate) ready: Arc<AtomicBool>,
+}
+
+/// Serves the external listener: readiness only.
+pub(crate) async fn serve_external(listener: TcpListener, health: Health) {
+    serve(listener, health.clone(), probes().with_state(health)).await;
+}
+
+/// Serves the internal listener: health and metrics.
+pub(crate) async fn serve_internal(listener: TcpListener, health: Health) {
+    let router = probes().route("/metrics", get(metrics));
+    serve(listener, health.clone(), router.with_state(health)).await;
+}
+
+fn probes() -> Router<Health> {
+    Router::new().route("/api/livez", get(|| async { "ok\n" })).route("/api/readyz", get(readyz))
+}
+
+async fn serve(listener: TcpListener, health: Health, router: Router) {
+    let shutdown = health.environment.shutdown.clone();
+    let served = axum::serve(listener, router).with_graceful_shutdown(async move { shutdown.triggered().await });
+    if let Err(error) = served.await {
+        warn!(%error, "http listener ended");
+    }
+}
+
+async fn readyz(State(health): State<Health>) -> impl IntoResponse {
+    if health.ready.load(Ordering::SeqCst) && !health.environment.shutdown.is_triggered() {
+        (StatusCode::OK, "ready\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
+    }
+}
+
+async fn metrics(State(health): State<Health>) -> impl IntoResponse {
+    let environment = &health.environment;
+    let mut out = String::new();
+    let mut gauge = |name: &str, help: &str, value: u64| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}");
+    };
+    gauge("environmentd_sessions_count", "Open SQL sessions.", environment.sessions.count() as u64);
+    gauge("environmentd_oracle_read_timestamp_milliseconds", "The oracle's read time.", environment.oracle.read_ts().millis());
+    gauge("environmentd_timeline_now_milliseconds", "The leader's clock.", environment.leader.now().millis());
+    let upper = environment.leader.group_upper(TABLES).millis();
+    gauge("environmentd_tables_upper_milliseconds", "The durable upper of all tables.", upper);
+    gauge("environmentd_catalog_items_count", "Objects in the catalog.", environment.catalog().items().len() as u64);
+    gauge("persist_epoch", "The leadership of the log.", environment.leader.epoch());
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], out)
+}

@@ -1,0 +1,60 @@
+//! The `environmentd` program: flags, logging, signals; everything else is the library's.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use environmentd::args::{Args, LogFormat};
+use environmentd::boot::{self, BootError};
+use stdx::Tasks;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    if let Err(error) = start_logging(&args) {
+        return fail(&error);
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("environmentd").build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&BootError::Data(format!("cannot start threads: {error}"))),
+    };
+    match runtime.block_on(run(&args)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(error: &BootError) -> ExitCode {
+    eprintln!("environmentd: {error}");
+    ExitCode::from(error.exit_code())
+}
+
+fn start_logging(args: &Args) -> Result<(), BootError> {
+    let filter = EnvFilter::try_new(&args.log_filter)
+        .map_err(|error| BootError::Usage(format!("--log-filter {:?}: {error}", args.log_filter)))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match args.log_format {
+        LogFormat::Text => builder.with_ansi(false).init(),
+        LogFormat::Json => builder.json().init(),
+    }
+    Ok(())
+}
+
+async fn run(args: &Args) -> Result<(), BootError> {
+    let listen = |kind| signal(kind).map_err(|error| BootError::Data(format!("cannot listen for signals: {error}")));
+    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    let running = boot::start(args, Tasks::tokio()).await?;
+    println!("environmentd {} is ready. Data directory: {}", boot::VERSION, running.data_dir().display());
+    for (name, address) in running.addresses() {
+        println!("  {name:<14} {address}");
+    }
+    let sql = running.addresses()["sql"];
+    println!("Connect with: psql -h {} -p {} -U materialize materialize", sql.ip(), sql.port());
+    let stop = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    running.serve(stop).await
+}

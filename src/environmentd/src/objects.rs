@@ -1,0 +1,52 @@
+//! The optimizer's view of one catalog version, for one cluster.
+
+use std::sync::Arc;
+
+use catalog::Catalog;
+use expr::{Relation, Scalar};
+use optimizer::Objects;
+use repr::{ClusterId, CollectionId, ShardId};
+use sql::{CatalogView, ItemDefinition};
+
+pub(crate) struct ClusterObjects {
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) cluster: Option<ClusterId>,
+    /// Only indexes made before this item may be used by its dataflow: those of later ones do not exist at its rebirth.
+    pub(crate) before: Option<CollectionId>,
+}
+
+impl Objects for ClusterObjects {
+    fn view(&self, id: CollectionId) -> Option<Relation> {
+        match &self.catalog.item_by_id(id)?.definition {
+            ItemDefinition::View { relation, .. } => Some(relation.clone()),
+            _ => None,
+        }
+    }
+
+    fn shard(&self, id: CollectionId) -> Option<ShardId> {
+        shard_of(&self.catalog, id)
+    }
+
+    fn indexes(&self, id: CollectionId) -> Vec<(CollectionId, Vec<Scalar>)> {
+        let mut indexes = Vec::new();
+        for item in self.catalog.dependents(id) {
+            if let ItemDefinition::Index { on, keys, cluster } = &item.definition
+                && *on == id
+                && Some(*cluster) == self.cluster
+                && self.before.is_none_or(|before| item.id < before)
+            {
+                indexes.push((item.id, keys.clone()));
+            }
+        }
+        indexes
+    }
+}
+
+/// The durable collection of a table, materialized view or source.
+pub(crate) fn shard_of(catalog: &Catalog, id: CollectionId) -> Option<ShardId> {
+    match &catalog.item_by_id(id)?.definition {
+        ItemDefinition::Table { shard, .. } | ItemDefinition::MaterializedView { shard, .. } => Some(*shard),
+        ItemDefinition::Source { remap_shard, .. } => Some(*remap_shard),
+        ItemDefinition::View { .. } | ItemDefinition::Index { .. } | ItemDefinition::Builtin { .. } => None,
+    }
+}

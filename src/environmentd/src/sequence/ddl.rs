@@ -1,0 +1,129 @@
+//! CREATE and DROP: planned on one version of the catalog, admitted only if it is still the newest, else planned again.
+
+use catalog::{NewCluster, NewItem, Op};
+use controller::ReadHolds;
+use repr::CollectionId;
+use sql::plan::{CreateClusterPlan, DropPlan, Params};
+use sql::statement::Statement;
+use sql::{CatalogView, Plan};
+
+use super::complete;
+use crate::committer::SubmitError;
+use crate::error::Error;
+use crate::session::{Response, Session};
+
+/// Times a DDL statement is planned again because others came first.
+const RETRIES_MAX: usize = 100;
+
+impl Session {
+    pub(super) async fn ddl(&mut self, statement: &Statement, params: Params, first: Plan) -> Result<Response, Error> {
+        self.outside_transaction(tag(&first)).await?;
+        let mut plan = Some(first);
+        for _ in 0..RETRIES_MAX {
+            let catalog = self.environment.catalog();
+            let planned = match plan.take() {
+                Some(plan) => plan,
+                None => self.plan(statement, &mut params.clone())?,
+            };
+            if let Plan::NoOp { tag, notice } = planned {
+                notice.into_iter().for_each(|notice| self.notice(Error::notice(notice)));
+                return complete(tag);
+            }
+            let tag = tag(&planned);
+            // Held until the new dataflows exist, so that their inputs stay readable at the commit's time.
+            let holds = self.hold_inputs(&planned)?;
+            let (ops, notices) = ops(planned);
+            let transacted = catalog.transact(ops)?;
+            let outcome = self.environment.committer.ddl(catalog.version(), transacted).await;
+            drop(holds);
+            match outcome {
+                Ok(_) => {
+                    notices.into_iter().for_each(|notice| self.notice(Error::notice(notice)));
+                    return complete(tag);
+                }
+                Err(SubmitError::Stale | SubmitError::Conflict) => {}
+                Err(SubmitError::Failed(error)) => return Err(error),
+            }
+        }
+        Err(Error::new("40001", "could not serialize access: the catalog keeps changing").with_hint("Try again."))
+    }
+
+    /// Holds on everything a new dataflow will read.
+    fn hold_inputs(&self, plan: &Plan) -> Result<ReadHolds, Error> {
+        let catalog = self.environment.catalog();
+        let roots = match plan {
+            Plan::CreateMaterializedView(plan) => plan.relation.depends_on(),
+            Plan::CreateIndex(plan) => [plan.on].into(),
+            _ => Default::default(),
+        };
+        let mut stored: Vec<CollectionId> = Vec::new();
+        for id in catalog.transitive_dependencies(roots) {
+            if crate::objects::shard_of(&catalog, id).is_some() {
+                stored.push(id);
+                let indexes = catalog.dependents(id).into_iter().filter(|item| item.kind() == "index");
+                stored.extend(indexes.map(|item| item.id));
+            }
+        }
+        Ok(self.environment.controller.acquire_holds(&stored)?)
+    }
+}
+
+fn tag(plan: &Plan) -> &'static str {
+    match plan {
+        Plan::CreateDatabase { .. } => "CREATE DATABASE",
+        Plan::CreateSchema { .. } => "CREATE SCHEMA",
+        Plan::CreateTable(_) => "CREATE TABLE",
+        Plan::CreateView(_) => "CREATE VIEW",
+        Plan::CreateMaterializedView(_) => "CREATE MATERIALIZED VIEW",
+        Plan::CreateIndex(_) => "CREATE INDEX",
+        Plan::CreateSource(_) => "CREATE SOURCE",
+        Plan::CreateCluster(_) => "CREATE CLUSTER",
+        Plan::CreateReplica { .. } => "CREATE CLUSTER REPLICA",
+        Plan::Drop(plan) => plan.tag,
+        other => unreachable!("not a DDL plan: {other:?}"),
+    }
+}
+
+/// The catalog's ops for a plan, and what to tell the user.
+fn ops(plan: Plan) -> (Vec<Op>, Vec<String>) {
+    let item = |item| Op::CreateItem(Box::new(item));
+    let replaced = |id: Option<CollectionId>| id.map(Op::DropItem);
+    let ops = match plan {
+        Plan::CreateDatabase { name, .. } => vec![Op::CreateDatabase { name }],
+        Plan::CreateSchema { database, name, .. } => vec![Op::CreateSchema { database, name }],
+        Plan::CreateTable(plan) => vec![item(NewItem::table(plan))],
+        Plan::CreateView(plan) => replaced(plan.replace).into_iter().chain([item(NewItem::view(plan))]).collect(),
+        Plan::CreateMaterializedView(plan) => {
+            replaced(plan.replace).into_iter().chain([item(NewItem::materialized_view(plan))]).collect()
+        }
+        Plan::CreateIndex(plan) => vec![item(NewItem::index(plan))],
+        Plan::CreateSource(mut plan) => {
+            let tables = std::mem::take(&mut plan.tables);
+            let source = item(NewItem::source(plan));
+            [source].into_iter().chain(tables.into_iter().map(|table| item(NewItem::table(table)))).collect()
+        }
+        Plan::CreateCluster(plan) => vec![create_cluster(plan)],
+        Plan::CreateReplica { cluster, name, size, .. } => vec![Op::CreateReplica { cluster, name, size }],
+        Plan::Drop(plan) => return drops(plan),
+        other => unreachable!("not a DDL plan: {other:?}"),
+    };
+    (ops, Vec::new())
+}
+
+fn create_cluster(plan: CreateClusterPlan) -> Op {
+    let CreateClusterPlan { name, size, replication_factor, mut replicas, .. } = plan;
+    if let Some(size) = &size {
+        replicas.extend((1..=replication_factor).map(|number| (format!("r{number}"), size.clone())));
+    }
+    Op::CreateCluster(NewCluster { name, size, replication_factor, replicas })
+}
+
+fn drops(plan: DropPlan) -> (Vec<Op>, Vec<String>) {
+    let DropPlan { items, schemas, databases, clusters, replicas, notices, .. } = plan;
+    let mut ops: Vec<Op> = items.into_iter().map(Op::DropItem).collect();
+    ops.extend(schemas.into_iter().map(|(database, name)| Op::DropSchema { database, name }));
+    ops.extend(databases.into_iter().map(|name| Op::DropDatabase { name }));
+    ops.extend(clusters.into_iter().map(Op::DropCluster));
+    ops.extend(replicas.into_iter().map(|(cluster, replica)| Op::DropReplica { cluster, replica }));
+    (ops, notices)
+}

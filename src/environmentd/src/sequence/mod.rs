@@ -1,0 +1,185 @@
+//! The life of each kind of statement, one file each.
+
+mod bind;
+pub(crate) mod copy;
+mod cursor;
+mod ddl;
+mod explain;
+pub(crate) mod prepare;
+pub(crate) mod query;
+pub(crate) mod subscribe;
+pub(crate) mod timestamp;
+mod write;
+
+use repr::{Datum, RelationDesc, Row, ScalarType};
+use sql::Plan;
+use sql::plan::{CopyToPlan, CopyToSource, Params, TransactionMode};
+use sql::statement::Statement;
+
+use crate::error::Error;
+use crate::session::{Response, Rows, Session};
+use crate::vars::Vars;
+
+fn complete(tag: impl Into<String>) -> Result<Response, Error> {
+    Ok(Response::Complete { tag: tag.into() })
+}
+
+impl Session {
+    /// From a statement to its response.
+    pub(crate) async fn sequence(&mut self, statement: &Statement, mut params: Params) -> Result<Response, Error> {
+        let plan = self.plan(statement, &mut params)?;
+        match plan {
+            Plan::Select(plan) => {
+                let desc = plan.desc.clone();
+                let rows = self.select(plan).await?;
+                Ok(Response::Rows { desc, rows: Rows::ready(rows), verb: "SELECT" })
+            }
+            Plan::Subscribe(plan) => {
+                let (desc, rows) = self.subscribe(plan).await?;
+                Ok(Response::Rows { desc, rows, verb: "SUBSCRIBE" })
+            }
+            Plan::Explain(plan) => self.explain(plan).await,
+            Plan::Insert(plan) => self.insert(plan).await,
+            Plan::ReadThenWrite(plan) => {
+                self.outside_transaction(write::verb(plan.kind)).await?;
+                self.read_then_write(plan).await
+            }
+            Plan::CopyFrom(plan) => Ok(Response::CopyIn(plan)),
+            Plan::CopyTo(plan) => self.copy_to(plan).await,
+            Plan::CreateDatabase { .. }
+            | Plan::CreateSchema { .. }
+            | Plan::CreateTable(_)
+            | Plan::CreateView(_)
+            | Plan::CreateMaterializedView(_)
+            | Plan::CreateIndex(_)
+            | Plan::CreateSource(_)
+            | Plan::CreateCluster(_)
+            | Plan::CreateReplica { .. }
+            | Plan::Drop(_) => self.ddl(statement, params, plan).await,
+            Plan::NoOp { tag, notice } => {
+                if let Some(notice) = notice {
+                    self.notice(Error::notice(notice));
+                }
+                complete(tag)
+            }
+            other => self.session_statement(other).await,
+        }
+    }
+
+    /// Statements about the session itself.
+    async fn session_statement(&mut self, plan: Plan) -> Result<Response, Error> {
+        match plan {
+            Plan::SetVariable { name, values, local } => self.set_variable(&name, &values, local),
+            Plan::ResetVariable { name } => {
+                let changed = self.vars.reset(&name)?;
+                self.parameter_changed(changed);
+                complete("RESET")
+            }
+            Plan::ResetAll => {
+                self.vars.reset_all();
+                complete("RESET")
+            }
+            Plan::ShowVariable { name } => self.show_variable(&name),
+            Plan::ShowAllVariables => self.show_all_variables(),
+            Plan::Discard { all } => {
+                if all {
+                    self.outside_transaction("DISCARD ALL").await?;
+                    self.discard_all();
+                }
+                complete(if all { "DISCARD ALL" } else { "DISCARD TEMP" })
+            }
+            Plan::Begin { modes } => {
+                self.begin();
+                self.set_modes(&modes, false)?;
+                complete("BEGIN")
+            }
+            Plan::SetTransaction { modes, session } => {
+                self.set_modes(&modes, session)?;
+                complete("SET")
+            }
+            Plan::Commit => {
+                let tag = self.commit().await?;
+                complete(tag)
+            }
+            Plan::Rollback => {
+                self.rollback();
+                complete("ROLLBACK")
+            }
+            Plan::Prepare { name, types, statement } => self.prepare_statement(name, types, *statement),
+            Plan::Execute { name, params } => self.execute_prepared(&name, params).await,
+            Plan::Deallocate { name } => self.deallocate(name),
+            Plan::Declare { name, statement } => self.declare(name, &statement).await,
+            Plan::Fetch { cursor, count, timeout_ms } => self.fetch(&cursor, count, timeout_ms).await,
+            Plan::Close { cursor } => self.close(cursor),
+            other => unreachable!("not a statement about the session: {other:?}"),
+        }
+    }
+
+    async fn copy_to(&mut self, plan: CopyToPlan) -> Result<Response, Error> {
+        let CopyToPlan { source, options } = plan;
+        match source {
+            CopyToSource::Select(select) => {
+                let desc = select.desc.clone();
+                let rows = Rows::ready(self.select(select).await?);
+                Ok(Response::CopyOut { desc, rows, options })
+            }
+            CopyToSource::Subscribe(plan) => {
+                let (desc, rows) = self.subscribe(plan).await?;
+                Ok(Response::CopyOut { desc, rows, options })
+            }
+        }
+    }
+
+    fn set_variable(&mut self, name: &str, values: &[String], local: bool) -> Result<Response, Error> {
+        if local && !self.in_transaction() {
+            self.notice(Error::warning("25P01", "SET LOCAL can only be used in transaction blocks"));
+            return complete("SET");
+        }
+        let value = values.join(", ");
+        let changed = self.vars.set(name, &value, local)?;
+        self.parameter_changed(changed);
+        self.warn_of_missing_object(name, &value);
+        complete("SET")
+    }
+
+    /// SET of something that does not exist is allowed, as it may come later; the user is told.
+    fn warn_of_missing_object(&mut self, name: &str, value: &str) {
+        use sql::CatalogView;
+        let catalog = self.environment.catalog();
+        let missing = match name.to_ascii_lowercase().as_str() {
+            "cluster" => catalog.cluster(value).is_none(),
+            "database" => !catalog.databases().iter().any(|database| database == value),
+            _ => false,
+        };
+        if missing {
+            self.notice(Error::notice(format!("{name} \"{value}\" does not exist")));
+        }
+    }
+
+    fn set_modes(&mut self, modes: &[TransactionMode], session: bool) -> Result<(), Error> {
+        for mode in modes {
+            if let TransactionMode::Isolation(level) = mode {
+                let name = if session { "default_transaction_isolation" } else { "transaction_isolation" };
+                self.vars.set(name, level, !session)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn show_variable(&mut self, name: &str) -> Result<Response, Error> {
+        let value = self.vars.get(name)?;
+        let row = Row::pack([Datum::Text(value)]);
+        let desc = RelationDesc::new([(Vars::canonical_name(name)?.to_owned(), ScalarType::Text.not_null())]);
+        Ok(Response::Rows { desc, rows: Rows::ready(vec![row]), verb: "SHOW" })
+    }
+
+    fn show_all_variables(&mut self) -> Result<Response, Error> {
+        let rows = self.vars.all();
+        let rows =
+            rows.map(|(name, value, about)| Row::pack([Datum::Text(name), Datum::Text(value), Datum::Text(about)]));
+        let rows = Rows::ready(rows.collect());
+        let column = |name: &str| (name.to_owned(), ScalarType::Text.not_null());
+        let desc = RelationDesc::new([column("name"), column("setting"), column("description")]);
+        Ok(Response::Rows { desc, rows, verb: "SHOW" })
+    }
+}

@@ -1,0 +1,186 @@
+//! What a one-off query's expression needs before it is optimized: session functions, `mz_now()` and the system catalog
+//! become constants.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use catalog::Catalog;
+use expr::func::Volatility;
+use expr::{EvalError, Id, Relation, Scalar};
+use repr::composite::{Dimension, pack_array};
+use repr::{CollectionId, Datum, Diff, Kind, Row, ScalarType, Timestamp};
+use sql::{CatalogView, ItemDefinition};
+
+use crate::error::Error;
+use crate::session::Session;
+use crate::vars::{MZ_VERSION, SERVER_VERSION};
+
+/// Inlines every view, so that nothing but stored and built-in relations is left to read.
+pub(crate) fn inline_views(catalog: &Catalog, relation: &mut Relation) -> Result<(), Error> {
+    let mut broken = None;
+    relation.visit_mut_pre(&mut |node| {
+        while let Relation::Get { id: Id::Global(id), .. } = node {
+            if let Some(reason) = catalog.broken(*id) {
+                broken.get_or_insert_with(|| (*id, reason.to_owned()));
+            }
+            let item = catalog.item_by_id(*id);
+            match item.as_deref().map(|item| &item.definition) {
+                Some(ItemDefinition::View { relation, .. }) => *node = relation.clone(),
+                _ => break,
+            }
+        }
+    });
+    match broken {
+        None => Ok(()),
+        Some((id, reason)) => {
+            let name = catalog.item_by_id(id).map_or_else(|| id.to_string(), |item| item.name.to_string());
+            Err(Error::new("XX000", format!("{name} cannot be used: its definition no longer plans: {reason}")))
+        }
+    }
+}
+
+/// The collections whose time decides when the query reads: everything stored that it names.
+pub(crate) fn stored_inputs(relation: &Relation) -> BTreeSet<CollectionId> {
+    relation.depends_on().into_iter().filter(|id| !matches!(id, CollectionId::System(_))).collect()
+}
+
+/// Replaces reads of the system catalog by its rows as of `catalog`.
+pub(crate) fn bind_builtins(session: &Session, catalog: &Arc<Catalog>, relation: &mut Relation) {
+    if !relation.depends_on().iter().any(|id| matches!(id, CollectionId::System(_))) {
+        return;
+    }
+    let facts = session.environment.facts();
+    relation.visit_mut_pre(&mut |node| {
+        if let Relation::Get { id: Id::Global(id), typ } = node
+            && let Some(rows) = catalog::builtin::rows(catalog, &facts, *id)
+        {
+            let rows = rows.into_iter().map(|row| (row, Diff::ONE)).collect();
+            *node = Relation::Constant { rows: Ok(rows), typ: typ.clone() };
+        }
+    });
+}
+
+/// Replaces calls of functions that depend on the session, the clock or chance by their value now.
+pub(crate) fn bind_functions(session: &Session, relation: &mut Relation) -> Result<(), Error> {
+    let mut failure = None;
+    relation.visit_scalars_mut(&mut |scalar| {
+        scalar.visit_mut_post(&mut |node| {
+            if let Err(error) = bind_call(session, node) {
+                failure.get_or_insert(error);
+            }
+        });
+    });
+    failure.map_or(Ok(()), Err)
+}
+
+/// As [`bind_functions`], for one expression.
+pub(crate) fn bind_functions_in(session: &Session, scalar: &mut Scalar) -> Result<(), Error> {
+    let mut failure = None;
+    scalar.visit_mut_post(&mut |node| {
+        if let Err(error) = bind_call(session, node) {
+            failure.get_or_insert(error);
+        }
+    });
+    failure.map_or(Ok(()), Err)
+}
+
+/// Replaces `mz_now()` by the time of the read.
+pub(crate) fn bind_now(relation: &mut Relation, at: Timestamp) {
+    relation.visit_scalars_mut(&mut |scalar| {
+        scalar.visit_mut_post(&mut |node| {
+            if *node == Scalar::MzNow {
+                *node = Scalar::literal(Datum::UInt(at.millis()), ScalarType::MzTimestamp);
+            }
+        });
+    });
+}
+
+/// Whether the expression depends on the time of the read.
+pub(crate) fn reads_now(relation: &Relation) -> bool {
+    let mut found = false;
+    relation.visit_scalars(&mut |scalar| found |= scalar.contains_mz_now());
+    found
+}
+
+fn bind_call(session: &Session, node: &mut Scalar) -> Result<(), Error> {
+    let Scalar::Call { func, args, types } = node else { return Ok(()) };
+    if func.volatility == Volatility::Immutable {
+        return Ok(());
+    }
+    let scalar = types.ret.clone();
+    let row = session_value(session, func.name, args)?;
+    let nullable = row == Row::pack([Datum::Null]);
+    *node = Scalar::Literal(Ok(row), repr::ColumnType { scalar, nullable });
+    Ok(())
+}
+
+fn text(value: &str) -> Row {
+    Row::pack([Datum::Text(value)])
+}
+
+/// The value of a session function, packed.
+fn session_value(session: &Session, name: &str, args: &[Scalar]) -> Result<Row, Error> {
+    let vars = &session.vars;
+    let micros = || i64::try_from(session.statement_wall_ms).unwrap_or(i64::MAX / 1_000).saturating_mul(1_000);
+    Ok(match name {
+        "now" | "current_timestamp" | "transaction_timestamp" | "statement_timestamp" | "clock_timestamp" => {
+            Row::pack([Datum::Timestamp(micros())])
+        }
+        "localtimestamp" => Row::pack([Datum::Timestamp(micros())]),
+        "current_date" => {
+            let days = micros().div_euclid(86_400_000_000);
+            Row::pack([Datum::Date(i32::try_from(days).unwrap_or(i32::MAX - 1))])
+        }
+        "current_time" | "localtime" => Row::pack([Datum::Time(micros().rem_euclid(86_400_000_000))]),
+        "current_user" | "session_user" | "user" | "current_role" => text(&session.user),
+        "current_database" | "current_catalog" => text(vars.database()),
+        "current_schema" => match vars.search_path().first() {
+            Some(schema) => text(schema),
+            None => Row::pack([Datum::Null]),
+        },
+        "current_schemas" => current_schemas(vars.search_path()),
+        "version" => text(&format!("PostgreSQL {SERVER_VERSION} on x86_64-unknown-linux-gnu")),
+        "mz_version" => text(MZ_VERSION),
+        "mz_environment_id" => text(&session.environment.environment_id()),
+        "mz_is_superuser" => Row::pack([Datum::TRUE]),
+        "pg_backend_pid" => Row::pack([Datum::Int(i64::from(session.connection_id()))]),
+        "pg_cancel_backend" => cancel_backend(session, args)?,
+        "pg_is_in_recovery" => Row::pack([Datum::FALSE]),
+        "current_setting" => current_setting(session, args)?,
+        "random" => {
+            let bits = session.environment.rng.next_u64() >> 11;
+            Row::pack([Datum::float8(bits as f64 / (1u64 << 53) as f64)])
+        }
+        "gen_random_uuid" | "uuid_generate_v4" => {
+            let uuid = uuid::Builder::from_random_bytes(session.environment.rng.bytes16()).into_uuid();
+            Row::pack([Datum::Uuid(uuid)])
+        }
+        other => return Err(Error::unsupported(format!("the function {other}"))),
+    })
+}
+
+fn current_schemas(search_path: Vec<String>) -> Row {
+    let implicit = ["mz_catalog".to_owned(), "pg_catalog".to_owned()];
+    let names: Vec<String> = implicit.into_iter().chain(search_path).collect();
+    let datums: Vec<Datum<'_>> = names.iter().map(|name| Datum::Text(name)).collect();
+    pack_array(&datums, Kind::Text, &[Dimension { length: datums.len(), lower: 1 }])
+}
+
+fn literal_arg<'a>(args: &'a [Scalar], name: &str) -> Result<Option<Datum<'a>>, Error> {
+    match args.first().map(Scalar::as_literal) {
+        Some(Some(Ok(datum))) => Ok(Some(datum).filter(|datum| !datum.is_null())),
+        Some(Some(Err(error))) => Err(EvalError::clone(error).into()),
+        _ => Err(Error::unsupported(format!("{name} of anything but a constant"))),
+    }
+}
+
+fn cancel_backend(session: &Session, args: &[Scalar]) -> Result<Row, Error> {
+    let Some(id) = literal_arg(args, "pg_cancel_backend")? else { return Ok(Row::pack([Datum::Null])) };
+    let id = u32::try_from(id.unwrap_int()).unwrap_or(0);
+    Ok(Row::pack([Datum::Bool(session.environment.sessions.cancel_backend(id))]))
+}
+
+fn current_setting(session: &Session, args: &[Scalar]) -> Result<Row, Error> {
+    let Some(name) = literal_arg(args, "current_setting")? else { return Ok(Row::pack([Datum::Null])) };
+    Ok(text(session.vars.get(name.unwrap_text())?))
+}

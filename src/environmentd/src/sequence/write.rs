@@ -1,0 +1,292 @@
+//! INSERT, UPDATE and DELETE.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use catalog::Catalog;
+use expr::Scalar;
+use persist::Validate;
+use repr::{Arena, CollectionId, Datum, Diff, Kind, RelationDesc, Row, ShardId, Timestamp};
+use sql::plan::{InsertPlan, ReadThenWritePlan, ReturningPlan, When, WriteKind};
+use sql::{CatalogView, Item, ItemDefinition};
+
+use super::query::Counted;
+use super::{complete, prepare};
+use crate::committer::{Appends, SubmitError};
+use crate::error::Error;
+use crate::objects::shard_of;
+use crate::session::{Response, Rows, Session};
+
+/// Lost validations after which a statement becomes the only writer of its tables.
+const LOSSES_BEFORE_EXCLUSIVE: usize = 5;
+/// How long it may wait to become that.
+const EXCLUSIVE_WAIT: Duration = Duration::from_secs(30);
+
+pub(super) fn verb(kind: WriteKind) -> &'static str {
+    match kind {
+        WriteKind::Insert => "INSERT",
+        WriteKind::Update => "UPDATE",
+        WriteKind::Delete => "DELETE",
+    }
+}
+
+/// A table as a statement writes it.
+pub(crate) struct Target {
+    pub(crate) item: Arc<Item>,
+    pub(crate) desc: RelationDesc,
+    pub(crate) shard: ShardId,
+}
+
+/// Finds a table that users may write.
+pub(crate) fn target(catalog: &Catalog, id: CollectionId) -> Result<Target, Error> {
+    let item = catalog.item_by_id(id).ok_or_else(|| Error::new("42P01", "the table was dropped"))?;
+    match &item.definition {
+        ItemDefinition::Table { desc, shard, source: None, .. } => {
+            Ok(Target { desc: desc.clone(), shard: *shard, item: Arc::clone(&item) })
+        }
+        _ => Err(Error::new("42809", format!("cannot write to {} \"{}\"", item.kind(), item.name.item))),
+    }
+}
+
+impl Target {
+    /// Checks a row's NOT NULL columns.
+    pub(crate) fn check_nulls(&self, datums: &[Datum<'_>]) -> Result<(), Error> {
+        for ((name, typ), datum) in self.desc.iter().zip(datums) {
+            if datum.is_null() && !typ.nullable {
+                let table = &self.item.name.item;
+                let message = format!("null value in column \"{name}\" of relation \"{table}\" violates not-null constraint");
+                return Err(Error::new("23502", message).with_detail(self.failing_row(datums)));
+            }
+        }
+        Ok(())
+    }
+
+    fn failing_row(&self, datums: &[Datum<'_>]) -> String {
+        let mut text = String::from("Failing row contains (");
+        for (index, ((_, typ), datum)) in self.desc.iter().zip(datums).enumerate() {
+            if index > 0 {
+                text.push_str(", ");
+            }
+            if datum.is_null() {
+                text.push_str("null");
+            } else {
+                repr::text::format(*datum, &typ.scalar, &mut text);
+            }
+        }
+        text + ")."
+    }
+}
+
+impl Session {
+    pub(super) async fn insert(&mut self, plan: InsertPlan) -> Result<Response, Error> {
+        let InsertPlan { table, relation, returning } = plan;
+        let prepared = self.prepare(relation, &When::Immediately).await?;
+        let catalog = self.environment.catalog();
+        let target = target(&catalog, table)?;
+        let optimizer::Access::Constant(rows) = prepared.access else {
+            return Err(Error::new("XX000", "an INSERT without reads did not become constant"));
+        };
+        let rows = rows?;
+        let kinds = target.desc.typ.kinds();
+        for (row, _) in &rows {
+            target.check_nulls(&row.unpack(&kinds))?;
+        }
+        let returned = self.returning(returning, rows.iter().map(|(row, count)| (row, *count)), &kinds)?;
+        let count: i64 = rows.iter().map(|(_, count)| count.get()).sum();
+        let appends = Appends::from([(target.shard, rows)]);
+        if let Some(appends) = self.buffer_write(appends)? {
+            self.write_tables(appends).await?;
+        }
+        respond(WriteKind::Insert, count, returned)
+    }
+
+    /// Commits rows that depend on nothing read.
+    pub(crate) async fn write_tables(&mut self, appends: Appends) -> Result<(), Error> {
+        match self.environment.committer.write(appends, None, None).await {
+            Ok(_) => Ok(()),
+            Err(SubmitError::Stale) => Err(Error::new("42P01", "a table was dropped before the rows were written")),
+            Err(SubmitError::Conflict) => Err(Error::new("40001", "could not serialize access")),
+            Err(SubmitError::Failed(error)) => Err(error),
+        }
+    }
+
+    /// Reads at a time, computes the change, and commits it only if nothing it read was written since; else again.
+    pub(super) async fn read_then_write(&mut self, plan: ReadThenWritePlan) -> Result<Response, Error> {
+        let environment = Arc::clone(&self.environment);
+        let mut exclusive = None;
+        for loss in 0.. {
+            let catalog = environment.catalog();
+            let target = target(&catalog, plan.table)?;
+            let mut inputs = plan.relation.depends_on();
+            inputs.insert(plan.table);
+            let tables = base_tables(&catalog, &inputs)?;
+            if loss >= LOSSES_BEFORE_EXCLUSIVE && exclusive.is_none() {
+                let wait = environment.committer.exclusive(&environment.tasks, tables.iter().copied().collect());
+                let waited = environment.tasks.timeout(EXCLUSIVE_WAIT, wait).await;
+                let granted = waited.map_err(|_| could_not_serialize())?;
+                exclusive = Some(granted.map_err(submit_failed)?);
+            }
+            let (read_ts, rows) = self.read_for_write(&plan).await?;
+            let change = self.change(&plan, &target, rows)?;
+            let Change { updates, count, returned } = change;
+            if updates.is_empty() {
+                return respond(plan.kind, count, returned);
+            }
+            let validate = Validate { read_ts, tables };
+            let appends = Appends::from([(target.shard, updates)]);
+            match environment.committer.write(appends, Some(validate), exclusive.as_ref()).await {
+                Ok(_) => return respond(plan.kind, count, returned),
+                Err(SubmitError::Conflict) => {}
+                Err(other) => return Err(submit_failed(other)),
+            }
+        }
+        unreachable!("the loop ends by returning")
+    }
+
+    /// The rows the statement rests on, and the time at which they were read.
+    async fn read_for_write(&mut self, plan: &ReadThenWritePlan) -> Result<(Timestamp, Counted), Error> {
+        let mut relation = plan.relation.clone();
+        let catalog = self.environment.catalog();
+        prepare::inline_views(&catalog, &mut relation)?;
+        // The written table belongs to what is read, even where its rows are not.
+        let mut inputs = prepare::stored_inputs(&relation);
+        inputs.insert(plan.table);
+        let inputs: Vec<CollectionId> = inputs.into_iter().collect();
+        let (chosen, holds) = self.choose(&When::Immediately, &inputs).await?;
+        let when = When::At(chosen.at);
+        let prepared = self.prepare(relation, &when).await?;
+        let finishing = sql::plan::Finishing::default();
+        let rows = self.read(prepared, &when, &finishing).await?;
+        drop(holds);
+        Ok((chosen.at, rows))
+    }
+
+    /// The updates of the table that the statement makes of what it read.
+    fn change(&self, plan: &ReadThenWritePlan, target: &Target, rows: Counted) -> Result<Change, Error> {
+        let kinds = target.desc.typ.kinds();
+        let mut assignments = plan.assignments.clone();
+        for assignment in &mut assignments {
+            prepare::bind_functions_in(self, assignment)?;
+        }
+        let mut updates = Vec::with_capacity(rows.len());
+        let mut after = Vec::new();
+        let mut count = 0;
+        let mut arena = Arena::new();
+        for (row, multiplicity) in rows {
+            count += multiplicity.get();
+            match plan.kind {
+                WriteKind::Insert => {
+                    target.check_nulls(&row.unpack(&kinds))?;
+                    after.push((row.clone(), multiplicity));
+                    updates.push((row, multiplicity));
+                }
+                WriteKind::Delete => {
+                    after.push((row.clone(), multiplicity));
+                    updates.push((row, multiplicity.negate()));
+                }
+                WriteKind::Update => {
+                    let new = assigned(&assignments, target, &row, &kinds, &arena)?;
+                    arena.clear();
+                    after.push((new.clone(), multiplicity));
+                    if new != row {
+                        updates.push((row, multiplicity.negate()));
+                        updates.push((new, multiplicity));
+                    }
+                }
+            }
+        }
+        let returned = self.returning(plan.returning.clone(), after.iter().map(|(row, count)| (row, *count)), &kinds)?;
+        Ok(Change { updates, count, returned })
+    }
+
+    /// The rows of a RETURNING clause, if there is one.
+    fn returning<'a>(
+        &self,
+        plan: Option<ReturningPlan>,
+        rows: impl Iterator<Item = (&'a Row, Diff)>,
+        kinds: &[Kind],
+    ) -> Result<Option<(RelationDesc, Vec<Row>)>, Error> {
+        let Some(ReturningPlan { mut exprs, desc }) = plan else { return Ok(None) };
+        for expr in &mut exprs {
+            prepare::bind_functions_in(self, expr)?;
+        }
+        let mut out = Vec::new();
+        let mut arena = Arena::new();
+        for (row, count) in rows {
+            let datums = row.unpack(kinds);
+            let mut result = Row::default();
+            for expr in &exprs {
+                result.push(expr.eval(&datums, &arena)?);
+            }
+            arena.clear();
+            out.extend(std::iter::repeat_n(result, usize::try_from(count.get()).unwrap_or(0)));
+        }
+        Ok(Some((desc, out)))
+    }
+}
+
+/// What a read-then-write statement will do to its table.
+struct Change {
+    updates: Vec<(Row, Diff)>,
+    count: i64,
+    returned: Option<(RelationDesc, Vec<Row>)>,
+}
+
+fn assigned(
+    assignments: &[Scalar],
+    target: &Target,
+    row: &Row,
+    kinds: &[Kind],
+    arena: &Arena,
+) -> Result<Row, Error> {
+    let datums = row.unpack(kinds);
+    let mut new = Vec::with_capacity(assignments.len());
+    for assignment in assignments {
+        new.push(assignment.eval(&datums, arena)?);
+    }
+    target.check_nulls(&new)?;
+    Ok(Row::pack(new))
+}
+
+/// The tables whose writes can change what is read. Errors: 0A000 if anything else is read, for no validation of it can be
+/// sound: a source may still append at times at or below the commit.
+fn base_tables(catalog: &Catalog, inputs: &BTreeSet<CollectionId>) -> Result<Vec<ShardId>, Error> {
+    let mut tables = Vec::new();
+    for id in catalog.transitive_dependencies(inputs.iter().copied()) {
+        let Some(item) = catalog.item_by_id(id) else { continue };
+        match &item.definition {
+            ItemDefinition::Table { source: None, .. } => tables.extend(shard_of(catalog, id)),
+            ItemDefinition::Table { .. } | ItemDefinition::Source { .. } => {
+                let name = &item.name;
+                return Err(Error::unsupported(format!("a write that reads {name}, which a source fills"))
+                    .with_hint("Only tables can be read by INSERT, UPDATE and DELETE."));
+            }
+            _ => {}
+        }
+    }
+    Ok(tables)
+}
+
+fn could_not_serialize() -> Error {
+    Error::new("40001", "could not serialize access due to concurrent update").with_hint("Run the statement again.")
+}
+
+fn submit_failed(error: SubmitError) -> Error {
+    match error {
+        SubmitError::Conflict => could_not_serialize(),
+        SubmitError::Stale => Error::new("42P01", "a table was dropped before the rows were written"),
+        SubmitError::Failed(error) => error,
+    }
+}
+
+fn respond(kind: WriteKind, count: i64, returned: Option<(RelationDesc, Vec<Row>)>) -> Result<Response, Error> {
+    match returned {
+        Some((desc, rows)) => {
+            let verb = if kind == WriteKind::Insert { "INSERT 0" } else { verb(kind) };
+            Ok(Response::Rows { desc, rows: Rows::ready(rows), verb })
+        }
+        None if kind == WriteKind::Insert => complete(format!("INSERT 0 {count}")),
+        None => complete(format!("{} {count}", verb(kind))),
+    }
+}
