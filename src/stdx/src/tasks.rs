@@ -53,9 +53,12 @@ impl Task {
     }
 
     /// Waits until the task has ended or has been aborted. Cancel safety: may be dropped at any await.
-    pub async fn ended(&self) {
-        // An error means the sender was dropped: the task is gone as well.
-        let _ = self.done.clone().wait_for(|done| *done).await;
+    pub fn ended(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut done = self.done.clone();
+        async move {
+            // An error means the sender was dropped: the task is gone as well.
+            let _ = done.wait_for(|done| *done).await;
+        }
     }
 
     pub fn is_ended(&self) -> bool {
