@@ -2,13 +2,25 @@
 //! (HIR), decorrelation to MIR, and the plan of every statement.
 //!
 //! Pure: no async, no I/O, no clock. Knows the catalog only through [`CatalogView`]. Reading order: `parse`, `statement`,
-//! `catalog_view`, `plan`, `query`, `hir`, `decorrelate`.
+//! `names`, `catalog_view`, `plan`, `query`, `hir`, `decorrelate`.
+
+pub mod parse;
+pub mod statement;
 
 pub mod catalog_view;
 pub mod error;
+pub mod names;
 pub mod plan;
 mod position;
 
+mod decorrelate;
+mod hir;
+mod interval_key;
+mod query;
+mod stack;
+
 pub use catalog_view::{CatalogView, Cluster, FullName, Item, ItemDefinition, Replica};
 pub use error::Error;
-pub use plan::Plan;
+pub use parse::parse;
+pub use plan::{Params, Plan, PlanContext};
+pub use statement::{Description, Statement, StatementKind, describe, plan};

@@ -2,7 +2,9 @@
 
 use expr::{ColumnOrder, Relation, Scalar};
 use protocol::source::SourceConnection;
-use repr::{ClusterId, CollectionId, RelationDesc, ReplicaId, ScalarType, Timestamp};
+use repr::{
+    ClusterId, CollectionId, ColumnType, NumericSpec, RelationDesc, ReplicaId, ScalarType, Timestamp,
+};
 
 use crate::catalog_view::FullName;
 use crate::statement::Statement;
@@ -107,6 +109,25 @@ pub struct SubscribePlan {
     pub up_to: Option<Timestamp>,
 }
 
+impl SubscribePlan {
+    /// The columns a client sees: the time, whether it is only progress, the multiplicity, then the relation's. Rows that
+    /// only tell progress have NULL in all but the first two.
+    pub fn output_desc(&self) -> RelationDesc {
+        let time = ScalarType::Numeric(Some(NumericSpec { precision: 39, scale: 0 }));
+        let mut columns = vec![("mz_timestamp".to_owned(), time.not_null())];
+        if self.progress {
+            columns.push(("mz_progressed".to_owned(), ScalarType::Bool.not_null()));
+        }
+        let diff = ColumnType { scalar: ScalarType::Int8, nullable: self.progress };
+        columns.push(("mz_diff".to_owned(), diff));
+        for (name, typ) in self.desc.iter() {
+            let nullable = typ.nullable || self.progress;
+            columns.push((name.to_owned(), ColumnType { scalar: typ.scalar.clone(), nullable }));
+        }
+        RelationDesc::new(columns)
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct ExplainPlan {
     pub stage: ExplainStage,
@@ -123,6 +144,18 @@ pub enum ExplainStage {
     Physical,
     /// Where and when the query would read.
     Timestamp,
+}
+
+impl ExplainStage {
+    /// The name of the one column of text that is returned.
+    pub fn column_name(self) -> &'static str {
+        match self {
+            ExplainStage::Decorrelated => "Decorrelated Plan",
+            ExplainStage::Optimized => "Optimized Plan",
+            ExplainStage::Physical => "Physical Plan",
+            ExplainStage::Timestamp => "Timestamp",
+        }
+    }
 }
 
 /// INSERT of rows that need no read.

@@ -1,0 +1,287 @@
+//! Names of types.
+
+use repr::{NumericSpec, ScalarType};
+use sqlparser::ast::{
+    ArrayElemTypeDef, CharacterLength, DataType, ExactNumberInfo, ObjectName, ObjectNamePart, TimezoneInfo,
+};
+
+use super::{fold, perhaps};
+use crate::error::Error;
+
+/// Most decimal digits of a numeric.
+const NUMERIC_PRECISION_MAX: u64 = 39;
+/// Most characters of `varchar(n)` and `char(n)`, as in PostgreSQL.
+const CHARACTERS_MAX: u64 = 10_485_760;
+/// Most digits after the second.
+const SECOND_DIGITS_MAX: u64 = 6;
+
+/// Types that are known by a plain name alone, by all their names.
+const NAMED: [(&str, ScalarType); 35] = [
+    ("bool", ScalarType::Bool),
+    ("boolean", ScalarType::Bool),
+    ("smallint", ScalarType::Int2),
+    ("int2", ScalarType::Int2),
+    ("int", ScalarType::Int4),
+    ("integer", ScalarType::Int4),
+    ("int4", ScalarType::Int4),
+    ("bigint", ScalarType::Int8),
+    ("int8", ScalarType::Int8),
+    ("uint2", ScalarType::UInt2),
+    ("uint4", ScalarType::UInt4),
+    ("uint8", ScalarType::UInt8),
+    ("real", ScalarType::Float4),
+    ("float4", ScalarType::Float4),
+    ("float8", ScalarType::Float8),
+    ("double", ScalarType::Float8),
+    ("numeric", ScalarType::Numeric(None)),
+    ("decimal", ScalarType::Numeric(None)),
+    ("text", ScalarType::Text),
+    ("string", ScalarType::Text),
+    ("varchar", ScalarType::Varchar(None)),
+    ("name", ScalarType::Name),
+    ("bytea", ScalarType::Bytes),
+    ("bytes", ScalarType::Bytes),
+    ("date", ScalarType::Date),
+    ("time", ScalarType::Time),
+    ("timestamp", ScalarType::Timestamp(None)),
+    ("timestamptz", ScalarType::TimestampTz(None)),
+    ("uuid", ScalarType::Uuid),
+    ("jsonb", ScalarType::Jsonb),
+    ("json", ScalarType::Jsonb),
+    ("oid", ScalarType::Oid),
+    ("regclass", ScalarType::RegClass),
+    ("regproc", ScalarType::RegProc),
+    ("regtype", ScalarType::RegType),
+];
+
+/// The type that `data_type` names. Errors: 42704 unknown, 0A000 known but not offered, 22023 a modifier out of range.
+pub fn resolve_type(data_type: &DataType) -> Result<ScalarType, Error> {
+    Ok(match data_type {
+        DataType::Bool | DataType::Boolean => ScalarType::Bool,
+        DataType::Int2(None) | DataType::SmallInt(None) => ScalarType::Int2,
+        DataType::Int(None) | DataType::Int4(None) | DataType::Integer(None) => ScalarType::Int4,
+        DataType::Int8(None) | DataType::BigInt(None) => ScalarType::Int8,
+        DataType::UInt8 => ScalarType::UInt8,
+        DataType::Real | DataType::Float4 => ScalarType::Float4,
+        DataType::Float8 | DataType::DoublePrecision | DataType::Double(ExactNumberInfo::None) => ScalarType::Float8,
+        DataType::Float(info) => float(*info)?,
+        DataType::Numeric(info) | DataType::Decimal(info) | DataType::Dec(info) => ScalarType::Numeric(numeric(*info)?),
+        DataType::Text | DataType::String(None) => ScalarType::Text,
+        DataType::Varchar(length) | DataType::CharacterVarying(length) | DataType::CharVarying(length) => {
+            ScalarType::Varchar(length.map(characters).transpose()?)
+        }
+        DataType::Char(length) | DataType::Character(length) => {
+            ScalarType::Char(length.map_or(Ok(1), characters)?)
+        }
+        DataType::Bytea | DataType::Bytes(None) => ScalarType::Bytes,
+        DataType::Date => ScalarType::Date,
+        DataType::Time(precision, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => {
+            second_digits(*precision)?;
+            ScalarType::Time
+        }
+        DataType::Time(..) => return Err(Error::unsupported("type \"time with time zone\"")),
+        DataType::Timestamp(precision, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => {
+            ScalarType::Timestamp(second_digits(*precision)?)
+        }
+        DataType::Timestamp(precision, _) => ScalarType::TimestampTz(second_digits(*precision)?),
+        DataType::Interval { fields: None, precision: None } => ScalarType::Interval,
+        DataType::Interval { .. } => return Err(Error::unsupported("interval fields or precision in a type")),
+        DataType::Uuid => ScalarType::Uuid,
+        DataType::JSON | DataType::JSONB => ScalarType::Jsonb,
+        DataType::Regclass => ScalarType::RegClass,
+        DataType::Array(ArrayElemTypeDef::SquareBracket(element, _) | ArrayElemTypeDef::Qualified(element, _)) => {
+            match resolve_type(element)? {
+                // An array has any number of dimensions: `int[][]` is `int[]`.
+                array @ ScalarType::Array(_) => array,
+                element => ScalarType::Array(Box::new(element)),
+            }
+        }
+        DataType::Custom(name, modifiers) => custom(name, modifiers)?,
+        other => return Err(unknown(&other.to_string().to_lowercase())),
+    })
+}
+
+fn custom(name: &ObjectName, modifiers: &[String]) -> Result<ScalarType, Error> {
+    let idents: Vec<_> = name.0.iter().filter_map(ObjectNamePart::as_ident).collect();
+    let [qualifier @ .., last] = &idents[..] else {
+        return Err(unknown(&name.to_string()));
+    };
+    let folded = fold(last);
+    let known_schema = match qualifier {
+        [] => true,
+        [schema] => matches!(fold(schema).as_str(), "pg_catalog" | "mz_catalog"),
+        _ => false,
+    };
+    if !known_schema {
+        return Err(unknown(&name.to_string()).at_node(name));
+    }
+    // `"char"` in quotes is the one-byte type of the system catalog; `char` without is `char(1)`.
+    let typ = match folded.as_str() {
+        "char" => Some(ScalarType::PgChar),
+        "bpchar" | "character" => Some(ScalarType::Char(modifier(modifiers, name)?.unwrap_or(1) as u32)),
+        "mz_timestamp" => Some(ScalarType::MzTimestamp),
+        "interval" => Some(ScalarType::Interval),
+        "varchar" => Some(ScalarType::Varchar(modifier(modifiers, name)?.map(|length| length as u32))),
+        "timestamp" => Some(ScalarType::Timestamp(second_digits(modifier(modifiers, name)?)?)),
+        "timestamptz" => Some(ScalarType::TimestampTz(second_digits(modifier(modifiers, name)?)?)),
+        "numeric" => Some(ScalarType::Numeric(numeric(numeric_modifiers(modifiers, name)?)?)),
+        folded => NAMED.iter().find(|(known, _)| *known == folded).map(|(_, typ)| typ.clone()),
+    };
+    let takes_modifiers = matches!(folded.as_str(), "bpchar" | "character" | "varchar" | "timestamp" | "timestamptz" | "numeric");
+    match typ {
+        Some(_) if !modifiers.is_empty() && !takes_modifiers => {
+            Err(Error::new("42601", format!("type modifier is not allowed for type \"{folded}\"")).at_node(name))
+        }
+        Some(typ) => Ok(typ),
+        None => Err(unknown(&folded).at_node(name)),
+    }
+}
+
+fn unknown(name: &str) -> Error {
+    let error = Error::new("42704", format!("type \"{name}\" does not exist"));
+    match name {
+        "serial" | "bigserial" | "smallserial" => error.with_hint("Sequences are not supported; use an integer type."),
+        _ => error.hinted(perhaps(name, NAMED.iter().map(|(known, _)| *known))),
+    }
+}
+
+fn modifier(modifiers: &[String], name: &ObjectName) -> Result<Option<u64>, Error> {
+    match modifiers {
+        [] => Ok(None),
+        [one] => one.parse().map(Some).map_err(|_| invalid_modifier(name)),
+        _ => Err(invalid_modifier(name)),
+    }
+}
+
+fn numeric_modifiers(modifiers: &[String], name: &ObjectName) -> Result<ExactNumberInfo, Error> {
+    let parse = |text: &String| text.parse::<u64>().map_err(|_| invalid_modifier(name));
+    Ok(match modifiers {
+        [] => ExactNumberInfo::None,
+        [precision] => ExactNumberInfo::Precision(parse(precision)?),
+        [precision, scale] => ExactNumberInfo::PrecisionAndScale(parse(precision)?, parse(scale)? as i64),
+        _ => return Err(invalid_modifier(name)),
+    })
+}
+
+fn invalid_modifier(name: &ObjectName) -> Error {
+    Error::new("22023", format!("invalid type modifier for {name}")).at_node(name)
+}
+
+fn float(info: ExactNumberInfo) -> Result<ScalarType, Error> {
+    match info {
+        ExactNumberInfo::None => Ok(ScalarType::Float8),
+        ExactNumberInfo::Precision(0) => Err(Error::new("22023", "precision for type float must be at least 1 bit")),
+        ExactNumberInfo::Precision(1..=24) => Ok(ScalarType::Float4),
+        ExactNumberInfo::Precision(25..=53) => Ok(ScalarType::Float8),
+        ExactNumberInfo::Precision(_) => Err(Error::new("22023", "precision for type float must be less than 54 bits")),
+        ExactNumberInfo::PrecisionAndScale(..) => Err(Error::new("42601", "type float takes no scale")),
+    }
+}
+
+fn numeric(info: ExactNumberInfo) -> Result<Option<NumericSpec>, Error> {
+    let (precision, scale) = match info {
+        ExactNumberInfo::None => return Ok(None),
+        ExactNumberInfo::Precision(precision) => (precision, 0),
+        ExactNumberInfo::PrecisionAndScale(precision, scale) => (precision, scale),
+    };
+    if !(1..=NUMERIC_PRECISION_MAX).contains(&precision) {
+        let message = format!("numeric precision {precision} must be between 1 and {NUMERIC_PRECISION_MAX}");
+        return Err(Error::new("22023", message));
+    }
+    match u64::try_from(scale) {
+        Ok(scale) if scale <= precision => {
+            Ok(Some(NumericSpec { precision: precision as u8, scale: scale as u8 }))
+        }
+        _ => Err(Error::new("22023", format!("numeric scale {scale} must be between 0 and precision {precision}"))),
+    }
+}
+
+fn characters(length: CharacterLength) -> Result<u32, Error> {
+    match length {
+        CharacterLength::IntegerLength { length, unit: None } if (1..=CHARACTERS_MAX).contains(&length) => {
+            Ok(length as u32)
+        }
+        CharacterLength::IntegerLength { length, unit: None } => {
+            Err(Error::new("22023", format!("length {length} must be between 1 and {CHARACTERS_MAX}")))
+        }
+        _ => Err(Error::new("42601", "length of a character type must be a number")),
+    }
+}
+
+fn second_digits(precision: Option<u64>) -> Result<Option<u8>, Error> {
+    match precision {
+        None => Ok(None),
+        Some(precision @ 0..=SECOND_DIGITS_MAX) => Ok(Some(precision as u8)),
+        Some(precision) => {
+            let message = format!("precision {precision} must be between 0 and {SECOND_DIGITS_MAX}");
+            Err(Error::new("22023", message))
+        }
+    }
+}
+
+/// The type as it is written in normalized SQL.
+pub(crate) fn type_name(typ: &ScalarType) -> String {
+    match typ {
+        ScalarType::Bool => "bool".into(),
+        ScalarType::Int2 => "int2".into(),
+        ScalarType::Int4 => "int4".into(),
+        ScalarType::Int8 => "int8".into(),
+        ScalarType::UInt2 => "uint2".into(),
+        ScalarType::UInt4 => "uint4".into(),
+        ScalarType::UInt8 => "uint8".into(),
+        ScalarType::Float4 => "float4".into(),
+        ScalarType::Float8 => "float8".into(),
+        ScalarType::Numeric(None) => "numeric".into(),
+        ScalarType::Numeric(Some(spec)) => format!("numeric({}, {})", spec.precision, spec.scale),
+        ScalarType::Text => "text".into(),
+        ScalarType::Varchar(None) => "varchar".into(),
+        ScalarType::Varchar(Some(length)) => format!("varchar({length})"),
+        ScalarType::Char(length) => format!("char({length})"),
+        ScalarType::PgChar => "\"char\"".into(),
+        ScalarType::Name => "name".into(),
+        ScalarType::Bytes => "bytea".into(),
+        ScalarType::Date => "date".into(),
+        ScalarType::Time => "time".into(),
+        ScalarType::Timestamp(None) => "timestamp".into(),
+        ScalarType::Timestamp(Some(digits)) => format!("timestamp({digits})"),
+        ScalarType::TimestampTz(None) => "timestamptz".into(),
+        ScalarType::TimestampTz(Some(digits)) => format!("timestamptz({digits})"),
+        ScalarType::Interval => "interval".into(),
+        ScalarType::Uuid => "uuid".into(),
+        ScalarType::Jsonb => "jsonb".into(),
+        ScalarType::Oid => "oid".into(),
+        ScalarType::RegClass => "regclass".into(),
+        ScalarType::RegProc => "regproc".into(),
+        ScalarType::RegType => "regtype".into(),
+        ScalarType::MzTimestamp => "mz_timestamp".into(),
+        ScalarType::Array(element) => format!("{}[]", type_name(element)),
+        ScalarType::List(element) => format!("{} list", type_name(element)),
+        ScalarType::Map(value) => format!("map[text=>{}]", type_name(value)),
+        ScalarType::Record(_) => "record".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn written_types_are_read_back_alike() {
+        let types = NAMED.iter().map(|(_, typ)| typ.clone()).chain([
+            ScalarType::Numeric(Some(NumericSpec { precision: 10, scale: 2 })),
+            ScalarType::Varchar(Some(3)),
+            ScalarType::Char(4),
+            ScalarType::PgChar,
+            ScalarType::Timestamp(Some(3)),
+            ScalarType::TimestampTz(Some(0)),
+            ScalarType::Interval,
+            ScalarType::MzTimestamp,
+            ScalarType::Array(Box::new(ScalarType::Int4)),
+        ]);
+        for typ in types {
+            let text = type_name(&typ);
+            let parsed = crate::parse::data_type(&text).expect("a type");
+            assert_eq!(resolve_type(&parsed).expect("a known type"), typ, "{text}");
+        }
+    }
+}

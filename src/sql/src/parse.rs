@@ -1,0 +1,77 @@
+//! Text to statements.
+//!
+//! The text is cut into tokens once, by the tokenizer of the `sqlparser` crate; their places become character offsets, and
+//! each statement's tokens go to a [`Cursor`], on which the statement's own parser in `statement/` stands. Query bodies,
+//! expressions and types are left to the crate. See decision record 0001 for where the crate's grammar ends.
+
+mod cursor;
+mod desugar;
+mod dialect;
+mod options;
+mod tokens;
+
+pub(crate) use self::cursor::Cursor;
+pub(crate) use self::options::{OptionItem, OptionValue};
+
+use sqlparser::ast::Query;
+
+use self::tokens::Text;
+use crate::error::Error;
+use crate::statement::{Statement, StatementKind};
+
+/// Most bytes of the text of one request.
+pub const SQL_BYTES_MAX: usize = 1_000_000;
+
+/// Stack for each level by which a statement's tree is nested; measured in a build without optimization at under half of it.
+const STACK_BYTES_PER_LEVEL: usize = 48 << 10;
+/// Depth up to which the stack that every thread has left is enough.
+const DEPTH_SHALLOW: usize = 16;
+
+/// Parses the statements of `sql`, separated by semicolons; empty ones are left out.
+///
+/// Errors: 54000 if the text is longer than [`SQL_BYTES_MAX`], 54001 if it is nested too deeply, 42601 with the position of
+/// what was not expected (counted over all of `sql`, as all positions in the statements are), 0A000 for what is known but
+/// not offered.
+pub fn parse(sql: &str) -> Result<Vec<Statement>, Error> {
+    let text = Text::new(sql)?;
+    let mut statements = Vec::new();
+    for tokens in tokens::split(&text)? {
+        let depth = tokens.depth;
+        let statement = with_stack_for(depth, || {
+            let mut cursor = Cursor::new(&text, tokens);
+            let statement = cursor.statement()?;
+            cursor.end()?;
+            Ok(statement)
+        })?;
+        statements.push(statement);
+    }
+    Ok(statements)
+}
+
+/// Parses one query that the program itself wrote.
+pub(crate) fn query(sql: &str) -> Result<Box<Query>, Error> {
+    match parse(sql)?.as_slice() {
+        [statement] => match statement.kind.as_ref() {
+            StatementKind::Select(select) => Ok(select.query.clone()),
+            _ => Err(Error::new("XX000", format!("not a query: {sql}"))),
+        },
+        _ => Err(Error::new("XX000", format!("not one query: {sql}"))),
+    }
+}
+
+/// Parses the name of a type.
+#[cfg(test)]
+pub(crate) fn data_type(sql: &str) -> Result<sqlparser::ast::DataType, Error> {
+    let text = Text::new(sql)?;
+    let tokens = tokens::split(&text)?.pop().expect("a type is not empty");
+    Cursor::new(&text, tokens).data_type()
+}
+
+/// Runs `work`, which walks a tree nested by `depth` levels, on enough stack.
+pub(crate) fn with_stack_for<R>(depth: usize, work: impl FnOnce() -> R) -> R {
+    let needed = (depth + DEPTH_SHALLOW) * STACK_BYTES_PER_LEVEL;
+    stacker::maybe_grow(needed, needed + (2 << 20), work)
+}
+
+#[cfg(test)]
+mod tests;

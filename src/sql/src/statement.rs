@@ -1,0 +1,346 @@
+//! Statements: what each is, how it is read, planned and described. One file for each kind.
+
+mod cluster;
+mod copy;
+mod create_index;
+mod create_source;
+mod create_table;
+mod create_view;
+mod cursor;
+mod database;
+mod delete;
+mod drop;
+mod duration;
+mod explain;
+mod insert;
+mod planner;
+mod prepare;
+mod qualify;
+mod returning;
+mod select;
+mod show;
+mod show_create;
+mod subscribe;
+mod table;
+mod transaction;
+mod update;
+mod variable;
+
+use std::sync::Arc;
+
+use repr::{RelationDesc, ScalarType};
+
+pub(crate) use self::planner::Planner;
+
+use crate::catalog_view::CatalogView;
+use crate::error::Error;
+use crate::parse::{Cursor, with_stack_for};
+use crate::plan::{Params, Plan, PlanContext};
+
+/// One parsed statement. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Statement {
+    pub kind: Arc<StatementKind>,
+    /// Its own source text, without what is before and behind it.
+    pub text: String,
+    /// Characters of the request's text before this statement's. Positions in errors are counted over the request's text.
+    pub offset: usize,
+    /// How deep its tree may be nested.
+    pub(crate) depth: usize,
+}
+
+/// The statements that are known. Each carries pieces of the `sqlparser` crate's tree: queries, expressions, types, names.
+#[derive(Debug)]
+pub enum StatementKind {
+    Select(select::Select),
+    Subscribe(subscribe::Subscribe),
+    Explain(explain::Explain),
+    Insert(insert::Insert),
+    Update(update::Update),
+    Delete(delete::Delete),
+    Copy(copy::Copy),
+    CreateDatabase(database::CreateDatabase),
+    CreateSchema(database::CreateSchema),
+    CreateTable(create_table::CreateTable),
+    CreateView(create_view::CreateView),
+    CreateIndex(create_index::CreateIndex),
+    CreateSource(create_source::CreateSource),
+    CreateCluster(cluster::CreateCluster),
+    CreateReplica(cluster::CreateReplica),
+    Drop(drop::Drop),
+    Declare(cursor::Declare),
+    Fetch(cursor::Fetch),
+    Close(cursor::Close),
+    Prepare(prepare::Prepare),
+    Execute(prepare::Execute),
+    Deallocate(prepare::Deallocate),
+    Transaction(transaction::Transaction),
+    Variable(variable::Variable),
+    Show(show::Show),
+    ShowCreate(show_create::ShowCreate),
+}
+
+/// What a client is told of a statement before it runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Description {
+    /// The columns of the result; None if there are none, or if only the session knows them (FETCH, EXECUTE).
+    pub desc: Option<RelationDesc>,
+    /// The types of `$1`, `$2`, ...
+    pub params: Vec<ScalarType>,
+}
+
+/// What a statement is called where its kind alone decides.
+impl StatementKind {
+    pub fn name(&self) -> &'static str {
+        match self {
+            StatementKind::Select(_) => "SELECT",
+            StatementKind::Subscribe(_) => "SUBSCRIBE",
+            StatementKind::Explain(_) => "EXPLAIN",
+            StatementKind::Insert(_) => "INSERT",
+            StatementKind::Update(_) => "UPDATE",
+            StatementKind::Delete(_) => "DELETE",
+            StatementKind::Copy(_) => "COPY",
+            StatementKind::CreateDatabase(_) => "CREATE DATABASE",
+            StatementKind::CreateSchema(_) => "CREATE SCHEMA",
+            StatementKind::CreateTable(_) => "CREATE TABLE",
+            StatementKind::CreateView(view) => view.tag(),
+            StatementKind::CreateIndex(_) => "CREATE INDEX",
+            StatementKind::CreateSource(_) => "CREATE SOURCE",
+            StatementKind::CreateCluster(_) => "CREATE CLUSTER",
+            StatementKind::CreateReplica(_) => "CREATE CLUSTER REPLICA",
+            StatementKind::Drop(drop) => drop.kind.tag(),
+            StatementKind::Declare(_) => "DECLARE CURSOR",
+            StatementKind::Fetch(_) => "FETCH",
+            StatementKind::Close(_) => "CLOSE CURSOR",
+            StatementKind::Prepare(_) => "PREPARE",
+            StatementKind::Execute(_) => "EXECUTE",
+            StatementKind::Deallocate(_) => "DEALLOCATE",
+            StatementKind::Transaction(transaction) => transaction.tag(),
+            StatementKind::Variable(variable) => variable.tag(),
+            StatementKind::Show(_) | StatementKind::ShowCreate(_) => "SHOW",
+        }
+    }
+
+    /// True for statements that end a transaction or begin one, which alone may run in a failed transaction or may not be
+    /// answered by a plan cache.
+    pub fn is_transaction_control(&self) -> bool {
+        matches!(self, StatementKind::Transaction(_))
+    }
+}
+
+/// Reads the statement that starts at the cursor.
+pub(crate) fn parse_kind(cursor: &mut Cursor<'_>) -> Result<StatementKind, Error> {
+    use StatementKind as Kind;
+    if *cursor.peek() == sqlparser::tokenizer::Token::LParen {
+        return select::Select::parse(cursor).map(Kind::Select);
+    }
+    let starts = |word: &str| cursor.peek_words(&[word]);
+    if ["select", "values", "with", "table"].into_iter().any(starts) {
+        return select::Select::parse(cursor).map(Kind::Select);
+    }
+    let words = [
+        "create", "drop", "insert", "update", "delete", "copy", "subscribe", "explain", "declare", "fetch", "close",
+        "prepare", "execute", "deallocate", "set", "reset", "show", "discard",
+    ];
+    match words.into_iter().find(|word| cursor.peek_words(&[word])) {
+        Some("create") => parse_create(cursor),
+        Some("drop") => drop::Drop::parse(cursor).map(Kind::Drop),
+        Some("insert") => insert::Insert::parse(cursor).map(Kind::Insert),
+        Some("update") => update::Update::parse(cursor).map(Kind::Update),
+        Some("delete") => delete::Delete::parse(cursor).map(Kind::Delete),
+        Some("copy") => copy::Copy::parse(cursor).map(Kind::Copy),
+        Some("subscribe") => subscribe::Subscribe::parse(cursor).map(Kind::Subscribe),
+        Some("explain") => explain::Explain::parse(cursor).map(Kind::Explain),
+        Some("declare") => cursor::Declare::parse(cursor).map(Kind::Declare),
+        Some("fetch") => cursor::Fetch::parse(cursor).map(Kind::Fetch),
+        Some("close") => cursor::Close::parse(cursor).map(Kind::Close),
+        Some("prepare") => prepare::Prepare::parse(cursor).map(Kind::Prepare),
+        Some("execute") => prepare::Execute::parse(cursor).map(Kind::Execute),
+        Some("deallocate") => prepare::Deallocate::parse(cursor).map(Kind::Deallocate),
+        Some("show") => show::parse(cursor),
+        Some("set" | "reset" | "discard") => variable::parse(cursor),
+        _ => match transaction::Transaction::parse(cursor)? {
+            Some(transaction) => Ok(Kind::Transaction(transaction)),
+            None => Err(unknown(cursor)),
+        },
+    }
+}
+
+fn parse_create(cursor: &mut Cursor<'_>) -> Result<StatementKind, Error> {
+    use StatementKind as Kind;
+    let start = cursor.position();
+    cursor.expect(&["create"])?;
+    let or_replace = cursor.take(&["or", "replace"]);
+    if cursor.take(&["view"]) {
+        return create_view::CreateView::parse_view(cursor, or_replace).map(Kind::CreateView);
+    }
+    if cursor.take(&["materialized", "view"]) {
+        return create_view::CreateView::parse_materialized(cursor, or_replace).map(Kind::CreateView);
+    }
+    if or_replace {
+        return Err(cursor.expected("VIEW or MATERIALIZED VIEW"));
+    }
+    if cursor.take(&["database"]) {
+        return database::CreateDatabase::parse(cursor).map(Kind::CreateDatabase);
+    }
+    if cursor.take(&["schema"]) {
+        return database::CreateSchema::parse(cursor).map(Kind::CreateSchema);
+    }
+    if cursor.take(&["table"]) {
+        return create_table::CreateTable::parse(cursor).map(Kind::CreateTable);
+    }
+    if cursor.take(&["default", "index"]) {
+        return create_index::CreateIndex::parse_default(cursor).map(Kind::CreateIndex);
+    }
+    if cursor.take(&["index"]) {
+        return create_index::CreateIndex::parse(cursor).map(Kind::CreateIndex);
+    }
+    if cursor.take(&["cluster", "replica"]) {
+        return cluster::CreateReplica::parse(cursor).map(Kind::CreateReplica);
+    }
+    if cursor.take(&["cluster"]) {
+        return cluster::CreateCluster::parse(cursor).map(Kind::CreateCluster);
+    }
+    if cursor.take(&["source"]) {
+        return create_source::CreateSource::parse(cursor).map(Kind::CreateSource);
+    }
+    Err(match words_of(cursor, &CREATE_UNSUPPORTED) {
+        Some(words) => Error::unsupported(format!("CREATE {words}")).at(start),
+        None => cursor.expected("the kind of object to create"),
+    })
+}
+
+/// What CREATE may be followed by elsewhere; longer forms first.
+const CREATE_UNSUPPORTED: [&str; 27] = [
+    "TEMPORARY TABLE", "TEMP TABLE", "TEMPORARY VIEW", "TEMP VIEW", "UNLOGGED TABLE", "UNIQUE INDEX",
+    "REPLACEMENT MATERIALIZED VIEW", "NETWORK POLICY", "METRIC SINK", "FOREIGN TABLE", "SINK", "CONNECTION", "SECRET",
+    "ROLE", "USER", "GROUP", "TYPE", "DOMAIN", "SEQUENCE", "FUNCTION", "PROCEDURE", "TRIGGER", "EXTENSION", "RULE",
+    "AGGREGATE", "CAST", "PUBLICATION",
+];
+
+/// Statements that others know; longer forms first.
+const UNSUPPORTED: [&str; 36] = [
+    "ALTER SYSTEM", "ALTER CLUSTER", "ALTER TABLE", "ALTER VIEW", "ALTER MATERIALIZED VIEW", "ALTER SOURCE", "ALTER SINK",
+    "ALTER INDEX", "ALTER SCHEMA", "ALTER DATABASE", "ALTER ROLE", "ALTER USER", "ALTER CONNECTION", "ALTER SECRET",
+    "ALTER DEFAULT PRIVILEGES", "ALTER", "COMMENT ON", "GRANT", "REVOKE", "REASSIGN OWNED", "VALIDATE CONNECTION",
+    "EXECUTE UNIT TEST", "TRUNCATE", "MERGE", "LISTEN", "UNLISTEN", "NOTIFY", "VACUUM", "ANALYZE", "LOCK", "CALL", "DO",
+    "REINDEX", "MOVE", "REFRESH MATERIALIZED VIEW", "IMPORT",
+];
+
+fn words_of(cursor: &Cursor<'_>, known: &[&'static str]) -> Option<&'static str> {
+    known.iter().copied().find(|form| cursor.peek_words(&form.split(' ').collect::<Vec<_>>()))
+}
+
+fn unknown(cursor: &Cursor<'_>) -> Error {
+    match words_of(cursor, &UNSUPPORTED) {
+        Some(words) => cursor.unsupported(words),
+        None => cursor.expected("a statement"),
+    }
+}
+
+/// Plans `statement`: names resolved, types checked.
+///
+/// Types of parameters that are inferred are filled in to `params`. Errors carry positions in the request's text.
+pub fn plan(
+    statement: &Statement,
+    context: &PlanContext,
+    catalog: &dyn CatalogView,
+    params: &mut Params,
+) -> Result<Plan, Error> {
+    with_stack_for(statement.depth, || plan_kind(&statement.kind, &mut Planner { context, catalog, params }))
+}
+
+fn plan_kind(kind: &StatementKind, planner: &mut Planner<'_>) -> Result<Plan, Error> {
+    match kind {
+        StatementKind::Select(select) => select.plan(planner).map(Plan::Select),
+        StatementKind::Subscribe(subscribe) => subscribe.plan(planner).map(Plan::Subscribe),
+        StatementKind::Explain(explain) => explain.plan(planner),
+        StatementKind::Insert(insert) => insert.plan(planner),
+        StatementKind::Update(update) => update.plan(planner),
+        StatementKind::Delete(delete) => delete.plan(planner),
+        StatementKind::Copy(copy) => copy.plan(planner),
+        StatementKind::CreateDatabase(create) => create.plan(planner),
+        StatementKind::CreateSchema(create) => create.plan(planner),
+        StatementKind::CreateTable(create) => create.plan(planner),
+        StatementKind::CreateView(create) => create.plan(planner),
+        StatementKind::CreateIndex(create) => create.plan(planner),
+        StatementKind::CreateSource(create) => create.plan(planner),
+        StatementKind::CreateCluster(create) => create.plan(planner),
+        StatementKind::CreateReplica(create) => create.plan(planner),
+        StatementKind::Drop(drop) => drop.plan(planner),
+        StatementKind::Declare(declare) => declare.plan(),
+        StatementKind::Fetch(fetch) => fetch.plan(),
+        StatementKind::Close(close) => close.plan(),
+        StatementKind::Prepare(prepare) => prepare.plan(),
+        StatementKind::Execute(execute) => execute.plan(planner),
+        StatementKind::Deallocate(deallocate) => deallocate.plan(),
+        StatementKind::Transaction(transaction) => Ok(transaction.plan()),
+        StatementKind::Variable(variable) => Ok(variable.plan()),
+        StatementKind::Show(show) => show.plan(planner).map(Plan::Select),
+        StatementKind::ShowCreate(show) => show.plan(planner).map(Plan::Select),
+    }
+}
+
+/// Describes `statement`: the columns it returns and the types of its parameters, of which `params` holds those declared.
+///
+/// Statements that change definitions are not planned here: whether they can be done is found when they run. Errors: as
+/// [`plan`], and 42P18 for a parameter whose type cannot be inferred.
+pub fn describe(
+    statement: &Statement,
+    context: &PlanContext,
+    catalog: &dyn CatalogView,
+    params: &mut Params,
+) -> Result<Description, Error> {
+    use StatementKind as Kind;
+    let desc = match statement.kind.as_ref() {
+        Kind::Select(_)
+        | Kind::Subscribe(_)
+        | Kind::Explain(_)
+        | Kind::Insert(_)
+        | Kind::Update(_)
+        | Kind::Delete(_)
+        | Kind::Copy(_)
+        | Kind::Show(_)
+        | Kind::ShowCreate(_)
+        | Kind::Variable(_) => result_desc(&plan(statement, context, catalog, params)?),
+        Kind::CreateDatabase(_)
+        | Kind::CreateSchema(_)
+        | Kind::CreateTable(_)
+        | Kind::CreateView(_)
+        | Kind::CreateIndex(_)
+        | Kind::CreateSource(_)
+        | Kind::CreateCluster(_)
+        | Kind::CreateReplica(_)
+        | Kind::Drop(_)
+        | Kind::Declare(_)
+        | Kind::Fetch(_)
+        | Kind::Close(_)
+        | Kind::Prepare(_)
+        | Kind::Execute(_)
+        | Kind::Deallocate(_)
+        | Kind::Transaction(_) => None,
+    };
+    let params = params.types.iter().enumerate().map(|(index, typ)| {
+        let message = || format!("could not determine data type of parameter ${}", index + 1);
+        typ.clone().ok_or_else(|| Error::new("42P18", message()))
+    });
+    Ok(Description { desc, params: params.collect::<Result<_, _>>()? })
+}
+
+/// The columns that the result of a plan has; None if it has none.
+fn result_desc(plan: &Plan) -> Option<RelationDesc> {
+    let text = |names: &[&str]| {
+        let columns = names.iter().map(|name| (name.to_string(), ScalarType::Text.not_null()));
+        Some(RelationDesc::new(columns))
+    };
+    match plan {
+        Plan::Select(select) => Some(select.desc.clone()),
+        Plan::Subscribe(subscribe) => Some(subscribe.output_desc()),
+        Plan::Explain(explain) => text(&[explain.stage.column_name()]),
+        Plan::Insert(insert) => insert.returning.as_ref().map(|returning| returning.desc.clone()),
+        Plan::ReadThenWrite(write) => write.returning.as_ref().map(|returning| returning.desc.clone()),
+        Plan::ShowVariable { name } => text(&[name]),
+        Plan::ShowAllVariables => text(&["name", "setting", "description"]),
+        _ => None,
+    }
+}

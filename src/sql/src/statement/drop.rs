@@ -1,0 +1,329 @@
+//! `DROP kind [IF EXISTS] name, ... [CASCADE | RESTRICT]`.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use repr::{ClusterId, CollectionId};
+use sqlparser::ast::{Ident, ObjectName};
+
+use super::Planner;
+use crate::catalog_view::{Cluster, Item, ItemDefinition, quoted};
+use crate::error::Error;
+use crate::names;
+use crate::parse::Cursor;
+use crate::plan::{DropPlan, Plan};
+
+#[derive(Clone, Debug)]
+pub struct Drop {
+    pub kind: Kind,
+    pub if_exists: bool,
+    pub names: Vec<ObjectName>,
+    pub cascade: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Database,
+    Schema,
+    Table,
+    View,
+    MaterializedView,
+    Index,
+    Source,
+    Cluster,
+    Replica,
+}
+
+impl Kind {
+    pub(crate) fn tag(self) -> &'static str {
+        match self {
+            Kind::Database => "DROP DATABASE",
+            Kind::Schema => "DROP SCHEMA",
+            Kind::Table => "DROP TABLE",
+            Kind::View => "DROP VIEW",
+            Kind::MaterializedView => "DROP MATERIALIZED VIEW",
+            Kind::Index => "DROP INDEX",
+            Kind::Source => "DROP SOURCE",
+            Kind::Cluster => "DROP CLUSTER",
+            Kind::Replica => "DROP CLUSTER REPLICA",
+        }
+    }
+
+    fn noun(self) -> String {
+        self.tag().trim_start_matches("DROP ").to_lowercase()
+    }
+
+    /// True if `item` is of this kind.
+    fn matches(self, item: &Item) -> bool {
+        item.kind() == self.noun()
+    }
+}
+
+impl Drop {
+    pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Result<Drop, Error> {
+        let start = cursor.position();
+        cursor.expect(&["drop"])?;
+        let kinds: [(&[&str], Kind); 9] = [
+            (&["database"], Kind::Database),
+            (&["schema"], Kind::Schema),
+            (&["table"], Kind::Table),
+            (&["view"], Kind::View),
+            (&["materialized", "view"], Kind::MaterializedView),
+            (&["index"], Kind::Index),
+            (&["source"], Kind::Source),
+            (&["cluster", "replica"], Kind::Replica),
+            (&["cluster"], Kind::Cluster),
+        ];
+        let Some(kind) = kinds.iter().find(|(words, _)| cursor.take(words)).map(|(_, kind)| *kind) else {
+            let refused = [
+                "sink", "connection", "secret", "role", "user", "type", "owned", "function", "sequence", "network policy",
+            ];
+            let found = refused.iter().find(|name| cursor.peek_words(&name.split(' ').collect::<Vec<_>>()));
+            return Err(match found {
+                Some(name) => Error::unsupported(format!("DROP {}", name.to_uppercase())).at(start),
+                None => cursor.expected("the kind of object to drop"),
+            });
+        };
+        let if_exists = cursor.take(&["if", "exists"]);
+        let names = cursor.comma_separated(Cursor::name)?;
+        let restrict = cursor.take(&["restrict"]);
+        let cascade = !restrict && (cursor.take(&["cascade"]) || kind == Kind::Database);
+        Ok(Drop { kind, if_exists, names, cascade })
+    }
+
+    pub(crate) fn plan(&self, planner: &mut Planner<'_>) -> Result<Plan, Error> {
+        let tag = self.kind.tag();
+        let mut doomed = Doomed { plan: DropPlan { tag, ..DropPlan::default() }, roots: Vec::new() };
+        for name in &self.names {
+            match self.add(planner, name, &mut doomed) {
+                Ok(()) => {}
+                Err(error) if self.if_exists && is_missing(&error) => {
+                    doomed.plan.notices.push(format!("{}, skipping", error.message));
+                }
+                Err(error) => return Err(error.at_node(name)),
+            }
+        }
+        doomed.check_and_close(planner, self)?;
+        let plan = doomed.plan;
+        let nothing = plan.items.is_empty()
+            && plan.schemas.is_empty()
+            && plan.databases.is_empty()
+            && plan.clusters.is_empty()
+            && plan.replicas.is_empty();
+        match (nothing, &plan.notices[..]) {
+            (true, [notice]) => Ok(Plan::NoOp { tag, notice: Some(notice.clone()) }),
+            _ => Ok(Plan::Drop(plan)),
+        }
+    }
+
+    fn add(&self, planner: &Planner<'_>, name: &ObjectName, doomed: &mut Doomed) -> Result<(), Error> {
+        match self.kind {
+            Kind::Database => self.add_database(planner, single(name)?, doomed),
+            Kind::Schema => {
+                let (database, schema) = names::resolve_schema(planner.context, planner.catalog, name)?;
+                let Some(database) = database else { return Err(required_by_system(&schema)) };
+                doomed.add_schema(planner, self, database, schema)
+            }
+            Kind::Cluster => {
+                let cluster = names::resolve_cluster(planner.catalog, single(name)?)?;
+                doomed.add_cluster(planner, self, &cluster)
+            }
+            Kind::Replica => add_replica(planner, name, doomed),
+            _ => self.add_item(planner, name, doomed),
+        }
+    }
+
+    fn add_database(&self, planner: &Planner<'_>, ident: &Ident, doomed: &mut Doomed) -> Result<(), Error> {
+        let database = names::resolve_database(planner.catalog, ident)?;
+        let schemas = planner.catalog.schemas(Some(&database));
+        if !self.cascade && !schemas.is_empty() {
+            return Err(Error::new("2BP01", format!("database {} cannot be dropped with RESTRICT while it contains schemas", quoted(&database))));
+        }
+        for schema in schemas {
+            doomed.add_schema(planner, self, database.clone(), schema)?;
+        }
+        push_new(&mut doomed.plan.databases, database);
+        Ok(())
+    }
+
+    fn add_item(&self, planner: &Planner<'_>, name: &ObjectName, doomed: &mut Doomed) -> Result<(), Error> {
+        let noun = self.kind.noun();
+        let code = if self.kind == Kind::Index { "42704" } else { "42P01" };
+        let item = names::resolve_or_none(planner.context, planner.catalog, name)?
+            .ok_or_else(|| names::unknown(planner.context, planner.catalog, name, &noun, code))?;
+        if matches!(item.id, CollectionId::System(_)) {
+            return Err(required_by_system(&item.name.item));
+        }
+        if !self.kind.matches(&item) {
+            let article = if item.kind() == "index" { "an" } else { "a" };
+            let message = format!("{} is {article} {}, not a {noun}", quoted(&item.name.item), item.kind());
+            let hint = format!("Use DROP {} to remove it.", item.kind().to_uppercase());
+            return Err(Error::new("42809", message).with_hint(hint));
+        }
+        push_new(&mut doomed.roots, item.id);
+        Ok(())
+    }
+}
+
+/// What is to be dropped.
+struct Doomed {
+    plan: DropPlan,
+    /// The items named, or in what is named.
+    roots: Vec<CollectionId>,
+}
+
+impl Doomed {
+    fn add_schema(&mut self, planner: &Planner<'_>, drop: &Drop, database: String, schema: String) -> Result<(), Error> {
+        let items = planner.catalog.items();
+        let inside: Vec<&Arc<Item>> =
+            items.iter().filter(|item| item.name.database.as_ref() == Some(&database) && item.name.schema == schema).collect();
+        if !drop.cascade && !inside.is_empty() {
+            let detail: Vec<String> = inside.iter().map(|item| format!("{} {} is in it", item.kind(), quoted(&item.name.item))).collect();
+            let message = format!("schema {} cannot be dropped without CASCADE while it contains objects", quoted(&schema));
+            return Err(Error::new("2BP01", message).with_detail(format!("{}.", detail.join("\n"))));
+        }
+        for item in inside {
+            push_new(&mut self.roots, item.id);
+        }
+        push_new(&mut self.plan.schemas, (database, schema));
+        Ok(())
+    }
+
+    fn add_cluster(&mut self, planner: &Planner<'_>, drop: &Drop, cluster: &Cluster) -> Result<(), Error> {
+        if cluster.name.starts_with("mz_") {
+            return Err(required_by_system(&cluster.name));
+        }
+        let items = planner.catalog.items();
+        let inside: Vec<&Arc<Item>> = items.iter().filter(|item| cluster_of(item) == Some(cluster.id)).collect();
+        if !drop.cascade && !inside.is_empty() {
+            let detail: Vec<String> = inside
+                .iter()
+                .map(|item| format!("{} {} depends on cluster {}", item.kind(), quoted(&item.name.item), quoted(&cluster.name)))
+                .collect();
+            return Err(still_needed(&format!("cluster {}", quoted(&cluster.name)), &detail));
+        }
+        for item in inside {
+            push_new(&mut self.roots, item.id);
+        }
+        push_new(&mut self.plan.clusters, cluster.id);
+        Ok(())
+    }
+
+    /// Adds what depends on the roots, or refuses to. The items come dependents first.
+    fn check_and_close(&mut self, planner: &Planner<'_>, drop: &Drop) -> Result<(), Error> {
+        let roots: BTreeSet<CollectionId> = self.roots.iter().copied().collect();
+        let mut done = BTreeSet::new();
+        for root in self.roots.clone() {
+            let order = dependents_first(planner, root, &mut done);
+            if !drop.cascade {
+                // Indexes are part of what they are on: they never stand in the way.
+                let needed: Vec<String> = order
+                    .iter()
+                    .filter(|item| !roots.contains(&item.id) && item.kind() != "index")
+                    .map(|item| depends_sentence(planner, item))
+                    .collect();
+                if !needed.is_empty() {
+                    let subject = planner.catalog.item_by_id(root).map_or_else(String::new, |item| described(&item));
+                    return Err(still_needed(&subject, &needed));
+                }
+            }
+            self.plan.items.extend(order.iter().map(|item| item.id));
+        }
+        Ok(())
+    }
+}
+
+/// `root` and all that depends on it and is not in `done` yet, dependents first.
+fn dependents_first(planner: &Planner<'_>, root: CollectionId, done: &mut BTreeSet<CollectionId>) -> Vec<Arc<Item>> {
+    let mut order = Vec::new();
+    // The flag says that the dependents of the item were pushed already.
+    let mut pending: Vec<(Option<Arc<Item>>, bool)> = vec![(planner.catalog.item_by_id(root), false)];
+    while let Some((item, expanded)) = pending.pop() {
+        let Some(item) = item else { continue };
+        if expanded {
+            order.push(item);
+        } else if done.insert(item.id) {
+            let dependents = planner.catalog.dependents(item.id);
+            pending.push((Some(item), true));
+            pending.extend(dependents.into_iter().rev().map(|dependent| (Some(dependent), false)));
+        }
+    }
+    order
+}
+
+/// Errors: 2BP01 if anything but an index depends on `item`.
+pub(crate) fn check_no_dependents(planner: &Planner<'_>, item: &Item) -> Result<(), Error> {
+    let needed: Vec<String> = planner
+        .catalog
+        .dependents(item.id)
+        .iter()
+        .filter(|dependent| dependent.kind() != "index")
+        .map(|dependent| format!("{} depends on {}", described(dependent), described(item)))
+        .collect();
+    if needed.is_empty() { Ok(()) } else { Err(still_needed(&described(item), &needed)) }
+}
+
+fn described(item: &Item) -> String {
+    format!("{} {}", item.kind(), quoted(&item.name.item))
+}
+
+fn depends_sentence(planner: &Planner<'_>, item: &Item) -> String {
+    let on = item.depends_on.iter().filter_map(|id| planner.catalog.item_by_id(*id)).map(|on| described(&on));
+    format!("{} depends on {}", described(item), on.collect::<Vec<_>>().join(" and "))
+}
+
+fn still_needed(subject: &str, dependents: &[String]) -> Error {
+    Error::new("2BP01", format!("cannot drop {subject} because other objects depend on it"))
+        .with_detail(format!("{}.", dependents.join("\n")))
+        .with_hint("Use DROP ... CASCADE to drop the dependent objects too.")
+}
+
+fn required_by_system(name: &str) -> Error {
+    Error::new("2BP01", format!("cannot drop {} because it is required by the database system", quoted(name)))
+}
+
+fn is_missing(error: &Error) -> bool {
+    matches!(error.code, "42P01" | "42704" | "3F000" | "3D000")
+}
+
+fn cluster_of(item: &Item) -> Option<ClusterId> {
+    match &item.definition {
+        ItemDefinition::MaterializedView { cluster, .. }
+        | ItemDefinition::Index { cluster, .. }
+        | ItemDefinition::Source { cluster, .. } => Some(*cluster),
+        ItemDefinition::Table { .. } | ItemDefinition::View { .. } | ItemDefinition::Builtin { .. } => None,
+    }
+}
+
+fn add_replica(planner: &Planner<'_>, name: &ObjectName, doomed: &mut Doomed) -> Result<(), Error> {
+    let idents = names::parts(name)?;
+    let [cluster, replica] = idents[..] else {
+        return Err(Error::new("42601", "a replica is named cluster.replica"));
+    };
+    let cluster = names::resolve_cluster(planner.catalog, cluster)?;
+    let folded = names::fold(replica);
+    let Some(found) = cluster.replicas.iter().find(|replica| replica.name == folded) else {
+        let message = format!("cluster {} has no replica {}", quoted(&cluster.name), quoted(&folded));
+        let candidates = cluster.replicas.iter().map(|replica| replica.name.as_str());
+        return Err(Error::new("42704", message).hinted(names::perhaps(&folded, candidates)));
+    };
+    if cluster.size.is_some() {
+        let message = format!("cannot drop a replica of managed cluster {}", quoted(&cluster.name));
+        return Err(Error::new("55000", message).with_hint("Its replicas follow from its REPLICATION FACTOR."));
+    }
+    push_new(&mut doomed.plan.replicas, (cluster.id, found.id));
+    Ok(())
+}
+
+fn single(name: &ObjectName) -> Result<&Ident, Error> {
+    match names::parts(name)?[..] {
+        [ident] => Ok(ident),
+        _ => Err(Error::new("42601", format!("improper name (too many dotted names): {name}"))),
+    }
+}
+
+fn push_new<T: PartialEq>(list: &mut Vec<T>, value: T) {
+    if !list.contains(&value) {
+        list.push(value);
+    }
+}

@@ -1,0 +1,161 @@
+//! `EXPLAIN [stage PLAN [WITH (...)] [AS TEXT] FOR] explainee`, `EXPLAIN TIMESTAMP FOR query`.
+
+use expr::{Id, Relation};
+use sqlparser::ast::ObjectName;
+use sqlparser::tokenizer::Token;
+
+use super::Planner;
+use super::select::Select;
+use crate::catalog_view::{Item, ItemDefinition, quoted};
+use crate::error::Error;
+use crate::names;
+use crate::parse::Cursor;
+use crate::plan::{ExplainPlan, ExplainStage, Finishing, Plan, SelectPlan, When};
+
+/// Words that may stand in WITH and change nothing: what they would add is always shown, or there is nothing to add.
+const MODIFIERS: [&str; 12] = [
+    "arity", "types", "keys", "non negative", "cardinality", "column names", "join implementations", "filter pushdown",
+    "humanized expressions", "linear chains", "node identifiers", "no notices",
+];
+
+#[derive(Clone, Debug)]
+pub struct Explain {
+    pub stage: ExplainStage,
+    pub explainee: Explainee,
+}
+
+#[derive(Clone, Debug)]
+pub enum Explainee {
+    Select(Select),
+    View(ObjectName),
+    MaterializedView(ObjectName),
+    Index(ObjectName),
+}
+
+impl Explain {
+    pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Result<Explain, Error> {
+        cursor.expect(&["explain"])?;
+        let refused = [
+            "raw plan", "locally optimized plan", "optimizer trace", "analyze", "filter pushdown", "key schema",
+            "value schema", "plan insights", "verbose",
+        ];
+        if let Some(form) = refused.iter().find(|form| cursor.peek_words(&form.split(' ').collect::<Vec<_>>())) {
+            return Err(cursor.unsupported(&format!("EXPLAIN {}", form.to_uppercase())));
+        }
+        if cursor.take(&["timestamp"]) {
+            parse_format(cursor)?;
+            cursor.expect(&["for"])?;
+            return Ok(Explain { stage: ExplainStage::Timestamp, explainee: Explainee::Select(Select::parse(cursor)?) });
+        }
+        let stages: [(&[&str], ExplainStage); 4] = [
+            (&["decorrelated", "plan"], ExplainStage::Decorrelated),
+            (&["optimized", "plan"], ExplainStage::Optimized),
+            (&["physical", "plan"], ExplainStage::Physical),
+            (&["plan"], ExplainStage::Physical),
+        ];
+        let stage = stages.iter().find(|(words, _)| cursor.take(words)).map(|(_, stage)| *stage);
+        if stage.is_some() || cursor.peek_words(&["as", "text"]) {
+            parse_modifiers(cursor)?;
+            parse_format(cursor)?;
+            cursor.expect(&["for"])?;
+        } else if *cursor.peek() == Token::LParen && !parenthesized_query(cursor) {
+            return Err(cursor.unsupported("EXPLAIN with options in parentheses"));
+        }
+        Ok(Explain { stage: stage.unwrap_or(ExplainStage::Physical), explainee: Explainee::parse(cursor)? })
+    }
+
+    pub(crate) fn plan(&self, planner: &mut Planner<'_>) -> Result<Plan, Error> {
+        let (select, subject) = match &self.explainee {
+            Explainee::Select(select) => (select.plan(planner)?, None),
+            Explainee::View(name) => {
+                let item = item_of_kind(planner, name, "view")?;
+                (plan_of_item(planner, &item), None)
+            }
+            Explainee::MaterializedView(name) => {
+                let item = item_of_kind(planner, name, "materialized view")?;
+                (plan_of_item(planner, &item), Some(item.id))
+            }
+            Explainee::Index(name) => {
+                let item = item_of_kind(planner, name, "index")?;
+                (plan_of_item(planner, &item), Some(item.id))
+            }
+        };
+        Ok(Plan::Explain(ExplainPlan { stage: self.stage, select, subject }))
+    }
+}
+
+impl Explainee {
+    fn parse(cursor: &mut Cursor<'_>) -> Result<Explainee, Error> {
+        if cursor.take(&["materialized", "view"]) {
+            return cursor.name().map(Explainee::MaterializedView);
+        }
+        if cursor.take(&["view"]) {
+            return cursor.name().map(Explainee::View);
+        }
+        if cursor.take(&["index"]) {
+            return cursor.name().map(Explainee::Index);
+        }
+        for word in ["create", "subscribe", "insert", "update", "delete", "replan", "copy", "declare", "execute"] {
+            if cursor.peek_words(&[word]) {
+                return Err(cursor.unsupported(&format!("EXPLAIN of {}", word.to_uppercase())));
+            }
+        }
+        Select::parse(cursor).map(Explainee::Select)
+    }
+}
+
+fn parenthesized_query(cursor: &Cursor<'_>) -> bool {
+    match cursor.peek_nth(1) {
+        Token::LParen => true,
+        Token::Word(word) => ["select", "with", "values"].iter().any(|start| word.value.eq_ignore_ascii_case(start)),
+        _ => false,
+    }
+}
+
+fn parse_modifiers(cursor: &mut Cursor<'_>) -> Result<(), Error> {
+    if cursor.take(&["with"]) {
+        for option in cursor.option_list(&MODIFIERS, &["redacted", "timing", "raw syntax", "raw plans", "no fast path"])? {
+            option.flag()?;
+        }
+    }
+    Ok(())
+}
+
+fn parse_format(cursor: &mut Cursor<'_>) -> Result<(), Error> {
+    if cursor.take(&["as"]) && !cursor.take(&["text"]) {
+        return Err(match cursor.peek() {
+            Token::Word(word) => Error::unsupported(format!("EXPLAIN AS {}", word.value.to_uppercase())).at(cursor.position()),
+            _ => cursor.expected("TEXT"),
+        });
+    }
+    Ok(())
+}
+
+fn item_of_kind(planner: &Planner<'_>, name: &ObjectName, kind: &str) -> Result<std::sync::Arc<Item>, Error> {
+    let code = if kind == "index" { "42704" } else { "42P01" };
+    let item = names::resolve_or_none(planner.context, planner.catalog, name)?
+        .ok_or_else(|| names::unknown(planner.context, planner.catalog, name, kind, code))?;
+    if item.kind() != kind {
+        let message = format!("{} is a {}, not a {kind}", quoted(&item.name.item), item.kind());
+        return Err(Error::new("42809", message).at_node(name));
+    }
+    Ok(item)
+}
+
+/// What is computed for an item: a view's query; for an index, reading what it is on.
+fn plan_of_item(planner: &Planner<'_>, item: &Item) -> SelectPlan {
+    let (relation, desc) = match &item.definition {
+        ItemDefinition::View { desc, relation } | ItemDefinition::MaterializedView { desc, relation, .. } => {
+            (relation.clone(), desc.clone())
+        }
+        ItemDefinition::Index { on, .. } => {
+            let desc = planner.catalog.item_by_id(*on).and_then(|on| on.desc().cloned()).unwrap_or_default();
+            (Relation::Get { id: Id::Global(*on), typ: desc.typ.clone() }, desc)
+        }
+        ItemDefinition::Table { desc, .. } | ItemDefinition::Source { desc, .. } | ItemDefinition::Builtin { desc } => {
+            (Relation::Get { id: Id::Global(item.id), typ: desc.typ.clone() }, desc.clone())
+        }
+    };
+    let finishing = Finishing { project: (0..desc.arity()).collect(), ..Finishing::default() };
+    SelectPlan { relation, finishing, desc, when: When::Immediately }
+}

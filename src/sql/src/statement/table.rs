@@ -1,0 +1,129 @@
+//! Tables as targets of INSERT, UPDATE, DELETE and COPY.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use expr::Scalar;
+use repr::RelationDesc;
+use sqlparser::ast::{Expr, Ident, ObjectName, Value, VisitMut, VisitorMut};
+
+use super::{Planner, StatementKind};
+use crate::catalog_view::{Item, ItemDefinition, quoted};
+use crate::error::Error;
+use crate::names;
+use crate::parse;
+
+/// A table that users may write.
+pub(crate) struct Target {
+    pub(crate) item: Arc<Item>,
+}
+
+impl Target {
+    /// Errors: as [`names::resolve_item`], 42809 for what is not a table, 42501 for a system relation.
+    pub(crate) fn resolve(planner: &Planner<'_>, name: &ObjectName) -> Result<Target, Error> {
+        let item = names::resolve_item(planner.context, planner.catalog, name)?;
+        let shown = quoted(&item.name.item);
+        let error = match &item.definition {
+            ItemDefinition::Table { source: None, .. } => return Ok(Target { item }),
+            ItemDefinition::Table { source: Some(_), .. } => {
+                Error::new("42809", format!("cannot change table {shown}: a source fills it"))
+            }
+            ItemDefinition::Builtin { .. } => {
+                Error::new("42501", format!("permission denied: {shown} is a system relation"))
+            }
+            _ => Error::new("42809", format!("cannot change {} {shown}: only tables can be written", item.kind())),
+        };
+        Err(error.at_node(name))
+    }
+
+    pub(crate) fn desc(&self) -> &RelationDesc {
+        self.item.desc().expect("a table has columns")
+    }
+
+    pub(crate) fn defaults(&self) -> &[Option<Scalar>] {
+        match &self.item.definition {
+            ItemDefinition::Table { defaults, .. } => defaults,
+            _ => &[],
+        }
+    }
+
+    /// What a column holds where no value is given.
+    pub(crate) fn default_scalar(&self, column: usize) -> Scalar {
+        let default = self.defaults().get(column).cloned().flatten();
+        default.unwrap_or_else(|| Scalar::null(self.desc().typ.columns[column].scalar.clone()))
+    }
+
+    /// The DEFAULT of a column as it was written; NULL if there is none.
+    pub(crate) fn default_expr(&self, column: usize) -> Expr {
+        let written = parse::parse(&self.item.create_sql).ok().and_then(|statements| {
+            let StatementKind::CreateTable(create) = statements.first()?.kind.as_ref() else { return None };
+            create.columns.get(column)?.default.clone()
+        });
+        written.unwrap_or_else(|| Expr::Value(Value::Null.into()))
+    }
+
+    /// The index of a column. Errors: 42703 with a near miss.
+    pub(crate) fn column(&self, ident: &Ident) -> Result<usize, Error> {
+        let name = names::fold(ident);
+        self.desc().column(&name).ok_or_else(|| {
+            let table = quoted(&self.item.name.item);
+            let candidates = self.desc().names.iter().map(String::as_str);
+            Error::new("42703", format!("column {} of relation {table} does not exist", quoted(&name)))
+                .hinted(names::perhaps(&name, candidates))
+                .at_node(ident)
+        })
+    }
+
+    /// The indexes of listed columns, or of all. Errors: 42703, 42701 for one that is listed twice.
+    pub(crate) fn columns(&self, idents: &[Ident]) -> Result<Vec<usize>, Error> {
+        if idents.is_empty() {
+            return Ok((0..self.desc().arity()).collect());
+        }
+        let mut columns = Vec::with_capacity(idents.len());
+        for ident in idents {
+            let column = self.column(ident)?;
+            if columns.contains(&column) {
+                let message = format!("column {} specified more than once", quoted(&names::fold(ident)));
+                return Err(Error::new("42701", message).at_node(ident));
+            }
+            columns.push(column);
+        }
+        Ok(columns)
+    }
+}
+
+/// Takes the table's name or alias off the columns in `expr`, which is to be planned over the table's row alone.
+///
+/// Errors: 0A000 for a subquery; 42P01 for a column of another table.
+pub(crate) fn unqualify(expr: &mut Expr, table: &str) -> Result<(), Error> {
+    match expr.visit(&mut Unqualifier { table }) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
+    }
+}
+
+struct Unqualifier<'a> {
+    table: &'a str,
+}
+
+impl VisitorMut for Unqualifier<'_> {
+    type Break = Error;
+
+    fn pre_visit_query(&mut self, query: &mut sqlparser::ast::Query) -> ControlFlow<Error> {
+        ControlFlow::Break(Error::unsupported("a subquery in SET or RETURNING").at_node(query))
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        if let Expr::CompoundIdentifier(idents) = expr
+            && let [.., table, column] = &idents[..]
+        {
+            let qualifier = names::fold(table);
+            if qualifier != self.table {
+                let message = format!("missing FROM-clause entry for table {}", quoted(&qualifier));
+                return ControlFlow::Break(Error::new("42P01", message).at_node(table));
+            }
+            *expr = Expr::Identifier(column.clone());
+        }
+        ControlFlow::Continue(())
+    }
+}
