@@ -3,7 +3,7 @@
 //!
 //! Knows ids, never names, and no SQL. It reads no clock but the leader's and runs on any executor, so that simulation
 //! drives it. Reading order: `controller` (what sessions call), `state`, `hold`, `history`, `replica` (one connection loop
-//! for each), `peek`, `subscribe`, `maintain` (how sinces move), `as_of`, `launch`, `durable`.
+//! for each), `peek`, `subscribe`, `maintain` (how sinces move), `as_of`, `launch`, `durable`, `leader`.
 
 mod as_of;
 mod controller;
@@ -11,6 +11,7 @@ mod durable;
 mod history;
 mod hold;
 mod launch;
+mod leader;
 mod maintain;
 mod peek;
 mod replica;
