@@ -1,5 +1,13 @@
 //! Intervals: months, days and microseconds, kept apart.
 
+mod arithmetic;
+mod format;
+mod parse;
+#[cfg(test)]
+mod tests;
+
+pub use arithmetic::{age, timestamp_plus_interval, timestamptz_plus_interval};
+
 /// An interval as given. Two intervals SQL calls equal may differ in their fields; [`Interval::key`] decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub struct Interval {
@@ -13,6 +21,14 @@ impl Interval {
     pub fn key(&self) -> i128 {
         const DAY: i128 = 86_400_000_000;
         (i128::from(self.months) * 30 + i128::from(self.days)) * DAY + i128::from(self.micros)
+    }
+
+    pub const fn from_micros(micros: i64) -> Interval {
+        Interval { months: 0, days: 0, micros }
+    }
+
+    pub const fn from_days(days: i32) -> Interval {
+        Interval { months: 0, days, micros: 0 }
     }
 }
 
