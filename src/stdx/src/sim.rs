@@ -189,7 +189,7 @@ struct GroupSpawn {
 }
 
 impl Spawn for GroupSpawn {
-    fn spawn(&self, name: &str, future: BoxFuture<'static, ()>) -> Box<dyn FnOnce() + Send> {
+    fn spawn(&self, name: &str, future: BoxFuture<'static, ()>) -> Box<dyn FnOnce() + Send + Sync> {
         let mut state = self.executor.inner.state.lock();
         let id = state.next_task;
         state.next_task += 1;

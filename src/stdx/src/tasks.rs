@@ -24,7 +24,7 @@ impl std::error::Error for Elapsed {}
 /// What an executor must offer. Two implementations: [`Tasks::tokio`] and [`crate::sim::Executor`].
 pub trait Spawn: Send + Sync + 'static {
     /// Starts a task and returns what aborts it.
-    fn spawn(&self, name: &str, future: BoxFuture<'static, ()>) -> Box<dyn FnOnce() + Send>;
+    fn spawn(&self, name: &str, future: BoxFuture<'static, ()>) -> Box<dyn FnOnce() + Send + Sync>;
 
     /// Runs a closure that may block a thread for long (a file sync, a merge).
     fn spawn_blocking(&self, name: &str, work: Box<dyn FnOnce() + Send>);
@@ -42,7 +42,7 @@ pub struct Tasks {
 /// Owns a task; dropping it aborts the task.
 #[must_use = "dropping a Task aborts it; keep it, or call detach"]
 pub struct Task {
-    abort: Option<Box<dyn FnOnce() + Send>>,
+    abort: Option<Box<dyn FnOnce() + Send + Sync>>,
     done: tokio::sync::watch::Receiver<bool>,
 }
 
@@ -135,7 +135,7 @@ struct TokioSpawn {
 }
 
 impl Spawn for TokioSpawn {
-    fn spawn(&self, _name: &str, future: BoxFuture<'static, ()>) -> Box<dyn FnOnce() + Send> {
+    fn spawn(&self, _name: &str, future: BoxFuture<'static, ()>) -> Box<dyn FnOnce() + Send + Sync> {
         let task = self.handle.spawn(future);
         Box::new(move || task.abort())
     }
