@@ -1,9 +1,20 @@
-//! From MIR to better MIR to the physical plan: an ordered list of passes, then lowering.
+//! From MIR to better MIR to the physical plan: an ordered list of passes, then the choice of an access path, then lowering.
 //!
-//! Pure: no async, no I/O, no clock. Knows other objects only through [`Objects`]. Reading order: `passes`, `access`, `lower`.
+//! Pure: no async, no I/O, no clock. Knows other objects only through [`Objects`]. Reading order: `passes` (each file opens
+//! with the law it keeps), `join_order`, `access`, `lower`, `explain`.
 
-use expr::{EvalError, Mfp, Relation, Scalar};
-use repr::{CollectionId, Diff, Row, ShardId};
+mod access;
+mod explain;
+mod join_order;
+mod lower;
+mod passes;
+
+use expr::{Relation, Scalar};
+use repr::{CollectionId, ShardId};
+
+pub use access::{Access, IndexAccess, access};
+pub use explain::explain_physical;
+pub use lower::lower;
 
 /// What the optimizer may ask of the objects that a query reads, on the cluster where it will run.
 pub trait Objects {
@@ -15,22 +26,59 @@ pub trait Objects {
     fn indexes(&self, id: CollectionId) -> Vec<(CollectionId, Vec<Scalar>)>;
 }
 
-/// How a one-off query gets its rows.
-#[derive(Clone, Debug)]
-pub enum Access {
-    /// Known without reading anything.
-    Constant(Result<Vec<(Row, Diff)>, EvalError>),
-    /// A filtered and projected read of one index.
-    Index(IndexAccess),
-    /// A dataflow of its own.
-    Dataflow,
+/// A pass rewrites a relation into one with the same rows and the same column types.
+type Pass = fn(&mut Relation);
+
+/// The passes in order. The middle ones run until nothing changes, but at most [`ROUNDS_MAX`] times.
+const BEFORE: &[(&str, Pass)] = &[
+    ("normalize lets", passes::lets::normalize),
+    ("split distinct aggregates", passes::distinct::split),
+];
+const REPEATED: &[(&str, Pass)] = &[
+    ("fuse", passes::fuse::fuse),
+    ("fold constants", passes::fold::fold),
+    ("push predicates down", passes::predicates::push_down),
+    ("elide", passes::elide::elide),
+    ("inline lets", passes::lets::inline),
+];
+const AFTER: &[(&str, Pass)] = &[
+    ("push projections down", passes::demand::push_down),
+    ("fuse", passes::fuse::fuse),
+    ("fold constants", passes::fold::fold),
+    ("inline lets", passes::lets::inline),
+];
+
+/// Some passes undo a little of each other; after this many rounds the result is good enough.
+const ROUNDS_MAX: usize = 8;
+
+/// Inlines views and applies every pass.
+pub fn optimize(mut relation: Relation, objects: &dyn Objects) -> Relation {
+    passes::inline::views(&mut relation, objects);
+    for (name, pass) in BEFORE {
+        apply(name, *pass, &mut relation);
+    }
+    for _ in 0..ROUNDS_MAX {
+        let before = relation.clone();
+        for (name, pass) in REPEATED {
+            apply(name, *pass, &mut relation);
+        }
+        if relation == before {
+            break;
+        }
+    }
+    for (name, pass) in AFTER {
+        apply(name, *pass, &mut relation);
+    }
+    relation
 }
 
-#[derive(Clone, Debug)]
-pub struct IndexAccess {
-    pub index: CollectionId,
-    /// Packed keys to look up; None: all rows.
-    pub keys: Option<Vec<Row>>,
-    /// Over the columns of the indexed object.
-    pub mfp: Mfp,
+fn apply(name: &str, pass: Pass, relation: &mut Relation) {
+    let types_before = cfg!(debug_assertions).then(|| relation.kinds());
+    pass(relation);
+    if let Some(before) = types_before {
+        assert_eq!(before, relation.kinds(), "pass \"{name}\" changed the columns of\n{}", relation.pretty());
+        if let Err(problem) = expr::relation::typecheck(relation) {
+            panic!("pass \"{name}\" made a relation that does not typecheck: {problem}\n{}", relation.pretty());
+        }
+    }
 }

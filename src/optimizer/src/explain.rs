@@ -1,0 +1,160 @@
+//! The physical plan as an indented tree.
+
+use std::fmt::Write;
+
+use protocol::plan::{JoinKind, Node, Plan, ReducePlan};
+use protocol::{Dataflow, Import};
+use repr::CollectionId;
+
+use crate::access::Access;
+
+/// Prints how a query would be answered: from constants, from an index, or by a dataflow.
+pub fn explain_physical(
+    access: &Access,
+    dataflow: &Dataflow,
+    name_of: &dyn Fn(CollectionId) -> Option<String>,
+) -> String {
+    let name = |id: CollectionId| name_of(id).unwrap_or_else(|| id.to_string());
+    let mut out = String::new();
+    // Writing to a string cannot fail.
+    let _ = match access {
+        Access::Constant(Ok(rows)) => writeln!(out, "Constant ({} distinct rows)", rows.len()),
+        Access::Constant(Err(error)) => writeln!(out, "Error {error}"),
+        Access::Index(access) => {
+            let how = match &access.keys {
+                Some(keys) => format!("lookup of {} keys", keys.len()),
+                None => "full scan".to_owned(),
+            };
+            writeln!(out, "Peek index {} ({how})", name(access.index))
+        }
+        Access::Dataflow => Ok(()),
+    };
+    if !matches!(access, Access::Dataflow) {
+        return out;
+    }
+    for object in &dataflow.objects {
+        write_plan(&mut out, &object.plan, 0, &name);
+    }
+    let _ = writeln!(out, "\nImports:");
+    for import in &dataflow.imports {
+        let _ = match import {
+            Import::Index { index, on, .. } => writeln!(out, "  index {} on {}", name(*index), name(*on)),
+            Import::Shard { id, .. } => writeln!(out, "  stored {}", name(*id)),
+        };
+    }
+    out
+}
+
+fn write_plan(out: &mut String, plan: &Plan, depth: usize, name: &dyn Fn(CollectionId) -> String) {
+    stacker::maybe_grow(64 * 1024, 1024 * 1024, || {
+        let _ = writeln!(out, "{:width$}{}", "", headline(&plan.node, name), width = depth * 2);
+        for child in children(&plan.node) {
+            write_plan(out, child, depth + 1, name);
+        }
+    });
+}
+
+fn headline(node: &Node, name: &dyn Fn(CollectionId) -> String) -> String {
+    let with = |text: String, mfp: &expr::Mfp| if mfp.is_identity() { text } else { format!("{text} {}", mfp_text(mfp)) };
+    match node {
+        Node::Constant { rows: Ok(rows) } => format!("Constant ({} distinct rows)", rows.len()),
+        Node::Constant { rows: Err(error) } => format!("Error {error}"),
+        Node::Get { id, key, lookup, mfp } => {
+            let how = match (key, lookup) {
+                (_, Some(keys)) => format!("Get {} by {} keys", name(*id), keys.len()),
+                (Some(key), None) => format!("Get {} arranged by ({})", name(*id), scalars(key)),
+                (None, None) => format!("Get {}", name(*id)),
+            };
+            with(how, mfp)
+        }
+        Node::GetLocal { id, mfp } => with(format!("Get l{}", id.0), mfp),
+        Node::Let { id, .. } => format!("Let l{}", id.0),
+        Node::LetRec { ids, .. } => {
+            let ids: Vec<String> = ids.iter().map(|id| format!("l{}", id.0)).collect();
+            format!("LetRec {}", ids.join(", "))
+        }
+        Node::Mfp { mfp, .. } => format!("Mfp {}", mfp_text(mfp)),
+        Node::FlatMap { func, exprs, mfp, .. } => with(format!("FlatMap {func:?}({})", scalars(exprs)), mfp),
+        Node::Join(join) => with(join_text(&join.kind), &join.mfp),
+        Node::Reduce { key, plan, mfp, .. } => with(format!("Reduce {} by ({})", reduce_text(plan), scalars(key)), mfp),
+        Node::TopK { group_key, limit, offset, .. } => {
+            let limit = limit.map_or_else(|| "all".to_owned(), |limit| limit.to_string());
+            format!("TopK group={group_key:?} limit={limit} offset={offset}")
+        }
+        Node::Negate { .. } => "Negate".to_owned(),
+        Node::Threshold { .. } => "Threshold".to_owned(),
+        Node::Union { .. } => "Union".to_owned(),
+        Node::ArrangeBy { keys, .. } => {
+            let keys: Vec<String> = keys.iter().map(|key| format!("({})", scalars(key))).collect();
+            format!("ArrangeBy {}", keys.join(", "))
+        }
+    }
+}
+
+fn scalars(scalars: &[expr::Scalar]) -> String {
+    let texts: Vec<String> = scalars.iter().map(|scalar| scalar.display(None).to_string()).collect();
+    texts.join(", ")
+}
+
+fn mfp_text(mfp: &expr::Mfp) -> String {
+    let mut parts = Vec::new();
+    if !mfp.predicates.is_empty() {
+        let texts: Vec<String> = mfp.predicates.iter().map(|scalar| scalar.display(None).to_string()).collect();
+        parts.push(format!("filter=({})", texts.join(" AND ")));
+    }
+    if !mfp.expressions.is_empty() {
+        parts.push(format!("map=({})", scalars(&mfp.expressions)));
+    }
+    let columns: Vec<String> = mfp.projection.iter().map(|column| format!("#{column}")).collect();
+    parts.push(format!("project=({})", columns.join(", ")));
+    parts.join(" ")
+}
+
+fn join_text(kind: &JoinKind) -> String {
+    match kind {
+        JoinKind::Linear { start, stages } => {
+            let mut text = format!("Join linear %{start}");
+            for stage in stages {
+                let _ = write!(text, " » %{}[{}]", stage.input, scalars(&stage.lookup_key));
+            }
+            text
+        }
+        JoinKind::Delta { paths } => format!("Join delta ({} paths)", paths.len()),
+    }
+}
+
+fn reduce_text(plan: &ReducePlan) -> String {
+    let names = |aggregates: &[expr::Aggregate]| {
+        let names: Vec<String> = aggregates.iter().map(|aggregate| format!("{:?}", aggregate.func)).collect();
+        names.join(", ")
+    };
+    match plan {
+        ReducePlan::Distinct => "distinct".to_owned(),
+        ReducePlan::Accumulable { aggregates } => format!("accumulable [{}]", names(aggregates)),
+        ReducePlan::Hierarchical { aggregates, levels, .. } => {
+            format!("hierarchical [{}] levels={levels}", names(aggregates))
+        }
+        ReducePlan::Basic { aggregates } => format!("basic [{}]", names(aggregates)),
+        ReducePlan::Collation { parts } => {
+            let parts: Vec<String> = parts.iter().map(|(part, _)| reduce_text(part)).collect();
+            format!("collation of {}", parts.join(" and "))
+        }
+    }
+}
+
+fn children(node: &Node) -> Vec<&Plan> {
+    match node {
+        Node::Constant { .. } | Node::Get { .. } | Node::GetLocal { .. } => Vec::new(),
+        Node::Let { value, body, .. } => vec![value, body],
+        Node::LetRec { values, body, .. } => values.iter().chain([&**body]).collect(),
+        Node::Join(join) => join.inputs.iter().collect(),
+        Node::Union { inputs } => inputs.iter().collect(),
+        Node::Mfp { input, .. }
+        | Node::FlatMap { input, .. }
+        | Node::Reduce { input, .. }
+        | Node::TopK { input, .. }
+        | Node::Negate { input }
+        | Node::Threshold { input }
+        | Node::ArrangeBy { input, .. } => vec![input],
+    }
+}
