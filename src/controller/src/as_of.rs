@@ -156,13 +156,15 @@ fn place(
     let Inputs { mut holds, .. } = inputs;
     let mut since = holds.since();
     let mut newest = flow.imports.iter().map(input_id).find(|id| holds.since_of(*id) == Some(since));
-    for id in flow.imports.iter().map(input_id) {
-        match maker.get(&id).and_then(|maker| placed.get(*maker)) {
+    for import in &flow.imports {
+        // A shard can be read from its since on, wherever the dataflow that writes it resumes.
+        let Import::Index { index, .. } = import else { continue };
+        match maker.get(index).and_then(|maker| placed.get(*maker)) {
             Some(Ok(made)) if made.as_of > since => {
                 since = made.as_of;
-                newest = Some(id);
+                newest = Some(*index);
             }
-            Some(Err(_)) => return Err(AsOfError::UnknownInput(id)),
+            Some(Err(_)) => return Err(AsOfError::UnknownInput(*index)),
             _ => {}
         }
     }
