@@ -1,0 +1,302 @@
+//! Calls of aggregate functions: which aggregate, over what, of which type.
+
+use expr::aggregate::output_type;
+use expr::{AggregateFunc, ColumnOrder};
+use repr::{ColumnType, ScalarType};
+use sqlparser::ast::{
+    DuplicateTreatment, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments, OrderByExpr,
+};
+
+use super::coerce::Planned;
+use super::function::argument;
+use super::types::{self, Category, category};
+use super::{Clause, QueryContext};
+use crate::error::Error;
+use crate::hir::{HirAggregate, HirScalar};
+use crate::interval_key;
+
+const NAMES: [&str; 24] = [
+    "count",
+    "sum",
+    "avg",
+    "min",
+    "max",
+    "bool_and",
+    "bool_or",
+    "every",
+    "stddev",
+    "stddev_samp",
+    "stddev_pop",
+    "variance",
+    "var_samp",
+    "var_pop",
+    "string_agg",
+    "array_agg",
+    "list_agg",
+    "jsonb_agg",
+    "jsonb_object_agg",
+    // Known, to be told apart from functions that do not exist.
+    "json_agg",
+    "json_object_agg",
+    "map_agg",
+    "bit_and",
+    "bit_or",
+];
+
+pub(super) fn is_aggregate(name: &str) -> bool {
+    NAMES.contains(&name)
+}
+
+impl QueryContext<'_> {
+    /// Plans a call, adds it to the SELECT's aggregates, and returns its place there.
+    pub(super) fn aggregate(&mut self, name: &str, function: &Function) -> Result<Planned, Error> {
+        let error = |error: Error| error.at_node(&function.name);
+        self.check_aggregate_allowed(name).map_err(error)?;
+        if !function.within_group.is_empty() || function.null_treatment.is_some() {
+            return Err(error(Error::unsupported("WITHIN GROUP or a treatment of NULLs")));
+        }
+        self.level().in_aggregate = true;
+        let references = self.level().references.len();
+        let planned = self.aggregate_call(name, function);
+        self.level().in_aggregate = false;
+        // What an aggregate looks at need not be grouped.
+        self.level().references.truncate(references);
+        let aggregate = planned.map_err(error)?;
+        self.check_aggregate_level(&aggregate).map_err(error)?;
+        let typ = aggregate.typ.scalar.clone();
+        let aggregates = &mut self.level().aggregates;
+        let place = aggregates.iter().position(|other| *other == aggregate).unwrap_or_else(|| {
+            aggregates.push(aggregate);
+            aggregates.len() - 1
+        });
+        Ok(Planned::typed(HirScalar::Aggregate(place), typ))
+    }
+
+    fn check_aggregate_allowed(&mut self, name: &str) -> Result<(), Error> {
+        let level = self.levels.last();
+        let Some(level) = level else {
+            return Err(Error::new("42803", format!("aggregate function {name} is not allowed here")));
+        };
+        if level.in_aggregate {
+            return Err(Error::new("42803", "aggregate function calls cannot be nested"));
+        }
+        if !level.clause.admits_aggregates() {
+            return Err(Error::new("42803", format!("aggregate functions are not allowed in {}", level.clause.name())));
+        }
+        Ok(())
+    }
+
+    /// An aggregate over columns of enclosing rows alone belongs to the enclosing query in SQL, which is not offered.
+    fn check_aggregate_level(&self, aggregate: &HirAggregate) -> Result<(), Error> {
+        let (mut own, mut outer) = (false, false);
+        aggregate.expr.visit_columns(0, &mut |depth, level, _| {
+            own |= level == depth;
+            outer |= level > depth;
+        });
+        match outer && !own {
+            true => Err(Error::unsupported("an aggregate over columns of an outer query alone")),
+            false => Ok(()),
+        }
+    }
+
+    fn aggregate_call(&mut self, name: &str, function: &Function) -> Result<HirAggregate, Error> {
+        let FunctionArguments::List(list) = &function.args else {
+            return Err(Error::new("42883", format!("aggregate {name} needs arguments")));
+        };
+        let distinct = list.duplicate_treatment == Some(DuplicateTreatment::Distinct);
+        let mut order_by: &[OrderByExpr] = &[];
+        for clause in &list.clauses {
+            match clause {
+                FunctionArgumentClause::OrderBy(order) => order_by = order,
+                other => return Err(Error::unsupported(format!("{other} in an aggregate"))),
+            }
+        }
+        let filter = match &function.filter {
+            Some(filter) => Some(self.in_clause(Clause::Filter, |qcx| qcx.condition(filter, "argument of FILTER"))?),
+            None => None,
+        };
+        if let [FunctionArg::Unnamed(FunctionArgExpr::Wildcard | FunctionArgExpr::WildcardWithOptions(_))] =
+            &list.args[..]
+        {
+            if name != "count" || distinct || !order_by.is_empty() {
+                return Err(Error::new("42809", format!("{name}(*) is not an aggregate that takes all rows")));
+            }
+            return Ok(finish(AggregateFunc::Count, HirScalar::bool(true), ScalarType::Bool, false, filter));
+        }
+        let mut args = Vec::with_capacity(list.args.len());
+        for arg in &list.args {
+            args.push(self.expression(argument(arg)?)?);
+        }
+        let args = self.settle_rows(args)?;
+        match name {
+            "string_agg" | "array_agg" | "list_agg" | "jsonb_agg" | "jsonb_object_agg" => {
+                self.listing(name, args, distinct, order_by, filter)
+            }
+            "json_agg" | "json_object_agg" | "map_agg" | "bit_and" | "bit_or" => {
+                Err(Error::unsupported(format!("aggregate function {name}")))
+            }
+            _ => {
+                // The order of the input makes no difference to these; it is checked and forgotten.
+                for order in order_by {
+                    self.settled(&order.expr)?;
+                }
+                self.plain(name, args, distinct, filter)
+            }
+        }
+    }
+
+    /// Aggregates of one argument whose order does not matter.
+    fn plain(
+        &mut self,
+        name: &str,
+        mut args: Vec<Planned>,
+        distinct: bool,
+        filter: Option<HirScalar>,
+    ) -> Result<HirAggregate, Error> {
+        if args.len() != 1 {
+            return Err(super::function::no_function(name, &args));
+        }
+        let shown = args.clone();
+        let arg = args.remove(0);
+        let func = match name {
+            "count" => AggregateFunc::Count,
+            "sum" => AggregateFunc::Sum,
+            "avg" => AggregateFunc::Avg,
+            "min" => AggregateFunc::Min,
+            "max" => AggregateFunc::Max,
+            "bool_and" | "every" => AggregateFunc::BoolAnd,
+            "bool_or" => AggregateFunc::BoolOr,
+            "stddev" | "stddev_samp" => AggregateFunc::StddevSamp,
+            "stddev_pop" => AggregateFunc::StddevPop,
+            "variance" | "var_samp" => AggregateFunc::VarSamp,
+            _ => AggregateFunc::VarPop,
+        };
+        let Some(wanted) = argument_type(&func, arg.known_type()) else {
+            return Err(super::function::no_function(name, &shown));
+        };
+        let scalar = self.coerce_resolved(arg, &wanted)?;
+        // Of equal intervals any stands for all in a count; in a sum each would have to be chosen.
+        let by_key = distinct && wanted.contains_interval();
+        if by_key && matches!(func, AggregateFunc::Sum | AggregateFunc::Avg) {
+            return Err(Error::unsupported(format!("{name}(DISTINCT interval)")));
+        }
+        let scalar = if by_key && func == AggregateFunc::Count { interval_key::of(scalar, &wanted) } else { scalar };
+        let distinct = distinct
+            && !matches!(
+                func,
+                AggregateFunc::Min | AggregateFunc::Max | AggregateFunc::BoolAnd | AggregateFunc::BoolOr
+            );
+        Ok(finish(func, scalar, wanted, distinct, filter))
+    }
+
+    /// Aggregates that make one value of all: their argument is a record of the values and the order keys.
+    fn listing(
+        &mut self,
+        name: &str,
+        args: Vec<Planned>,
+        distinct: bool,
+        order_by: &[OrderByExpr],
+        filter: Option<HirScalar>,
+    ) -> Result<HirAggregate, Error> {
+        let shown = args.clone();
+        let expected = if matches!(name, "string_agg" | "jsonb_object_agg") { 2 } else { 1 };
+        if args.len() != expected {
+            return Err(super::function::no_function(name, &shown));
+        }
+        let mut fields = Vec::new();
+        for (index, arg) in args.into_iter().enumerate() {
+            let (scalar, typ) = match (name, index, arg.known_type()) {
+                ("string_agg", _, Some(ScalarType::Bytes)) => {
+                    return Err(Error::unsupported("string_agg of bytea"));
+                }
+                ("string_agg", _, Some(typ)) if category(typ) != Category::String => {
+                    return Err(super::function::no_function(name, &shown));
+                }
+                ("string_agg", ..) | ("jsonb_object_agg", 0, _) => {
+                    (self.coerce_explicit(arg, &ScalarType::Text)?, ScalarType::Text)
+                }
+                ("jsonb_agg", ..) | ("jsonb_object_agg", ..) => {
+                    let jsonb = self.call_by_name("to_jsonb", vec![arg])?;
+                    self.settle(jsonb)?
+                }
+                _ => self.settle(arg)?,
+            };
+            fields.push((scalar, typ));
+        }
+        let mut orders = Vec::with_capacity(order_by.len());
+        for order in order_by {
+            let (scalar, typ) = self.settled(&order.expr)?;
+            let options = super::set::order_options(order)?;
+            let place = match fields.iter().position(|(field, _)| *field == scalar) {
+                Some(place) => place,
+                None if distinct => {
+                    let message = "in an aggregate with DISTINCT, ORDER BY expressions must appear in argument list";
+                    return Err(Error::new("42P10", message).at_node(&order.expr));
+                }
+                None => {
+                    fields.push((interval_key::of(scalar, &typ), typ));
+                    fields.len() - 1
+                }
+            };
+            orders.push(ColumnOrder { column: place, ..options });
+        }
+        let interval = fields.iter().any(|(_, typ)| typ.contains_interval());
+        if distinct && interval {
+            return Err(Error::unsupported(format!("{name}(DISTINCT interval)")));
+        }
+        let func = match name {
+            "string_agg" => AggregateFunc::StringAgg { order_by: orders },
+            "array_agg" => AggregateFunc::ArrayAgg { order_by: orders },
+            "list_agg" => AggregateFunc::ListAgg { order_by: orders },
+            "jsonb_agg" => AggregateFunc::JsonbAgg { order_by: orders },
+            _ => AggregateFunc::JsonbObjectAgg { order_by: orders },
+        };
+        let named =
+            fields.into_iter().enumerate().map(|(place, (scalar, typ))| (format!("f{}", place + 1), scalar, typ));
+        let (record, typ) = super::function::record(named.collect())?;
+        Ok(finish(func, record, typ, distinct, filter))
+    }
+}
+
+/// The type an aggregate takes for an argument of type `known`; None if it takes no such argument.
+fn argument_type(func: &AggregateFunc, known: Option<&ScalarType>) -> Option<ScalarType> {
+    let Some(known) = known else {
+        // An unknown literal is text where that is taken, else the preferred type of what is.
+        return Some(match func {
+            AggregateFunc::BoolAnd | AggregateFunc::BoolOr => ScalarType::Bool,
+            AggregateFunc::Count | AggregateFunc::Min | AggregateFunc::Max => ScalarType::Text,
+            _ => ScalarType::Float8,
+        });
+    };
+    let number = category(known) == Category::Number
+        && !matches!(known, ScalarType::Oid | ScalarType::RegClass | ScalarType::RegProc | ScalarType::RegType);
+    match func {
+        AggregateFunc::Count => Some(known.clone()),
+        AggregateFunc::Min | AggregateFunc::Max => match known {
+            ScalarType::Jsonb | ScalarType::Record(_) | ScalarType::Bool => None,
+            // A length has no meaning for what is chosen; char(n) keeps its blanks out.
+            ScalarType::Varchar(_) | ScalarType::Name => Some(ScalarType::Text),
+            other => Some(other.clone()),
+        },
+        AggregateFunc::Sum | AggregateFunc::Avg if *known == ScalarType::Interval => Some(ScalarType::Interval),
+        AggregateFunc::BoolAnd | AggregateFunc::BoolOr => (*known == ScalarType::Bool).then_some(ScalarType::Bool),
+        _ => number.then(|| types::base(known)),
+    }
+}
+
+fn finish(
+    func: AggregateFunc,
+    scalar: HirScalar,
+    arg_type: ScalarType,
+    distinct: bool,
+    filter: Option<HirScalar>,
+) -> HirAggregate {
+    let result = output_type(&func, &arg_type);
+    // A row that the filter drops is one whose argument is NULL, which all aggregates skip.
+    let expr = match filter {
+        Some(filter) => HirScalar::if_then_else(filter, scalar, HirScalar::null(arg_type.clone())),
+        None => scalar,
+    };
+    let nullable = func != AggregateFunc::Count;
+    HirAggregate { func, expr, arg_type, distinct, typ: ColumnType { scalar: result, nullable } }
+}

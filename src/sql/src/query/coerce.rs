@@ -1,0 +1,331 @@
+//! From an expression that may not have a type yet to one of the type that is wanted.
+
+use expr::cast::{self, CastContext};
+use expr::{EvalError, Scalar};
+use repr::{Arena, Datum, ScalarType};
+
+use super::QueryContext;
+use super::types::{self, same_base, shown};
+use crate::error::Error;
+use crate::hir::HirScalar;
+use crate::names;
+
+/// An expression as far as it is known by itself.
+#[derive(Clone, Debug)]
+pub(crate) enum Planned {
+    Typed {
+        scalar: HirScalar,
+        typ: ScalarType,
+    },
+    /// A string literal, or NULL, that takes the type its surroundings want.
+    Unknown {
+        text: Option<String>,
+        position: Option<usize>,
+    },
+    /// The parameter of this index, counted from 0, whose type is still to be inferred.
+    Parameter {
+        index: usize,
+        position: Option<usize>,
+    },
+    /// `ROW(...)` or `(a, b)`: its fields may be of unknown type.
+    Row(Vec<Planned>),
+}
+
+impl Planned {
+    pub(crate) fn typed(scalar: HirScalar, typ: ScalarType) -> Planned {
+        Planned::Typed { scalar, typ }
+    }
+
+    pub(crate) fn bool(scalar: HirScalar) -> Planned {
+        Planned::Typed { scalar, typ: ScalarType::Bool }
+    }
+
+    /// The type, if it is known; rows and unknown values have none yet.
+    pub(crate) fn known_type(&self) -> Option<&ScalarType> {
+        match self {
+            Planned::Typed { typ, .. } => Some(typ),
+            Planned::Unknown { .. } | Planned::Parameter { .. } | Planned::Row(_) => None,
+        }
+    }
+
+    /// The type's name for messages.
+    pub(crate) fn shown_type(&self) -> String {
+        match self {
+            Planned::Typed { typ, .. } => shown(typ),
+            Planned::Unknown { .. } | Planned::Parameter { .. } => "unknown".to_owned(),
+            Planned::Row(_) => "record".to_owned(),
+        }
+    }
+}
+
+impl QueryContext<'_> {
+    /// The expression as type `to`, modifiers included, by a cast that `context` admits. `Err(None)`: there is none.
+    fn try_coerce(
+        &mut self,
+        planned: Planned,
+        to: &ScalarType,
+        context: CastContext,
+    ) -> Result<HirScalar, Option<Error>> {
+        match planned {
+            Planned::Typed { scalar, typ } => self.cast(scalar, &typ, to, context),
+            Planned::Unknown { text: None, .. } => Ok(HirScalar::null(to.clone())),
+            Planned::Unknown { text: Some(text), position } => {
+                let at = |error: Error| position.map_or(error.clone(), |position| error.at(position));
+                let literal = self.literal_of_text(&text, &types::base(to)).map_err(|error| Some(at(error)))?;
+                let literal = self.cast(literal, &types::base(to), to, context)?;
+                fold(literal).map_err(|error| Some(at(error)))
+            }
+            Planned::Parameter { index, .. } => {
+                let base = types::base(to);
+                let scalar = self.parameter(index, &base);
+                self.cast(scalar, &base, to, context)
+            }
+            Planned::Row(fields) => {
+                let (scalar, typ) = self.settle_row(fields).map_err(Some)?;
+                self.cast(scalar, &typ, to, context)
+            }
+        }
+    }
+
+    /// As type `to`; `Err(None)` if there is no such cast in `context`.
+    fn cast(
+        &mut self,
+        scalar: HirScalar,
+        from: &ScalarType,
+        to: &ScalarType,
+        context: CastContext,
+    ) -> Result<HirScalar, Option<Error>> {
+        if from == to {
+            return Ok(scalar);
+        }
+        match cast::cast(Scalar::Column(0), from, to, context) {
+            Some(template) => Ok(HirScalar::from_scalar(template, &[scalar])),
+            None if same_base(from, to) && *to == types::base(to) => Ok(scalar),
+            None => Err(None),
+        }
+    }
+
+    /// Errors: 42804 with `message` if there is no implicit cast.
+    pub(crate) fn coerce_implicit(
+        &mut self,
+        planned: Planned,
+        to: &ScalarType,
+        message: impl FnOnce(&str) -> String,
+    ) -> Result<HirScalar, Error> {
+        let found = planned.shown_type();
+        self.try_coerce(planned, to, CastContext::Implicit)
+            .map_err(|error| error.unwrap_or_else(|| Error::new("42804", message(&found))))
+    }
+
+    /// To a type that resolution found the expression castable to.
+    pub(crate) fn coerce_resolved(&mut self, planned: Planned, to: &ScalarType) -> Result<HirScalar, Error> {
+        if planned.known_type().is_some_and(|typ| same_base(typ, to) && *to == types::base(to)) {
+            // A function takes its arguments with any modifier.
+            if let Planned::Typed { scalar, .. } = planned {
+                return Ok(scalar);
+            }
+        }
+        let to_shown = shown(to);
+        self.coerce_implicit(planned, to, |found| format!("cannot convert {found} to {to_shown}"))
+    }
+
+    /// `CAST(x AS to)`. Errors: 42846 if there is no cast.
+    pub(crate) fn coerce_explicit(&mut self, planned: Planned, to: &ScalarType) -> Result<HirScalar, Error> {
+        let found = planned.shown_type();
+        self.try_coerce(planned, to, CastContext::Explicit).map_err(|error| {
+            error.unwrap_or_else(|| Error::new("42846", format!("cannot cast type {found} to {}", shown(to))))
+        })
+    }
+
+    /// The value for the column `column` of type `to`. Errors: 42804 if it cannot be assigned.
+    pub(crate) fn coerce_assignment(
+        &mut self,
+        planned: Planned,
+        to: &ScalarType,
+        column: &str,
+    ) -> Result<HirScalar, Error> {
+        let found = planned.shown_type();
+        self.try_coerce(planned, to, CastContext::Assignment).map_err(|error| {
+            error.unwrap_or_else(|| {
+                let message = format!("column \"{column}\" is of type {} but expression is of type {found}", shown(to));
+                Error::new("42804", message).with_hint("You will need to rewrite or cast the expression.")
+            })
+        })
+    }
+
+    /// As boolean. `what` is such as `argument of WHERE`.
+    pub(crate) fn coerce_bool(&mut self, planned: Planned, what: &str) -> Result<HirScalar, Error> {
+        self.coerce_implicit(planned, &ScalarType::Bool, |found| {
+            format!("{what} must be type boolean, not type {found}")
+        })
+    }
+
+    /// The expression with the type it has by itself: unknown values become text.
+    pub(crate) fn settle(&mut self, planned: Planned) -> Result<(HirScalar, ScalarType), Error> {
+        match planned {
+            Planned::Typed { scalar, typ } => Ok((scalar, typ)),
+            Planned::Row(fields) => self.settle_row(fields),
+            unknown => {
+                let scalar =
+                    self.coerce_implicit(unknown, &ScalarType::Text, |found| format!("{found} is not text"))?;
+                Ok((scalar, ScalarType::Text))
+            }
+        }
+    }
+
+    /// As [`QueryContext::settle`], where a parameter must have a type. Errors: 42P18.
+    pub(crate) fn settle_known(&mut self, planned: Planned) -> Result<(HirScalar, ScalarType), Error> {
+        if let Planned::Parameter { index, position } = planned {
+            let error = Error::new("42P18", format!("could not determine data type of parameter ${}", index + 1));
+            return Err(position.map_or(error.clone(), |position| error.at(position)));
+        }
+        self.settle(planned)
+    }
+
+    fn settle_row(&mut self, fields: Vec<Planned>) -> Result<(HirScalar, ScalarType), Error> {
+        let fields = fields.into_iter().map(|field| self.settle(field)).collect::<Result<Vec<_>, _>>()?;
+        super::function::record(
+            fields
+                .into_iter()
+                .enumerate()
+                .map(|(place, (scalar, typ))| (format!("f{}", place + 1), scalar, typ))
+                .collect(),
+        )
+    }
+
+    /// All expressions as their common type. Errors: 42804; `what` is such as `CASE`.
+    pub(crate) fn coerce_common(
+        &mut self,
+        planned: Vec<Planned>,
+        what: &str,
+    ) -> Result<(Vec<HirScalar>, ScalarType), Error> {
+        let mut settled = Vec::with_capacity(planned.len());
+        for item in planned {
+            settled.push(match item {
+                Planned::Row(fields) => {
+                    let (scalar, typ) = self.settle_row(fields)?;
+                    Planned::typed(scalar, typ)
+                }
+                other => other,
+            });
+        }
+        let known: Vec<&ScalarType> = settled.iter().filter_map(Planned::known_type).collect();
+        let common = match types::common(&known) {
+            Some(common) => common,
+            None => {
+                let first = shown(known[0]);
+                let other = known.iter().map(|typ| shown(typ)).find(|other| *other != first).unwrap_or_default();
+                return Err(Error::new("42804", format!("{what} types {first} and {other} cannot be matched")));
+            }
+        };
+        let mut scalars = Vec::with_capacity(settled.len());
+        for item in settled {
+            let to = shown(&common);
+            scalars.push(
+                self.coerce_implicit(item, &common, |found| format!("{what} could not convert type {found} to {to}"))?,
+            );
+        }
+        Ok((scalars, common))
+    }
+
+    /// The literal `text` as a value of type `to` (without modifier). Errors: 22P02 and the like.
+    fn literal_of_text(&mut self, text: &str, to: &ScalarType) -> Result<HirScalar, Error> {
+        if let ScalarType::RegClass = to {
+            if !text.bytes().all(|byte| byte.is_ascii_digit()) || text.is_empty() {
+                return self.regclass(text);
+            }
+        }
+        if text.contains('\0') {
+            return Err(Error::new("22021", "invalid byte sequence for encoding \"UTF8\": 0x00"));
+        }
+        let literal = Scalar::literal(Datum::Text(text), ScalarType::Text);
+        let cast = match to {
+            ScalarType::Text => Some(literal),
+            _ => cast::cast(literal, &ScalarType::Text, to, CastContext::Explicit),
+        };
+        match cast {
+            Some(scalar) => evaluate(&scalar, to).map(|scalar| HirScalar::from_scalar(scalar, &[])),
+            None => Err(Error::unsupported(format!("a literal of type {}", shown(to)))),
+        }
+    }
+
+    /// The oid of the relation that `text` names.
+    fn regclass(&mut self, text: &str) -> Result<HirScalar, Error> {
+        let name = super::literal::object_name(text)?;
+        let item = names::resolve_item(self.context, self.catalog, &name)?;
+        Ok(HirScalar::literal(Datum::UInt(item.oid.into()), ScalarType::RegClass))
+    }
+
+    /// The parameter `index` as a value of type `typ`: its literal, or NULL while only its type is asked for.
+    fn parameter(&mut self, index: usize, typ: &ScalarType) -> HirScalar {
+        if let Some(slot @ None) = self.params.types.get_mut(index) {
+            *slot = Some(typ.clone());
+        }
+        match self.params.values.as_ref().and_then(|values| values.get(index)) {
+            Some(value) => {
+                let from = value.typ(&[]).scalar;
+                let value = match cast::cast(value.clone(), &from, typ, CastContext::Explicit) {
+                    Some(cast) if from != *typ => cast,
+                    _ => value.clone(),
+                };
+                HirScalar::from_scalar(value, &[])
+            }
+            None => HirScalar::null(typ.clone()),
+        }
+    }
+
+    /// The parameter `$n` with the type it has so far.
+    pub(crate) fn plan_parameter(&mut self, index: usize, position: Option<usize>) -> Planned {
+        if self.params.types.len() <= index {
+            self.params.types.resize(index + 1, None);
+        }
+        match self.params.types[index].clone() {
+            Some(typ) => Planned::typed(self.parameter(index, &typ), typ),
+            None => Planned::Parameter { index, position },
+        }
+    }
+}
+
+/// The value of a constant expression, as a literal of type `typ`.
+pub(crate) fn evaluate(scalar: &Scalar, typ: &ScalarType) -> Result<Scalar, Error> {
+    let arena = Arena::new();
+    match scalar.eval(&[], &arena) {
+        Ok(datum) => Ok(Scalar::literal(datum, typ.clone())),
+        Err(error) => Err(from_eval(&error)),
+    }
+}
+
+/// A literal under a cast as a literal.
+fn fold(scalar: HirScalar) -> Result<HirScalar, Error> {
+    match scalar.to_scalar() {
+        Some(Scalar::Literal(Ok(_), _)) | None => Ok(scalar),
+        Some(constant) if constant.is_deterministic() && constant.support().is_empty() => {
+            let typ = constant.typ(&[]).scalar;
+            Ok(HirScalar::from_scalar(evaluate(&constant, &typ)?, &[]))
+        }
+        Some(_) => Ok(scalar),
+    }
+}
+
+/// An error of evaluation as an error of planning.
+pub(crate) fn from_eval(error: &EvalError) -> Error {
+    Error {
+        code: sqlstate(error.code()),
+        message: error.message.clone(),
+        detail: error.detail.clone(),
+        hint: error.hint.clone(),
+        position: None,
+    }
+}
+
+/// SQLSTATEs that evaluation of a constant may give.
+const EVALUATION_CODES: [&str; 41] = [
+    "0A000", "21000", "22000", "22001", "22003", "22004", "22005", "22007", "22008", "22009", "2200D", "2200H",
+    "22011", "22012", "22015", "22019", "2201B", "2201E", "2201F", "2201G", "2201W", "2201X", "2202E", "22021",
+    "22022", "22023", "22024", "22025", "22026", "22027", "22030", "22032", "22034", "22036", "22P02", "22P03",
+    "22P05", "42704", "54000", "54001", "XX000",
+];
+
+fn sqlstate(code: &str) -> &'static str {
+    EVALUATION_CODES.into_iter().find(|known| *known == code).unwrap_or("22000")
+}

@@ -1,0 +1,362 @@
+//! Function calls, and the forms of SQL that are calls in other clothes.
+
+use expr::func::{FuncDef, Volatility, by_key, functions};
+use repr::{ColumnType, Datum, ScalarType};
+use sqlparser::ast::{
+    self, CeilFloorKind, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectName, TrimWhereField,
+};
+
+use super::coerce::Planned;
+use super::{Lifetime, QueryContext, aggregate, table_function};
+use crate::error::Error;
+use crate::hir::HirScalar;
+use crate::names::{fold, parts, perhaps};
+use crate::position;
+
+impl QueryContext<'_> {
+    pub(super) fn function(&mut self, function: &Function) -> Result<Planned, Error> {
+        let name = function_name(&function.name)?;
+        if function.over.is_some() {
+            return Err(Error::unsupported("window functions are").at_node(&function.name)).map_err(window_message);
+        }
+        if aggregate::is_aggregate(&name) {
+            return self.aggregate(&name, function);
+        }
+        if function.filter.is_some() {
+            let message = format!("FILTER specified, but {name} is not an aggregate function");
+            return Err(Error::new("42809", message).at_node(&function.name));
+        }
+        if !function.within_group.is_empty() || !matches!(function.parameters, FunctionArguments::None) {
+            return Err(Error::unsupported("WITHIN GROUP").at_node(&function.name));
+        }
+        let args = self.arguments(&name, function)?;
+        self.call_by_name(&name, args).map_err(|error| error.at_node(&function.name))
+    }
+
+    /// The planned arguments of a plain call.
+    fn arguments(&mut self, name: &str, function: &Function) -> Result<Vec<Planned>, Error> {
+        let list = match &function.args {
+            FunctionArguments::None => return Ok(Vec::new()),
+            FunctionArguments::Subquery(_) if name == "array" => {
+                return Err(Error::unsupported("ARRAY(subquery)").at_node(&function.name));
+            }
+            FunctionArguments::Subquery(query) => return Ok(vec![self.scalar_subquery(query)?]),
+            FunctionArguments::List(list) => list,
+        };
+        if list.duplicate_treatment == Some(ast::DuplicateTreatment::Distinct) {
+            let message = format!("DISTINCT specified, but {name} is not an aggregate function");
+            return Err(Error::new("42809", message).at_node(&function.name));
+        }
+        if !list.clauses.is_empty() {
+            let message = format!("ORDER BY specified, but {name} is not an aggregate function");
+            return Err(Error::new("42809", message).at_node(&function.name));
+        }
+        list.args.iter().map(|arg| self.expression(argument(arg)?)).collect()
+    }
+
+    pub(super) fn call_by_name(&mut self, name: &str, mut args: Vec<Planned>) -> Result<Planned, Error> {
+        match (name, args.len()) {
+            ("mz_now", 0) => Ok(Planned::typed(HirScalar::MzNow, ScalarType::MzTimestamp)),
+            ("row", _) => Ok(Planned::Row(args)),
+            ("coalesce", 1..) => {
+                let (scalars, typ) = self.coerce_common(args, "COALESCE")?;
+                Ok(Planned::typed(HirScalar::Coalesce(scalars), typ))
+            }
+            ("greatest" | "least", 1..) => {
+                let (scalars, typ) = self.coerce_common(args, &name.to_uppercase())?;
+                let func = functions(name).pop().ok_or_else(|| Error::unsupported(name))?;
+                let types = vec![typ.clone(); scalars.len()];
+                Ok(Planned::typed(HirScalar::call(func, scalars, types, typ.clone()), typ))
+            }
+            ("nullif", 2) => {
+                let right = args.remove(1);
+                let left = args.remove(0);
+                // Resolved as `=` is; the value that comes out is the first argument as it was.
+                let equal = self.compare("=", left.clone(), right)?;
+                let (scalar, typ) = self.settle(left)?;
+                Ok(Planned::typed(HirScalar::if_then_else(equal, HirScalar::null(typ.clone()), scalar), typ))
+            }
+            ("pg_typeof", 1) => {
+                let shown = match &args[0] {
+                    Planned::Unknown { .. } => "unknown".to_owned(),
+                    other => other.shown_type(),
+                };
+                Ok(Planned::typed(HirScalar::literal(Datum::Text(&shown), ScalarType::Text), ScalarType::Text))
+            }
+            _ if functions(name).is_empty() && table_function::is_table_function(name) => {
+                Err(Error::unsupported("a set-returning function outside FROM")
+                    .with_hint(format!("Write it in FROM: ... FROM {name}(...).")))
+            }
+            _ => match synonym(name, args.len()) {
+                Some(synonym) => self.named_call(synonym, args),
+                None => self.named_call(name, args),
+            },
+        }
+    }
+
+    /// Refuses what would change without its inputs changing.
+    pub(super) fn check_volatility(&self, func: expr::Func) -> Result<(), Error> {
+        if self.lifetime == Lifetime::Maintained && func.volatility != Volatility::Immutable {
+            return Err(Error::unsupported(format!("calling {} in what is kept up to date", func.name))
+                .with_hint("Its result changes although no data does. For time, use mz_now() in a temporal filter."));
+        }
+        Ok(())
+    }
+
+    /// Forms with a syntax of their own.
+    pub(super) fn special_form(&mut self, expr: &Expr) -> Result<Planned, Error> {
+        let unsupported = |what: &str| Error::unsupported(what).at_node(expr);
+        match expr {
+            Expr::Like { negated, any: false, expr: inner, pattern, escape_char } => {
+                self.like("~~", *negated, inner, pattern, escape_char.as_deref())
+            }
+            Expr::ILike { negated, any: false, expr: inner, pattern, escape_char } => {
+                self.like("~~*", *negated, inner, pattern, escape_char.as_deref())
+            }
+            Expr::SimilarTo { .. } => Err(unsupported("SIMILAR TO")),
+            Expr::AtTimeZone { timestamp, time_zone } => self.form("timezone", &[time_zone, timestamp], expr),
+            Expr::Extract { field, expr: inner, .. } => {
+                let field = field.to_string();
+                let field = field.trim_matches('\'').to_lowercase();
+                let text = Planned::Unknown { text: Some(field), position: position::of(expr) };
+                let inner = self.expression(inner)?;
+                let name = if functions("extract").is_empty() { "date_part" } else { "extract" };
+                self.named_call(name, vec![text, inner]).map_err(|error| error.at_node(expr))
+            }
+            Expr::Ceil { expr: inner, field } => self.rounded("ceil", inner, field, expr),
+            Expr::Floor { expr: inner, field } => self.rounded("floor", inner, field, expr),
+            Expr::Position { expr: inner, r#in } => self.form("position", &[r#in, inner], expr),
+            Expr::Substring { expr: inner, substring_from, substring_for, .. } => {
+                self.substring(inner, substring_from.as_deref(), substring_for.as_deref(), expr)
+            }
+            Expr::Trim { trim_where, trim_what, expr: inner, trim_characters } => {
+                let name = match trim_where {
+                    Some(TrimWhereField::Leading) => "ltrim",
+                    Some(TrimWhereField::Trailing) => "rtrim",
+                    Some(TrimWhereField::Both) | None => "btrim",
+                };
+                let mut args = vec![&**inner];
+                args.extend(trim_what.as_deref());
+                args.extend(trim_characters.iter().flatten());
+                self.form(name, &args, expr)
+            }
+            Expr::Overlay { expr: inner, overlay_what, overlay_from, overlay_for } => {
+                let mut args = vec![&**inner, overlay_what, overlay_from];
+                args.extend(overlay_for.as_deref());
+                self.form("overlay", &args, expr)
+            }
+            Expr::IsJson { .. } => Err(unsupported("IS JSON")),
+            Expr::IsNormalized { .. } => Err(unsupported("IS NORMALIZED")),
+            Expr::GroupingSets(_) | Expr::Cube(_) | Expr::Rollup(_) => Err(unsupported("GROUPING SETS")),
+            Expr::Prefixed { .. } => Err(Error::new("42601", "syntax error at a prefixed literal").at_node(expr)),
+            _ => Err(unsupported(&format!("the expression {expr}"))),
+        }
+    }
+
+    fn form(&mut self, name: &str, args: &[&Expr], expr: &Expr) -> Result<Planned, Error> {
+        let args = args.iter().map(|arg| self.expression(arg)).collect::<Result<Vec<_>, _>>()?;
+        self.named_call(name, args).map_err(|error| error.at_node(expr))
+    }
+
+    fn rounded(&mut self, name: &str, inner: &Expr, field: &CeilFloorKind, expr: &Expr) -> Result<Planned, Error> {
+        match field {
+            CeilFloorKind::DateTimeField(ast::DateTimeField::NoDateTime) => self.form(name, &[inner], expr),
+            _ => Err(Error::unsupported(format!("{name} to a field or scale")).at_node(expr)),
+        }
+    }
+
+    fn substring(
+        &mut self,
+        inner: &Expr,
+        from: Option<&Expr>,
+        length: Option<&Expr>,
+        expr: &Expr,
+    ) -> Result<Planned, Error> {
+        let mut args = vec![self.expression(inner)?];
+        match (from, length) {
+            (Some(from), _) => args.push(self.expression(from)?),
+            (None, Some(_)) => {
+                args.push(Planned::typed(HirScalar::literal(Datum::Int(1), ScalarType::Int4), ScalarType::Int4));
+            }
+            (None, None) => return Err(Error::new("42601", "substring needs FROM or FOR").at_node(expr)),
+        }
+        if let Some(length) = length {
+            args.push(self.expression(length)?);
+        }
+        self.named_call("substring", args).map_err(|error| error.at_node(expr))
+    }
+
+    /// `value[i][j]` of an array, list, map or jsonb.
+    pub(super) fn subscript(&mut self, value: Planned, indexes: Vec<Planned>) -> Result<Planned, Error> {
+        let (scalar, typ) = self.settle(value)?;
+        let (key, element) = match &typ {
+            ScalarType::Array(element) => ("array_subscript", (**element).clone()),
+            ScalarType::List(element) => {
+                // Each further subscript goes one list deeper.
+                let mut element = &**element;
+                for _ in 1..indexes.len() {
+                    let ScalarType::List(inner) = element else {
+                        return Err(Error::new("42804", "cannot subscript a list so deep"));
+                    };
+                    element = inner;
+                }
+                ("list_subscript", element.clone())
+            }
+            ScalarType::Jsonb | ScalarType::Map(_) => {
+                let first = Planned::typed(scalar, typ);
+                return indexes.into_iter().try_fold(first, |value, index| self.operator("->", vec![value, index]));
+            }
+            other => {
+                let shown = super::types::shown(other);
+                let message = format!("cannot subscript type {shown} because it does not support subscripting");
+                return Err(Error::new("42804", message));
+            }
+        };
+        let (args, types) = self.subscripts(scalar, typ, indexes)?;
+        subscript_call(key, args, types, element)
+    }
+
+    /// `array[low:high]`, a pair for each dimension.
+    pub(super) fn slice(&mut self, value: Planned, bounds: Vec<Planned>) -> Result<Planned, Error> {
+        let (scalar, typ) = self.settle(value)?;
+        let key = match &typ {
+            ScalarType::Array(_) => "array_slice",
+            ScalarType::List(_) if bounds.len() == 2 => "list_slice",
+            other => return Err(Error::unsupported(format!("a slice of type {}", super::types::shown(other)))),
+        };
+        let (args, types) = self.subscripts(scalar, typ.clone(), bounds)?;
+        subscript_call(key, args, types, typ)
+    }
+
+    fn subscripts(
+        &mut self,
+        scalar: HirScalar,
+        typ: ScalarType,
+        indexes: Vec<Planned>,
+    ) -> Result<(Vec<HirScalar>, Vec<ScalarType>), Error> {
+        let mut args = vec![scalar];
+        let mut types = vec![typ];
+        for index in indexes {
+            args.push(self.coerce_implicit(index, &ScalarType::Int8, |found| {
+                format!("array subscript must have type integer, not {found}")
+            })?);
+            types.push(ScalarType::Int8);
+        }
+        Ok((args, types))
+    }
+}
+
+fn subscript_call(key: &str, args: Vec<HirScalar>, types: Vec<ScalarType>, ret: ScalarType) -> Result<Planned, Error> {
+    let func = by_key(key).ok_or_else(|| Error::unsupported("subscripting"))?;
+    Ok(Planned::typed(HirScalar::call(func, args, types, ret.clone()), ret))
+}
+
+fn window_message(mut error: Error) -> Error {
+    error.message = "window functions are not supported".to_owned();
+    error
+}
+
+/// The folded name of a function. Errors: 42883 in a schema that has no functions.
+pub(super) fn function_name(name: &ObjectName) -> Result<String, Error> {
+    let idents = parts(name)?;
+    let folded: Vec<String> = idents.iter().map(|ident| fold(ident)).collect();
+    match &folded[..] {
+        [name] => Ok(name.clone()),
+        [schema, name] if matches!(schema.as_str(), "pg_catalog" | "mz_catalog" | "mz_internal" | "mz_unsafe") => {
+            Ok(name.clone())
+        }
+        _ => Err(Error::new("42883", format!("function {} does not exist", folded.join("."))).at_node(name)),
+    }
+}
+
+/// The expression of an unnamed argument.
+pub(super) fn argument(arg: &FunctionArg) -> Result<&Expr, Error> {
+    match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Ok(expr),
+        FunctionArg::Unnamed(_) => Err(Error::new("42601", "* is only allowed as the argument of count").at_node(arg)),
+        FunctionArg::Named { .. } | FunctionArg::ExprNamed { .. } => {
+            Err(Error::unsupported("a named argument").at_node(arg))
+        }
+    }
+}
+
+/// Other names of functions, used where the table has no entry of the name as written.
+fn synonym(name: &str, count: usize) -> Option<&'static str> {
+    if !functions(name).is_empty() {
+        return None;
+    }
+    Some(match (name, count) {
+        ("current_timestamp" | "transaction_timestamp" | "statement_timestamp", 0) => "now",
+        ("current_catalog", 0) => "current_database",
+        ("session_user" | "user" | "current_role", 0) => "current_user",
+        ("ceiling", 1) => "ceil",
+        ("pow", 2) => "power",
+        ("power", 2) => "pow",
+        ("substr", _) => "substring",
+        ("position", 2) => "strpos",
+        _ => return None,
+    })
+}
+
+fn arguments_shown(args: &[Planned]) -> String {
+    args.iter().map(Planned::shown_type).collect::<Vec<_>>().join(", ")
+}
+
+pub(super) fn no_function(name: &str, args: &[Planned]) -> Error {
+    let error = Error::new("42883", format!("function {name}({}) does not exist", arguments_shown(args)));
+    if functions(name).is_empty() {
+        let known: Vec<&'static str> = expr::func::all()
+            .map(|func: expr::Func| -> &'static FuncDef { func.0 })
+            .filter(|func| func.kind == expr::func::FuncKind::Function)
+            .map(|func| func.name)
+            .collect();
+        if let Some(hint) = perhaps(name, known) {
+            return error.with_hint(hint);
+        }
+    }
+    error.with_hint("No function matches the given name and argument types. You might need to add explicit type casts.")
+}
+
+pub(super) fn ambiguous_function(name: &str, args: &[Planned]) -> Error {
+    Error::new("42725", format!("function {name}({}) is not unique", arguments_shown(args)))
+        .with_hint("Could not choose a best candidate function. You might need to add explicit type casts.")
+}
+
+/// A record of the given fields.
+pub(super) fn record(fields: Vec<(String, HirScalar, ScalarType)>) -> Result<(HirScalar, ScalarType), Error> {
+    let func = by_key("row").ok_or_else(|| Error::unsupported("ROW"))?;
+    let mut scalars = Vec::with_capacity(fields.len());
+    let mut types = Vec::with_capacity(fields.len());
+    let mut named = Vec::with_capacity(fields.len());
+    for (name, scalar, typ) in fields {
+        scalars.push(scalar);
+        types.push(typ.clone());
+        named.push((name, ColumnType { scalar: typ, nullable: true }));
+    }
+    let typ = ScalarType::Record(named);
+    Ok((HirScalar::call(func, scalars, types, typ.clone()), typ))
+}
+
+/// The field at `place`, counted from 0, of a record.
+pub(super) fn record_field(
+    record: HirScalar,
+    typ: &ScalarType,
+    place: usize,
+    field: ScalarType,
+) -> Result<Planned, Error> {
+    let func = by_key("record_field").ok_or_else(|| Error::unsupported("a field of a record"))?;
+    let index = HirScalar::literal(Datum::Int(place as i64), ScalarType::Int4);
+    let types = vec![typ.clone(), ScalarType::Int4];
+    Ok(Planned::typed(HirScalar::call(func, vec![record, index], types, field.clone()), field))
+}
+
+/// `ARRAY[...]` of elements of one type; of arrays: one more dimension.
+pub(super) fn array(elements: Vec<HirScalar>, element: ScalarType) -> Result<Planned, Error> {
+    let typ = match &element {
+        ScalarType::Array(_) => element.clone(),
+        other => ScalarType::Array(Box::new(other.clone())),
+    };
+    let func = by_key("array").ok_or_else(|| Error::unsupported("ARRAY"))?;
+    let types = vec![element; elements.len()];
+    Ok(Planned::typed(HirScalar::call(func, elements, types, typ.clone()), typ))
+}

@@ -1,0 +1,381 @@
+//! SELECT: from its clauses to one relation.
+
+use expr::ColumnOrder;
+use repr::ScalarType;
+use sqlparser::ast::{
+    Distinct, Expr, GroupByExpr, ObjectName, OrderByExpr, Select, SelectItem, SelectItemQualifiedWildcardKind, Value,
+};
+
+use super::expression::strip;
+use super::group::Grouping;
+use super::naming::column_name;
+use super::scope::{always_quoted, at};
+use super::set::{QueryPlan, order_options, ordered, ordinal, output_position};
+use super::{Clause, QueryContext};
+use crate::error::Error;
+use crate::hir::{HirRelation, HirScalar};
+use crate::interval_key;
+use crate::names::{fold, parts, perhaps};
+
+/// An output column before it is planned.
+struct Item<'a> {
+    name: String,
+    value: ItemValue<'a>,
+}
+
+enum ItemValue<'a> {
+    Expr(&'a Expr),
+    Column { level: usize, index: usize, typ: ScalarType },
+}
+
+/// The expressions of a SELECT, planned over the rows before grouping. Those behind the output's are for ORDER BY and
+/// DISTINCT ON.
+struct Outputs {
+    names: Vec<String>,
+    types: Vec<ScalarType>,
+    scalars: Vec<HirScalar>,
+}
+
+impl QueryContext<'_> {
+    /// Plans a SELECT with the ORDER BY of the query it is the body of.
+    pub(super) fn select(&mut self, select: &Select, order_by: &[OrderByExpr]) -> Result<QueryPlan, Error> {
+        check_select(select)?;
+        let source = self.from(&select.from)?;
+        let (relation, arity) = (source.relation, source.arity);
+        self.with_level(source.scope, Clause::Select, |qcx| qcx.select_over(select, order_by, relation, arity))
+    }
+
+    fn select_over(
+        &mut self,
+        select: &Select,
+        order_by: &[OrderByExpr],
+        mut relation: HirRelation,
+        mut arity: usize,
+    ) -> Result<QueryPlan, Error> {
+        if let Some(selection) = &select.selection {
+            let predicate = self.in_clause(Clause::Where, |qcx| qcx.condition(selection, "argument of WHERE"))?;
+            let mut conjuncts = Vec::new();
+            predicate.into_conjuncts(&mut conjuncts);
+            relation = relation.filter(conjuncts);
+        }
+        let items = self.expand(select)?;
+        let keys = self.in_clause(Clause::GroupBy, |qcx| qcx.group_keys(select, &items))?;
+        self.level().references.clear();
+        let mut outputs = self.outputs(&items)?;
+        let having = match &select.having {
+            Some(having) => Some(self.in_clause(Clause::Having, |qcx| qcx.condition(having, "argument of HAVING"))?),
+            None => None,
+        };
+        let distinct_on = match &select.distinct {
+            Some(Distinct::On(exprs)) => {
+                Some(self.in_clause(Clause::DistinctOn, |qcx| qcx.distinct_on(exprs, &mut outputs))?)
+            }
+            _ => None,
+        };
+        let order = self.in_clause(Clause::OrderBy, |qcx| qcx.order_targets(order_by, &mut outputs))?;
+        let aggregates = std::mem::take(&mut self.level().aggregates);
+        let grouped_by_clause = matches!(&select.group_by, GroupByExpr::Expressions(exprs, _) if !exprs.is_empty());
+        if grouped_by_clause || !aggregates.is_empty() || having.is_some() {
+            let level = self.level();
+            let (scope, references) = (level.scope.clone(), level.references.clone());
+            let keys_and_aggregates = keys.len() + aggregates.len();
+            let intervals = keys.iter().filter(|(_, typ)| typ.contains_interval()).count();
+            let (grouped, grouping) = Grouping::new(relation, keys, aggregates, !grouped_by_clause, scope, references);
+            relation = grouped;
+            arity = keys_and_aggregates + intervals;
+            for scalar in &mut outputs.scalars {
+                grouping.rewrite(scalar)?;
+            }
+            if let Some(mut having) = having {
+                grouping.rewrite(&mut having)?;
+                let mut conjuncts = Vec::new();
+                having.into_conjuncts(&mut conjuncts);
+                relation = relation.filter(conjuncts);
+            }
+        }
+        let relation = project(relation, arity, &outputs.scalars);
+        finish(relation, outputs, select, distinct_on, order, order_by)
+    }
+
+    /// The output columns, wildcards expanded.
+    fn expand<'a>(&mut self, select: &'a Select) -> Result<Vec<Item<'a>>, Error> {
+        let mut items = Vec::with_capacity(select.projection.len());
+        for item in &select.projection {
+            match item {
+                SelectItem::UnnamedExpr(expr) => {
+                    items.push(Item { name: column_name(expr), value: ItemValue::Expr(expr) });
+                }
+                SelectItem::ExprWithAlias { expr, alias } => {
+                    items.push(Item { name: fold(alias), value: ItemValue::Expr(expr) });
+                }
+                SelectItem::Wildcard(options) => {
+                    check_wildcard(options).map_err(|error| error.at_node(item))?;
+                    if select.from.is_empty() {
+                        let message = "SELECT * with no tables specified is not valid";
+                        return Err(Error::new("42601", message).at_node(item));
+                    }
+                    let visible = self.level().scope.visible();
+                    items.extend(visible.map(|column| Item {
+                        name: column.name.clone(),
+                        value: ItemValue::Column { level: 0, index: column.index, typ: column.typ.clone() },
+                    }));
+                }
+                SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), options) => {
+                    check_wildcard(options).map_err(|error| error.at_node(item))?;
+                    self.expand_table(name, &mut items)?;
+                }
+                other => return Err(Error::unsupported(format!("{other} in a select list")).at_node(other)),
+            }
+        }
+        Ok(items)
+    }
+
+    /// `t.*`, also of an enclosing query's table.
+    fn expand_table(&self, name: &ObjectName, items: &mut Vec<Item<'_>>) -> Result<(), Error> {
+        let qualifier: Vec<String> = parts(name)?.into_iter().map(fold).collect();
+        for level in 0..self.levels.len() {
+            let here = &self.levels[self.levels.len() - 1 - level];
+            if !here.visible {
+                continue;
+            }
+            if let Some(table) = here.scope.table(&qualifier)? {
+                items.extend(here.scope.columns_of(table).map(|column| Item {
+                    name: column.name.clone(),
+                    value: ItemValue::Column { level, index: column.index, typ: column.typ.clone() },
+                }));
+                return Ok(());
+            }
+        }
+        let table = qualifier.join(".");
+        let known = self.levels.iter().flat_map(|level| level.scope.tables.iter().map(|table| &*table.name));
+        Err(Error::new("42P01", format!("missing FROM-clause entry for table {}", always_quoted(&table)))
+            .hinted(perhaps(&table, known))
+            .at_node(name))
+    }
+
+    /// The keys of GROUP BY: expressions, positions in the select list, and output names that no input column has.
+    fn group_keys(&mut self, select: &Select, items: &[Item<'_>]) -> Result<Vec<(HirScalar, ScalarType)>, Error> {
+        let exprs = match &select.group_by {
+            GroupByExpr::Expressions(exprs, modifiers) if modifiers.is_empty() => exprs,
+            _ => return Err(Error::unsupported("GROUP BY ALL or a modifier of GROUP BY").at_node(select)),
+        };
+        let mut keys: Vec<(HirScalar, ScalarType)> = Vec::with_capacity(exprs.len());
+        for expr in exprs {
+            let key = match self.group_item(expr, items)? {
+                Some(place) => self.item(&items[place])?,
+                None => self.settled(expr)?,
+            };
+            if !keys.contains(&key) {
+                keys.push(key);
+            }
+        }
+        Ok(keys)
+    }
+
+    /// The output column that a GROUP BY item refers to, if it does.
+    fn group_item(&mut self, expr: &Expr, items: &[Item<'_>]) -> Result<Option<usize>, Error> {
+        if let Some(digits) = ordinal(expr) {
+            return output_position(digits, items.len(), "GROUP BY").map(Some).map_err(|error| error.at_node(expr));
+        }
+        match strip(expr) {
+            Expr::Value(value) if !matches!(value.value, Value::Placeholder(_)) => {
+                Err(Error::new("42601", "non-integer constant in GROUP BY").at_node(expr))
+            }
+            Expr::Identifier(ident) => {
+                let name = fold(ident);
+                if self.level().scope.unqualified(&name).next().is_some() {
+                    return Ok(None);
+                }
+                let mut found = (0..items.len()).filter(|index| items[*index].name == name);
+                let first = found.next();
+                if found.next().is_some() {
+                    let message = format!("GROUP BY {} is ambiguous", always_quoted(&name));
+                    return Err(at(Error::new("42702", message), std::slice::from_ref(ident)));
+                }
+                Ok(first)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn item(&mut self, item: &Item<'_>) -> Result<(HirScalar, ScalarType), Error> {
+        match &item.value {
+            ItemValue::Expr(expr) => self.settled(expr),
+            ItemValue::Column { level, index, typ } => {
+                Ok((HirScalar::Column { level: *level, index: *index }, typ.clone()))
+            }
+        }
+    }
+
+    fn outputs(&mut self, items: &[Item<'_>]) -> Result<Outputs, Error> {
+        let mut outputs = Outputs { names: Vec::new(), types: Vec::new(), scalars: Vec::new() };
+        for item in items {
+            let (scalar, typ) = self.item(item)?;
+            outputs.names.push(item.name.clone());
+            outputs.types.push(typ);
+            outputs.scalars.push(scalar);
+        }
+        Ok(outputs)
+    }
+
+    /// The column, of the output or behind it, that an item of ORDER BY or DISTINCT ON means.
+    fn target(&mut self, expr: &Expr, clause: &str, outputs: &mut Outputs) -> Result<usize, Error> {
+        if let Some(digits) = ordinal(expr) {
+            return output_position(digits, outputs.names.len(), clause).map_err(|error| error.at_node(expr));
+        }
+        if let Expr::Value(value) = strip(expr) {
+            if !matches!(value.value, Value::Placeholder(_)) {
+                return Err(Error::new("42601", format!("non-integer constant in {clause}")).at_node(expr));
+            }
+        }
+        if let Expr::Identifier(ident) = strip(expr) {
+            let name = fold(ident);
+            let mut found = (0..outputs.names.len()).filter(|index| outputs.names[*index] == name);
+            if let Some(first) = found.next() {
+                if found.any(|other| outputs.scalars[other] != outputs.scalars[first]) {
+                    let message = format!("{clause} {} is ambiguous", always_quoted(&name));
+                    return Err(at(Error::new("42702", message), std::slice::from_ref(ident)));
+                }
+                return Ok(first);
+            }
+        }
+        let (scalar, typ) = self.settled(expr)?;
+        let arity = outputs.names.len();
+        if let Some(place) = outputs.scalars[..arity].iter().position(|output| *output == scalar) {
+            return Ok(place);
+        }
+        let key = interval_key::of(scalar, &typ);
+        if let Some(place) = outputs.scalars[arity..].iter().position(|output| *output == key) {
+            return Ok(arity + place);
+        }
+        outputs.scalars.push(key);
+        Ok(outputs.scalars.len() - 1)
+    }
+
+    fn distinct_on(&mut self, exprs: &[Expr], outputs: &mut Outputs) -> Result<Vec<usize>, Error> {
+        exprs.iter().map(|expr| self.target(expr, "SELECT DISTINCT ON", outputs)).collect()
+    }
+
+    fn order_targets(
+        &mut self,
+        order_by: &[OrderByExpr],
+        outputs: &mut Outputs,
+    ) -> Result<Vec<(usize, ColumnOrder)>, Error> {
+        let mut targets: Vec<(usize, ColumnOrder)> = Vec::with_capacity(order_by.len());
+        for order in order_by {
+            let column = self.target(&order.expr, "ORDER BY", outputs)?;
+            targets.push((column, order_options(order)?));
+        }
+        Ok(targets)
+    }
+}
+
+/// The scalars as the columns of `relation`, which has `arity` columns.
+fn project(relation: HirRelation, arity: usize, scalars: &[HirScalar]) -> HirRelation {
+    let mut added = Vec::new();
+    let mut columns = Vec::with_capacity(scalars.len());
+    for scalar in scalars {
+        match scalar {
+            HirScalar::Column { level: 0, index } => columns.push(*index),
+            other => {
+                columns.push(arity + added.len());
+                added.push(other.clone());
+            }
+        }
+    }
+    relation.map(added).project(columns)
+}
+
+/// DISTINCT and ORDER BY over the output columns and those behind them.
+fn finish(
+    relation: HirRelation,
+    outputs: Outputs,
+    select: &Select,
+    distinct_on: Option<Vec<usize>>,
+    order: Vec<(usize, ColumnOrder)>,
+    order_by: &[OrderByExpr],
+) -> Result<QueryPlan, Error> {
+    let Outputs { names, types, scalars } = outputs;
+    let arity = scalars.len();
+    if matches!(select.distinct, Some(Distinct::Distinct)) {
+        if let Some(place) = order.iter().position(|(column, _)| *column >= names.len()) {
+            let message = "for SELECT DISTINCT, ORDER BY expressions must appear in select list";
+            return Err(Error::new("42P10", message).at_node(&order_by[place].expr));
+        }
+        return Ok(ordered(relation.distinct(), names, types, arity, order));
+    }
+    let Some(keys) = distinct_on else {
+        return Ok(ordered(relation, names, types, arity, order));
+    };
+    let mut waiting: Vec<usize> = keys.clone();
+    for ((column, _), item) in order.iter().zip(order_by) {
+        if waiting.is_empty() {
+            break;
+        }
+        if !keys.contains(column) {
+            let message = "SELECT DISTINCT ON expressions must match initial ORDER BY expressions";
+            return Err(Error::new("42P10", message).at_node(&item.expr));
+        }
+        waiting.retain(|key| key != column);
+    }
+    let mut plan = ordered(relation, names, types, arity, order);
+    let mut group_key = Vec::with_capacity(keys.len());
+    let mut added = Vec::new();
+    for key in keys {
+        match plan.types.get(key) {
+            Some(typ) if typ.contains_interval() => {
+                group_key.push(plan.arity + added.len());
+                added.push(interval_key::of(HirScalar::column(key), typ));
+            }
+            _ => group_key.push(key),
+        }
+    }
+    plan.arity += added.len();
+    plan.relation = HirRelation::TopK {
+        input: Box::new(plan.relation.map(added)),
+        group_key,
+        order: plan.order.clone(),
+        limit: Some(1),
+        offset: 0,
+    };
+    Ok(plan)
+}
+
+fn check_wildcard(options: &sqlparser::ast::WildcardAdditionalOptions) -> Result<(), Error> {
+    let plain = options.opt_ilike.is_none()
+        && options.opt_exclude.is_none()
+        && options.opt_except.is_none()
+        && options.opt_replace.is_none()
+        && options.opt_rename.is_none()
+        && options.opt_alias.is_none();
+    if plain { Ok(()) } else { Err(Error::new("42601", "* takes no options")) }
+}
+
+/// Refuses clauses that the parser knows from other systems.
+fn check_select(select: &Select) -> Result<(), Error> {
+    if select.into.is_some() {
+        return Err(Error::unsupported("SELECT INTO").at_node(select));
+    }
+    if !select.named_window.is_empty() {
+        let mut error = Error::unsupported("WINDOW").at_node(select);
+        error.message = "window functions are not supported".to_owned();
+        return Err(error);
+    }
+    if select.qualify.is_some() {
+        return Err(Error::unsupported("QUALIFY").at_node(select));
+    }
+    let foreign = select.top.is_some()
+        || select.exclude.is_some()
+        || !select.lateral_views.is_empty()
+        || select.prewhere.is_some()
+        || !select.connect_by.is_empty()
+        || !select.cluster_by.is_empty()
+        || !select.distribute_by.is_empty()
+        || !select.sort_by.is_empty()
+        || select.value_table_mode.is_some()
+        || select.select_modifiers.is_some();
+    if foreign {
+        return Err(Error::new("42601", "syntax error in SELECT").at_node(select));
+    }
+    Ok(())
+}

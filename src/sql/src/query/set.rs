@@ -1,0 +1,543 @@
+//! Queries around SELECT: WITH, set operations, VALUES, ORDER BY, LIMIT and OFFSET.
+
+use expr::{ColumnOrder, TableFunc};
+use repr::{ColumnType, Datum, Row, ScalarType};
+use sqlparser::ast::{
+    self, Cte as AstCte, Expr, LimitClause, OrderBy, OrderByExpr, OrderByKind, OrderBySort, Query, SetExpr,
+    SetOperator, SetQuantifier, Value, Values,
+};
+
+use super::coerce::{Planned, evaluate, from_eval};
+use super::expression::{constant, strip};
+use super::scope::Scope;
+use super::types::{self, shown};
+use super::{Clause, Cte, CteBody, QueryContext};
+use crate::error::Error;
+use crate::hir::{HirRelation, HirScalar};
+use crate::interval_key;
+use crate::names::fold;
+
+/// A planned query: the first columns of `relation`, one for each name, are its result; more may follow for ORDER BY.
+pub(super) struct QueryPlan {
+    pub(super) relation: HirRelation,
+    pub(super) names: Vec<String>,
+    pub(super) types: Vec<ScalarType>,
+    pub(super) order: Vec<ColumnOrder>,
+    pub(super) limit: Option<u64>,
+    pub(super) offset: u64,
+    /// All columns of `relation`.
+    pub(super) arity: usize,
+}
+
+impl QueryPlan {
+    /// The result as a relation. Without LIMIT and OFFSET the order means nothing and is dropped.
+    pub(super) fn into_relation(self) -> (HirRelation, Vec<String>, Vec<ScalarType>) {
+        let mut relation = self.relation;
+        if self.limit.is_some() || self.offset > 0 {
+            relation = HirRelation::TopK {
+                input: Box::new(relation),
+                group_key: Vec::new(),
+                order: self.order,
+                limit: self.limit,
+                offset: self.offset,
+            };
+        }
+        if self.arity > self.names.len() {
+            relation = relation.project((0..self.names.len()).collect());
+        }
+        (relation, self.names, self.types)
+    }
+}
+
+/// What a query's body yields before ORDER BY.
+pub(super) struct Body {
+    pub(super) relation: HirRelation,
+    pub(super) names: Vec<String>,
+    pub(super) types: Vec<ScalarType>,
+}
+
+impl QueryContext<'_> {
+    /// Plans a query inside whatever levels there are.
+    pub(super) fn query(&mut self, query: &Query) -> Result<QueryPlan, Error> {
+        self.nested(|qcx| {
+            let known = qcx.ctes.len();
+            let result = qcx.query_with(query);
+            qcx.ctes.truncate(known);
+            result
+        })
+    }
+
+    fn query_with(&mut self, query: &Query) -> Result<QueryPlan, Error> {
+        check_query(query)?;
+        let mut bound = Vec::new();
+        if let Some(with) = &query.with {
+            if with.recursive {
+                return Err(Error::unsupported("WITH RECURSIVE").at_node(query));
+            }
+            for cte in &with.cte_tables {
+                bound.extend(self.cte(cte)?);
+            }
+        }
+        let (limit, offset) = self.limits(query)?;
+        let order_by = order_by_list(query.order_by.as_ref())?;
+        let mut plan = match &*query.body {
+            SetExpr::Select(select) => self.select(select, order_by)?,
+            SetExpr::Query(inner) if order_by.is_empty() && limit.is_none() && offset == 0 => self.query(inner)?,
+            body => {
+                let body = self.body(body)?;
+                self.order_body(body, order_by)?
+            }
+        };
+        if limit.is_some() {
+            plan.limit = limit;
+        }
+        if offset > 0 {
+            plan.offset = offset;
+        }
+        for (id, value) in bound.into_iter().rev() {
+            plan.relation = HirRelation::Let { id, value: Box::new(value), body: Box::new(plan.relation) };
+        }
+        Ok(plan)
+    }
+
+    /// Makes a common table expression nameable. Returns its value if it is to be bound around the query.
+    fn cte(&mut self, cte: &AstCte) -> Result<Option<(expr::LocalId, HirRelation)>, Error> {
+        let name = fold(&cte.alias.name);
+        let (relation, names, column_types) = self.query(&cte.query)?.into_relation();
+        let columns = renamed(names, &cte.alias, &name)?.into_iter().zip(column_types).collect();
+        if relation.free_columns().is_empty() {
+            let id = self.new_local();
+            self.ctes.push(Cte { name, columns, body: CteBody::Bound(id) });
+            return Ok(Some((id, relation)));
+        }
+        let body = CteBody::Inline { relation, levels: self.levels.len() };
+        self.ctes.push(Cte { name, columns, body });
+        Ok(None)
+    }
+
+    /// Plans what is not a lone SELECT, and SELECT as a part of it.
+    pub(super) fn body(&mut self, body: &SetExpr) -> Result<Body, Error> {
+        self.nested(|qcx| match body {
+            SetExpr::Select(select) => {
+                let (relation, names, types) = qcx.select(select, &[])?.into_relation();
+                Ok(Body { relation, names, types })
+            }
+            SetExpr::Query(query) => {
+                let (relation, names, types) = qcx.query(query)?.into_relation();
+                Ok(Body { relation, names, types })
+            }
+            SetExpr::SetOperation { op, set_quantifier, left, right } => {
+                qcx.set_operation(*op, *set_quantifier, left, right)
+            }
+            SetExpr::Values(values) => qcx.values(values),
+            other => Err(Error::unsupported(format!("{other} as a query")).at_node(other)),
+        })
+    }
+
+    fn set_operation(
+        &mut self,
+        op: SetOperator,
+        quantifier: SetQuantifier,
+        left: &SetExpr,
+        right: &SetExpr,
+    ) -> Result<Body, Error> {
+        let all = match quantifier {
+            SetQuantifier::All => true,
+            SetQuantifier::Distinct | SetQuantifier::None => false,
+            _ => return Err(Error::unsupported("BY NAME")),
+        };
+        let name = match op {
+            SetOperator::Union => "UNION",
+            SetOperator::Except | SetOperator::Minus => "EXCEPT",
+            SetOperator::Intersect => "INTERSECT",
+        };
+        let (left_node, right_node) = (left, right);
+        let left = self.operand(left)?;
+        let right = self.operand(right)?;
+        if left.types.len() != right.types.len() {
+            let message = format!("each {name} query must have the same number of columns");
+            return Err(Error::new("42601", message).at_node(right_node));
+        }
+        let mut common_types = Vec::with_capacity(left.types.len());
+        for (left, right) in left.types.iter().zip(&right.types) {
+            let known: Vec<&ScalarType> = [left, right].into_iter().flatten().collect();
+            let common = types::common(&known).ok_or_else(|| {
+                let shown_type = |typ: &Option<ScalarType>| typ.as_ref().map_or("unknown".to_owned(), shown);
+                let message = format!("{name} types {} and {} cannot be matched", shown_type(left), shown_type(right));
+                Error::new("42804", message).at_node(right_node)
+            })?;
+            common_types.push(common);
+        }
+        let names = left.names.clone();
+        let left = self.cast_operand(left, &common_types).map_err(|error| error.at_node(left_node))?;
+        let right = self.cast_operand(right, &common_types).map_err(|error| error.at_node(right_node))?;
+        let intervals = common_types.iter().any(ScalarType::contains_interval);
+        if intervals && all && op != SetOperator::Union {
+            return Err(Error::unsupported(format!("{name} ALL of intervals")).at_node(left_node));
+        }
+        let relation = match (op, all) {
+            (SetOperator::Union, true) => left.union(right),
+            (SetOperator::Union, false) => left.union(right).distinct(),
+            (SetOperator::Except | SetOperator::Minus, true) => left.union(right.negate()).threshold(),
+            (SetOperator::Intersect, true) => {
+                let rest = left.clone().union(right.negate()).threshold();
+                left.union(rest.negate())
+            }
+            (_, false) if intervals => {
+                return Err(Error::unsupported(format!("{name} of intervals")).at_node(left_node));
+            }
+            (SetOperator::Except | SetOperator::Minus, false) => {
+                left.distinct().union(right.distinct().negate()).threshold()
+            }
+            (SetOperator::Intersect, false) => {
+                let left = left.distinct();
+                let rest = left.clone().union(right.distinct().negate()).threshold();
+                left.union(rest.negate())
+            }
+        };
+        Ok(Body { relation, names, types: common_types })
+    }
+
+    /// One side of a set operation, columns of unknown literals left open.
+    fn operand(&mut self, body: &SetExpr) -> Result<Operand, Error> {
+        if let SetExpr::Select(select) = body {
+            let unknown = unknown_items(select);
+            let body = self.body(body)?;
+            let types = body
+                .types
+                .into_iter()
+                .enumerate()
+                .map(|(index, typ)| if unknown.get(index) == Some(&true) { None } else { Some(typ) });
+            return Ok(Operand { relation: body.relation, names: body.names, types: types.collect() });
+        }
+        let body = self.body(body)?;
+        Ok(Operand { relation: body.relation, names: body.names, types: body.types.into_iter().map(Some).collect() })
+    }
+
+    /// Casts the columns of one side to the common types.
+    fn cast_operand(&mut self, operand: Operand, to: &[ScalarType]) -> Result<HirRelation, Error> {
+        let arity = to.len();
+        let mut scalars = Vec::new();
+        let mut outputs = Vec::with_capacity(arity);
+        for (index, (from, to)) in operand.types.iter().zip(to).enumerate() {
+            let column = HirScalar::column(index);
+            let scalar = match from {
+                Some(from) if from == to => {
+                    outputs.push(index);
+                    continue;
+                }
+                Some(from) => {
+                    let planned = Planned::typed(column, from.clone());
+                    self.coerce_implicit(planned, to, |found| format!("cannot convert {found} to {}", shown(to)))?
+                }
+                None if *to == ScalarType::Text => {
+                    outputs.push(index);
+                    continue;
+                }
+                // A literal of unknown type was planned as text.
+                None => self.coerce_explicit(Planned::typed(column, ScalarType::Text), to)?,
+            };
+            outputs.push(arity + scalars.len());
+            scalars.push(scalar);
+        }
+        if scalars.is_empty() {
+            return Ok(operand.relation);
+        }
+        Ok(operand.relation.map(scalars).project(outputs))
+    }
+
+    pub(super) fn values(&mut self, values: &Values) -> Result<Body, Error> {
+        let rows: Vec<&[Expr]> = values.rows.iter().map(|row| &row.content[..]).collect();
+        let width = rows.first().map_or(0, |row| row.len());
+        if let Some(row) = rows.iter().find(|row| row.len() != width) {
+            let error = Error::new("42601", "VALUES lists must all be the same length");
+            return Err(row.first().map_or(error.clone(), |expr| error.at_node(expr)));
+        }
+        self.with_level(Scope::default(), Clause::Values, |qcx| {
+            let mut columns: Vec<Vec<Planned>> = (0..width).map(|_| Vec::with_capacity(rows.len())).collect();
+            for row in &rows {
+                for (column, expr) in columns.iter_mut().zip(*row) {
+                    column.push(qcx.expression(expr)?);
+                }
+            }
+            let mut types = Vec::with_capacity(width);
+            let mut scalars = Vec::with_capacity(width);
+            for (index, column) in columns.into_iter().enumerate() {
+                let common = qcx.coerce_common(column, "VALUES");
+                let (column, typ) =
+                    common.map_err(|error| rows.first().map_or(error.clone(), |row| error.at_node(&row[index])))?;
+                scalars.push(column);
+                types.push(typ);
+            }
+            let rows: Vec<Vec<HirScalar>> =
+                (0..rows.len()).map(|row| scalars.iter().map(|column| column[row].clone()).collect()).collect();
+            let relation = values_relation(rows, &types)?;
+            Ok(Body { relation, names: (1..=width).map(|n| format!("column{n}")).collect(), types })
+        })
+    }
+
+    /// ORDER BY behind anything but a SELECT: only output columns can be named.
+    fn order_body(&mut self, body: Body, order_by: &[OrderByExpr]) -> Result<QueryPlan, Error> {
+        let arity = body.names.len();
+        let mut targets = Vec::with_capacity(order_by.len());
+        for order in order_by {
+            let column = match ordinal(&order.expr) {
+                Some(place) => output_position(place, arity, "ORDER BY").map_err(|error| error.at_node(&order.expr))?,
+                None => named_output(&order.expr, &body.names)?.ok_or_else(|| {
+                    Error::new("0A000", "invalid UNION/INTERSECT/EXCEPT ORDER BY clause")
+                        .with_detail("Only result column names can be used, not expressions or functions.")
+                        .with_hint("Add the expression/function to every SELECT, or move the UNION into a FROM clause.")
+                        .at_node(&order.expr)
+                })?,
+            };
+            targets.push((column, order_options(order)?));
+        }
+        Ok(ordered(body.relation, body.names, body.types, arity, targets))
+    }
+
+    /// LIMIT, OFFSET and FETCH FIRST: constants. Errors: 2201W and 2201X if negative.
+    fn limits(&mut self, query: &Query) -> Result<(Option<u64>, u64), Error> {
+        let (limit, offset) = match &query.limit_clause {
+            None => (None, None),
+            Some(LimitClause::LimitOffset { limit, offset, limit_by }) if limit_by.is_empty() => {
+                (limit.as_ref(), offset.as_ref().map(|offset| &offset.value))
+            }
+            Some(LimitClause::LimitOffset { .. }) => return Err(Error::unsupported("LIMIT BY").at_node(query)),
+            Some(LimitClause::OffsetCommaLimit { .. }) => {
+                return Err(Error::new("42601", "LIMIT #,# syntax is not supported")
+                    .with_hint("Use separate LIMIT and OFFSET clauses.")
+                    .at_node(query));
+            }
+        };
+        let limit = match (&query.fetch, limit) {
+            (None, limit) => limit,
+            (Some(fetch), None) if !fetch.with_ties && !fetch.percent => fetch.quantity.as_ref(),
+            (Some(_), None) => return Err(Error::unsupported("FETCH WITH TIES").at_node(query)),
+            (Some(_), Some(_)) => return Err(Error::new("42601", "multiple LIMIT clauses not allowed").at_node(query)),
+        };
+        let fetch_one = query.fetch.as_ref().is_some_and(|fetch| fetch.quantity.is_none());
+        let limit = match limit {
+            Some(expr) => self.count(expr, Clause::Limit)?,
+            None => fetch_one.then_some(1),
+        };
+        let offset = offset.map(|expr| self.count(expr, Clause::Offset)).transpose()?.flatten().unwrap_or(0);
+        Ok((limit, offset))
+    }
+
+    /// The value of LIMIT or OFFSET; None for NULL.
+    fn count(&mut self, expr: &Expr, clause: Clause) -> Result<Option<u64>, Error> {
+        let name = clause.name();
+        let at = |error: Error| error.at_node(expr);
+        let scalar = self.with_level(Scope::default(), clause, |qcx| {
+            let planned = match qcx.expression(expr)? {
+                // Numbers with a fraction are rounded.
+                planned @ Planned::Typed {
+                    typ: ScalarType::Numeric(_) | ScalarType::Float4 | ScalarType::Float8,
+                    ..
+                } => {
+                    let scalar = qcx.coerce_explicit(planned, &ScalarType::Int8)?;
+                    Planned::typed(scalar, ScalarType::Int8)
+                }
+                other => other,
+            };
+            qcx.coerce_implicit(planned, &ScalarType::Int8, |found| {
+                format!("argument of {name} must be type bigint, not type {found}")
+            })
+        });
+        let scalar = scalar.map_err(at)?;
+        let mut variables = false;
+        scalar.visit_columns(0, &mut |_, _, _| variables = true);
+        if variables {
+            return Err(at(Error::new("42P10", format!("argument of {name} must not contain variables"))));
+        }
+        let Some(scalar) = constant(&scalar) else {
+            return Err(at(Error::unsupported(format!("anything but a constant as {name}"))));
+        };
+        let literal = evaluate(&scalar, &ScalarType::Int8).map_err(at)?;
+        match literal.as_literal() {
+            Some(Ok(Datum::Null)) => Ok(None),
+            Some(Ok(value)) => match (u64::try_from(value.unwrap_int()), clause) {
+                (Ok(count), _) => Ok(Some(count)),
+                (Err(_), Clause::Limit) => Err(at(Error::new("2201W", "LIMIT must not be negative"))),
+                (Err(_), _) => Err(at(Error::new("2201X", "OFFSET must not be negative"))),
+            },
+            Some(Err(error)) => Err(at(from_eval(error))),
+            None => Err(at(Error::unsupported(format!("anything but a constant as {name}")))),
+        }
+    }
+}
+
+/// For each select item whether it is a bare literal or NULL; empty if that cannot be said by position.
+pub(super) fn unknown_items(select: &ast::Select) -> Vec<bool> {
+    let wildcard =
+        |item: &ast::SelectItem| matches!(item, ast::SelectItem::Wildcard(_) | ast::SelectItem::QualifiedWildcard(..));
+    if select.projection.iter().any(wildcard) {
+        return Vec::new();
+    }
+    let is_unknown = |expr: &Expr| match strip(expr) {
+        Expr::Value(value) => matches!(value.value, Value::Null) || super::literal::text_of(&value.value).is_some(),
+        _ => false,
+    };
+    select
+        .projection
+        .iter()
+        .map(|item| match item {
+            ast::SelectItem::UnnamedExpr(expr) | ast::SelectItem::ExprWithAlias { expr, .. } => is_unknown(expr),
+            _ => false,
+        })
+        .collect()
+}
+
+struct Operand {
+    relation: HirRelation,
+    names: Vec<String>,
+    /// None for a column of bare literals whose type is open.
+    types: Vec<Option<ScalarType>>,
+}
+
+/// Rows of scalars: constants where they all are, else a call for each.
+pub(super) fn values_relation(rows: Vec<Vec<HirScalar>>, types: &[ScalarType]) -> Result<HirRelation, Error> {
+    let literals = |row: &[HirScalar]| -> Option<Row> {
+        let mut packed = Row::default();
+        for scalar in row {
+            match scalar {
+                HirScalar::Literal(Ok(value), _) => packed.push_packed(value.as_bytes()),
+                _ => return None,
+            }
+        }
+        Some(packed)
+    };
+    let nullable =
+        |index: usize| rows.iter().any(|row| !matches!(&row[index], HirScalar::Literal(Ok(_), typ) if !typ.nullable));
+    let columns: Vec<ColumnType> = types
+        .iter()
+        .enumerate()
+        .map(|(index, typ)| ColumnType { scalar: typ.clone(), nullable: nullable(index) })
+        .collect();
+    if let Some(rows) = rows.iter().map(|row| literals(row)).collect::<Option<Vec<Row>>>() {
+        return Ok(HirRelation::Constant { rows, columns });
+    }
+    if let [row] = &rows[..] {
+        return Ok(HirRelation::unit().map(row.clone()));
+    }
+    let func = TableFunc::Wrap { columns: types.to_vec() };
+    let args: Vec<HirScalar> = rows.into_iter().flatten().collect();
+    if args.is_empty() || args.iter().any(HirScalar::contains_subquery) {
+        return Err(Error::unsupported("a subquery in VALUES of several rows"));
+    }
+    Ok(HirRelation::FlatMap { input: Box::new(HirRelation::unit()), func, args, columns })
+}
+
+/// Orders `relation`, whose first columns, one for each name, are the result: intervals are ordered by their key.
+pub(super) fn ordered(
+    relation: HirRelation,
+    names: Vec<String>,
+    types: Vec<ScalarType>,
+    arity: usize,
+    targets: Vec<(usize, ColumnOrder)>,
+) -> QueryPlan {
+    let mut keys = Vec::new();
+    let mut order = Vec::with_capacity(targets.len());
+    for (column, options) in targets {
+        let column = match types.get(column) {
+            Some(typ) if typ.contains_interval() => {
+                keys.push(interval_key::of(HirScalar::column(column), typ));
+                arity + keys.len() - 1
+            }
+            _ => column,
+        };
+        order.push(ColumnOrder { column, ..options });
+    }
+    let arity = arity + keys.len();
+    QueryPlan { relation: relation.map(keys), names, types, order, limit: None, offset: 0, arity }
+}
+
+/// The direction of an ORDER BY item; its column is still to be set.
+pub(super) fn order_options(order: &OrderByExpr) -> Result<ColumnOrder, Error> {
+    if order.with_fill.is_some() {
+        return Err(Error::unsupported("WITH FILL").at_node(&order.expr));
+    }
+    let desc = match &order.options.sort {
+        None | Some(OrderBySort::Asc) => false,
+        Some(OrderBySort::Desc) => true,
+        Some(OrderBySort::Using(operator)) => match operator.to_string().as_str() {
+            "<" => false,
+            ">" => true,
+            _ => return Err(Error::unsupported("ORDER BY USING").at_node(&order.expr)),
+        },
+    };
+    let nulls_last = order.options.nulls_first.map_or(!desc, |nulls_first| !nulls_first);
+    Ok(ColumnOrder { column: 0, desc, nulls_last })
+}
+
+/// The number in `ORDER BY 2`.
+pub(super) fn ordinal(expr: &Expr) -> Option<&str> {
+    match strip(expr) {
+        Expr::Value(value) => match &value.value {
+            Value::Number(digits, _) => Some(digits),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The column, from 0, of the position written. Errors: 42P10, 42601.
+pub(super) fn output_position(digits: &str, arity: usize, clause: &str) -> Result<usize, Error> {
+    let Ok(place) = digits.parse::<usize>() else {
+        return Err(Error::new("42601", format!("non-integer constant in {clause}")));
+    };
+    match place.checked_sub(1) {
+        Some(column) if column < arity => Ok(column),
+        _ => Err(Error::new("42P10", format!("{clause} position {place} is not in select list"))),
+    }
+}
+
+/// The output column that a bare name means. Errors: 42702 if several have it.
+pub(super) fn named_output(expr: &Expr, names: &[String]) -> Result<Option<usize>, Error> {
+    let Expr::Identifier(ident) = strip(expr) else { return Ok(None) };
+    let wanted = fold(ident);
+    let mut found = (0..names.len()).filter(|index| names[*index] == wanted);
+    Ok(found.next())
+}
+
+/// The names of a FROM item's columns: the alias's, then those that it does not rename. Errors: 42P10 too many.
+pub(super) fn renamed(mut names: Vec<String>, alias: &ast::TableAlias, table: &str) -> Result<Vec<String>, Error> {
+    if alias.columns.len() > names.len() {
+        let message = format!(
+            "table \"{table}\" has {} columns available but {} columns specified",
+            names.len(),
+            alias.columns.len()
+        );
+        return Err(Error::new("42P10", message).at_node(alias));
+    }
+    for (name, column) in names.iter_mut().zip(&alias.columns) {
+        if column.data_type.is_some() {
+            return Err(Error::unsupported("a column definition list").at_node(alias));
+        }
+        *name = fold(&column.name);
+    }
+    Ok(names)
+}
+
+fn order_by_list(order_by: Option<&OrderBy>) -> Result<&[OrderByExpr], Error> {
+    match order_by {
+        None => Ok(&[]),
+        Some(OrderBy { kind: OrderByKind::Expressions(list), interpolate: None }) => Ok(list),
+        Some(order_by) => Err(Error::unsupported("ORDER BY ALL").at_node(order_by)),
+    }
+}
+
+/// Refuses clauses that the parser knows from other systems, and locks.
+fn check_query(query: &Query) -> Result<(), Error> {
+    if !query.locks.is_empty() {
+        return Err(Error::unsupported("FOR UPDATE or FOR SHARE").at_node(query));
+    }
+    let foreign = query.for_clause.is_some()
+        || query.settings.is_some()
+        || query.format_clause.is_some()
+        || !query.pipe_operators.is_empty();
+    if foreign {
+        return Err(Error::new("42601", "syntax error at the end of the query").at_node(query));
+    }
+    Ok(())
+}

@@ -1,0 +1,145 @@
+//! Subqueries in expressions: scalar, EXISTS, IN, ANY and ALL; and ANY and ALL over arrays.
+
+use expr::func::by_key;
+use repr::{Datum, ScalarType};
+use sqlparser::ast::{BinaryOperator, Expr, Query, SetExpr};
+
+use super::QueryContext;
+use super::coerce::Planned;
+use super::expression::strip;
+use super::operator::{no_operator, symbol};
+use crate::error::Error;
+use crate::hir::{HirRelation, HirScalar, Quantifier};
+
+impl QueryContext<'_> {
+    /// A query inside an expression: it has the current row right outside.
+    fn subquery(&mut self, query: &Query) -> Result<(HirRelation, Vec<ScalarType>), Error> {
+        let planned = self.nested(|qcx| qcx.query(query))?;
+        let (relation, _, types) = planned.into_relation();
+        Ok((relation, types))
+    }
+
+    pub(super) fn scalar_subquery(&mut self, query: &Query) -> Result<Planned, Error> {
+        let (relation, mut types) = self.subquery(query)?;
+        match types.pop() {
+            Some(typ) if types.is_empty() => Ok(Planned::typed(HirScalar::Select(Box::new(relation)), typ)),
+            _ => Err(Error::new("42601", "subquery must return only one column").at_node(query)),
+        }
+    }
+
+    pub(super) fn exists(&mut self, query: &Query, negated: bool) -> Result<Planned, Error> {
+        let (relation, _) = self.subquery(query)?;
+        let test = HirScalar::Exists(Box::new(relation));
+        Ok(Planned::bool(if negated { test.not() } else { test }))
+    }
+
+    pub(super) fn in_subquery(&mut self, left: &Expr, query: &Query, negated: bool) -> Result<Planned, Error> {
+        let left_planned = self.expression(left)?;
+        let test =
+            self.over_subquery(left_planned, "=", query, Quantifier::Any).map_err(|error| error.at_node(left))?;
+        Ok(Planned::bool(if negated { test.not() } else { test }))
+    }
+
+    /// `left op ANY (...)`, `left op ALL (...)` over a subquery or an array.
+    pub(super) fn quantified(
+        &mut self,
+        left: &Expr,
+        op: &BinaryOperator,
+        right: &Expr,
+        any: bool,
+    ) -> Result<Planned, Error> {
+        let symbol = symbol(op)?;
+        let left_planned = self.expression(left)?;
+        if let Expr::Subquery(query) = strip(right) {
+            let quantifier = if any { Quantifier::Any } else { Quantifier::All };
+            let test = self.over_subquery(left_planned, &symbol, query, quantifier);
+            return Ok(Planned::bool(test.map_err(|error| error.at_node(left))?));
+        }
+        let right = self.expression(right)?;
+        self.over_array(left_planned, &symbol, right, any).map_err(|error| error.at_node(left))
+    }
+
+    /// The three-valued test of `left` against every row of a subquery.
+    fn over_subquery(
+        &mut self,
+        left: Planned,
+        symbol: &str,
+        query: &Query,
+        quantifier: Quantifier,
+    ) -> Result<HirScalar, Error> {
+        let (relation, types) = match &*query.body {
+            // `x IN (VALUES (...))` and `x = ANY (SELECT '{...}'::int[])` alike: the rows are compared.
+            SetExpr::Values(_) | SetExpr::Select(_) | SetExpr::Query(_) | SetExpr::SetOperation { .. } => {
+                self.subquery(query)?
+            }
+            _ => return Err(Error::unsupported("this kind of subquery").at_node(query)),
+        };
+        let lefts = match left {
+            Planned::Row(fields) => fields,
+            other => vec![other],
+        };
+        if lefts.len() != types.len() {
+            let message = if lefts.len() < types.len() {
+                "subquery has too many columns"
+            } else {
+                "subquery has too few columns"
+            };
+            return Err(Error::new("42601", message).at_node(query));
+        }
+        let mut sides = (Vec::with_capacity(lefts.len()), Vec::with_capacity(lefts.len()));
+        for (index, (left, typ)) in lefts.into_iter().zip(types).enumerate() {
+            // The predicate stands over the subquery's row; the left side is one row further out.
+            sides.0.push(match left {
+                Planned::Typed { mut scalar, typ } => {
+                    scalar.shift_in(1);
+                    Planned::typed(scalar, typ)
+                }
+                other => other,
+            });
+            sides.1.push(Planned::typed(HirScalar::column(index), typ));
+        }
+        let predicate = if sides.0.len() == 1 {
+            let (left, right) = (sides.0.remove(0), sides.1.remove(0));
+            let test = self.infix(symbol, left, right)?;
+            self.coerce_bool(test, "argument of ANY/ALL")?
+        } else {
+            self.compare(symbol, Planned::Row(sides.0), Planned::Row(sides.1))?
+        };
+        Ok(HirScalar::Quantified { quantifier, relation: Box::new(relation), predicate: Box::new(predicate) })
+    }
+
+    /// The three-valued test of `left` against every element of an array.
+    fn over_array(&mut self, left: Planned, symbol: &str, right: Planned, any: bool) -> Result<Planned, Error> {
+        let (left, right) = match (left, right) {
+            (left, right @ Planned::Typed { .. }) => (left, right),
+            (left, unknown) => {
+                // `x = ANY ('{1,2}')`, `x = ANY ($1)`: an array of what is on the left.
+                let (left, typ) = self.settle(left)?;
+                let array = ScalarType::Array(Box::new(super::types::base(&typ)));
+                let right = self.coerce_implicit(unknown, &array, |found| format!("{found} is not an array"))?;
+                (Planned::typed(left, typ), Planned::typed(right, array))
+            }
+        };
+        let Some(ScalarType::Array(element) | ScalarType::List(element)) = right.known_type().cloned() else {
+            return Err(Error::new("42809", "op ANY/ALL (array) requires array on right side"));
+        };
+        let key = if any { "array_any" } else { "array_all" };
+        let comparison = expr::func::comparison(symbol).and(by_key(key));
+        let Some(func) = comparison else {
+            return Err(Error::unsupported(format!("operator {symbol} with ANY or ALL of an array")));
+        };
+        let wanted = match left.known_type() {
+            Some(typ) => super::types::comparable(typ, &element),
+            None => Some((*element).clone()),
+        };
+        let Some(wanted) = wanted else {
+            return Err(no_operator(symbol, &[left.shown_type(), super::types::shown(&element)]));
+        };
+        let array = ScalarType::Array(Box::new(wanted.clone()));
+        let left = self.coerce_resolved(left, &wanted)?;
+        let right = self.coerce_explicit(right, &array)?;
+        let op = HirScalar::literal(Datum::Text(symbol), ScalarType::Text);
+        let types = vec![wanted, array, ScalarType::Text];
+        Ok(Planned::bool(HirScalar::call(func, vec![left, right, op], types, ScalarType::Bool)))
+    }
+}

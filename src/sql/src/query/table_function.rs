@@ -1,0 +1,104 @@
+//! Functions that return a set of rows: which there are, and which one a call in FROM means.
+
+use expr::TableFunc;
+use expr::func::ArgType;
+use repr::{Datum, ScalarType};
+
+use super::QueryContext;
+use super::coerce::Planned;
+use super::resolve::{Resolution, Signature, resolve};
+use crate::error::Error;
+use crate::hir::HirScalar;
+
+/// A table function with its arguments.
+pub(super) struct TableCall {
+    pub(super) func: TableFunc,
+    pub(super) args: Vec<HirScalar>,
+    /// Names of the columns, where the function gives them; else the function's name.
+    pub(super) names: Vec<&'static str>,
+}
+
+type Maker = fn(&[ScalarType]) -> TableFunc;
+
+/// One way to call a table function.
+struct Entry {
+    name: &'static str,
+    args: &'static [ArgType],
+    make: Maker,
+    names: &'static [&'static str],
+    /// Appended if the last argument was left out.
+    default_step: bool,
+}
+
+const fn entry(name: &'static str, args: &'static [ArgType], make: Maker) -> Entry {
+    Entry { name, args, make, names: &[], default_step: false }
+}
+
+const fn series(args: &'static [ArgType], make: Maker, default_step: bool) -> Entry {
+    Entry { name: "generate_series", args, make, names: &[], default_step }
+}
+
+static ENTRIES: &[Entry] = &[
+    series(&[ArgType::Int4, ArgType::Int4], |_| TableFunc::GenerateSeriesInt(ScalarType::Int4), true),
+    series(&[ArgType::Int4, ArgType::Int4, ArgType::Int4], |_| TableFunc::GenerateSeriesInt(ScalarType::Int4), false),
+    series(&[ArgType::Int8, ArgType::Int8], |_| TableFunc::GenerateSeriesInt(ScalarType::Int8), true),
+    series(&[ArgType::Int8, ArgType::Int8, ArgType::Int8], |_| TableFunc::GenerateSeriesInt(ScalarType::Int8), false),
+    series(
+        &[ArgType::Timestamp, ArgType::Timestamp, ArgType::Interval],
+        |_| TableFunc::GenerateSeriesTimestamp(ScalarType::Timestamp(None)),
+        false,
+    ),
+    series(
+        &[ArgType::TimestampTz, ArgType::TimestampTz, ArgType::Interval],
+        |_| TableFunc::GenerateSeriesTimestamp(ScalarType::TimestampTz(None)),
+        false,
+    ),
+    entry("unnest", &[ArgType::AnyArray], |types| TableFunc::UnnestArray(element(&types[0]))),
+    entry("unnest", &[ArgType::AnyList], |types| TableFunc::UnnestList(element(&types[0]))),
+    Entry { names: &["value"], ..entry("jsonb_array_elements", &[ArgType::Jsonb], |_| TableFunc::JsonbArrayElements) },
+    Entry {
+        names: &["value"],
+        ..entry("jsonb_array_elements_text", &[ArgType::Jsonb], |_| TableFunc::JsonbArrayElementsText)
+    },
+    Entry { names: &["key", "value"], ..entry("jsonb_each", &[ArgType::Jsonb], |_| TableFunc::JsonbEach) },
+    Entry { names: &["key", "value"], ..entry("jsonb_each_text", &[ArgType::Jsonb], |_| TableFunc::JsonbEachText) },
+    entry("jsonb_object_keys", &[ArgType::Jsonb], |_| TableFunc::JsonbObjectKeys),
+    entry("generate_subscripts", &[ArgType::AnyArray, ArgType::Int4], |_| TableFunc::GenerateSubscripts),
+    entry("regexp_split_to_table", &[ArgType::Text, ArgType::Text], |_| TableFunc::RegexpSplitToTable),
+];
+
+fn element(typ: &ScalarType) -> ScalarType {
+    match typ {
+        ScalarType::Array(element) | ScalarType::List(element) => (**element).clone(),
+        other => other.clone(),
+    }
+}
+
+pub(super) fn is_table_function(name: &str) -> bool {
+    ENTRIES.iter().any(|entry| entry.name == name)
+}
+
+impl QueryContext<'_> {
+    /// The call of the table function `name` that the arguments select.
+    pub(super) fn table_call(&mut self, name: &str, args: Vec<Planned>) -> Result<TableCall, Error> {
+        let entries: Vec<&Entry> = ENTRIES.iter().filter(|entry| entry.name == name).collect();
+        let args = self.settle_rows(args)?;
+        let known: Vec<Option<ScalarType>> = args.iter().map(|arg| arg.known_type().cloned()).collect();
+        let signatures: Vec<Signature<'_>> =
+            entries.iter().map(|entry| Signature { args: entry.args, variadic: None }).collect();
+        let (index, types) = match resolve(&signatures, &known) {
+            Resolution::One(index, types) => (index, types),
+            Resolution::None => return Err(super::function::no_function(name, &args)),
+            Resolution::Ambiguous => return Err(super::function::ambiguous_function(name, &args)),
+        };
+        let entry = entries[index];
+        let mut scalars = Vec::with_capacity(args.len() + 1);
+        for (arg, typ) in args.into_iter().zip(&types) {
+            scalars.push(self.coerce_resolved(arg, typ)?);
+        }
+        if entry.default_step {
+            scalars.push(HirScalar::literal(Datum::Int(1), types[0].clone()));
+        }
+        Ok(TableCall { func: (entry.make)(&types), args: scalars, names: entry.names.to_vec() })
+    }
+}
