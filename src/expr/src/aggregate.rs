@@ -1,9 +1,17 @@
 //! Aggregate functions over the rows of one group.
 
-use repr::ScalarType;
+mod list;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use repr::{Arena, Datum, Diff, Kind, ScalarType};
 use serde::{Deserialize, Serialize};
 
+use crate::accumulate::Accumulator;
+use crate::error::EvalError;
 use crate::order::ColumnOrder;
+use crate::relation::order_text;
 use crate::scalar::Scalar;
 
 /// One aggregate of a Reduce.
@@ -41,11 +49,322 @@ pub enum AggregateFunc {
     AllThree,
     /// The argument is a record (value, separator, order keys...); rows with NULL value are skipped.
     /// `order_by` addresses the fields of that record; ties are broken by the codec order of the whole record.
-    StringAgg { order_by: Vec<ColumnOrder> },
+    StringAgg {
+        order_by: Vec<ColumnOrder>,
+    },
     /// The argument is a record (value, order keys...); NULL values are kept.
-    ArrayAgg { order_by: Vec<ColumnOrder> },
-    ListAgg { order_by: Vec<ColumnOrder> },
-    JsonbAgg { order_by: Vec<ColumnOrder> },
+    ArrayAgg {
+        order_by: Vec<ColumnOrder>,
+    },
+    ListAgg {
+        order_by: Vec<ColumnOrder>,
+    },
+    JsonbAgg {
+        order_by: Vec<ColumnOrder>,
+    },
     /// The argument is a record (key, value, order keys...).
-    JsonbObjectAgg { order_by: Vec<ColumnOrder> },
+    JsonbObjectAgg {
+        order_by: Vec<ColumnOrder>,
+    },
 }
+
+impl AggregateFunc {
+    /// The SQL name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            AggregateFunc::Count => "count",
+            AggregateFunc::Sum => "sum",
+            AggregateFunc::Avg => "avg",
+            AggregateFunc::Min => "min",
+            AggregateFunc::Max => "max",
+            AggregateFunc::BoolAnd => "bool_and",
+            AggregateFunc::BoolOr => "bool_or",
+            AggregateFunc::StddevSamp => "stddev_samp",
+            AggregateFunc::StddevPop => "stddev_pop",
+            AggregateFunc::VarSamp => "var_samp",
+            AggregateFunc::VarPop => "var_pop",
+            AggregateFunc::AnyThree => "any",
+            AggregateFunc::AllThree => "all",
+            AggregateFunc::StringAgg { .. } => "string_agg",
+            AggregateFunc::ArrayAgg { .. } => "array_agg",
+            AggregateFunc::ListAgg { .. } => "list_agg",
+            AggregateFunc::JsonbAgg { .. } => "jsonb_agg",
+            AggregateFunc::JsonbObjectAgg { .. } => "jsonb_object_agg",
+        }
+    }
+
+    /// True if the result can be kept up to date by adding and subtracting [`Accumulator`](crate::accumulate::Accumulator)s.
+    pub fn is_accumulable(&self) -> bool {
+        match self {
+            AggregateFunc::Count
+            | AggregateFunc::Sum
+            | AggregateFunc::Avg
+            | AggregateFunc::BoolAnd
+            | AggregateFunc::BoolOr
+            | AggregateFunc::StddevSamp
+            | AggregateFunc::StddevPop
+            | AggregateFunc::VarSamp
+            | AggregateFunc::VarPop
+            | AggregateFunc::AnyThree
+            | AggregateFunc::AllThree => true,
+            AggregateFunc::Min
+            | AggregateFunc::Max
+            | AggregateFunc::StringAgg { .. }
+            | AggregateFunc::ArrayAgg { .. }
+            | AggregateFunc::ListAgg { .. }
+            | AggregateFunc::JsonbAgg { .. }
+            | AggregateFunc::JsonbObjectAgg { .. } => false,
+        }
+    }
+
+    /// True for min and max, which a tree of partial results can keep up to date.
+    pub fn is_hierarchical(&self) -> bool {
+        matches!(self, AggregateFunc::Min | AggregateFunc::Max)
+    }
+
+    /// The order of the argument's fields, of aggregates that have one.
+    pub fn order_by(&self) -> &[ColumnOrder] {
+        match self {
+            AggregateFunc::StringAgg { order_by }
+            | AggregateFunc::ArrayAgg { order_by }
+            | AggregateFunc::ListAgg { order_by }
+            | AggregateFunc::JsonbAgg { order_by }
+            | AggregateFunc::JsonbObjectAgg { order_by } => order_by,
+            _ => &[],
+        }
+    }
+
+    /// The value of a SQL aggregate over no rows at all: 0 for count, false and true for ANY and ALL, NULL for all else.
+    pub fn default_over_no_rows(&self) -> Datum<'static> {
+        match self {
+            AggregateFunc::Count => Datum::Int(0),
+            AggregateFunc::AnyThree => Datum::FALSE,
+            AggregateFunc::AllThree => Datum::TRUE,
+            _ => Datum::Null,
+        }
+    }
+
+    /// True if an argument that is NULL leaves the result as it is.
+    pub fn skips_null(&self) -> bool {
+        !matches!(
+            self,
+            AggregateFunc::AnyThree
+                | AggregateFunc::AllThree
+                | AggregateFunc::ArrayAgg { .. }
+                | AggregateFunc::ListAgg { .. }
+                | AggregateFunc::JsonbAgg { .. }
+                | AggregateFunc::JsonbObjectAgg { .. }
+        )
+    }
+}
+
+impl fmt::Display for Aggregate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let distinct = if self.distinct { "distinct " } else { "" };
+        let star = self.func == AggregateFunc::Count && self.expr.is_literal_true();
+        let expr = if star { "*".to_owned() } else { self.expr.to_string() };
+        write!(f, "{}({distinct}{expr}", self.func.name())?;
+        match self.func.order_by() {
+            [] => {}
+            order => write!(f, " order by {}", order_text(order))?,
+        }
+        f.write_str(")")
+    }
+}
+
+/// The type of the first field of an aggregate's record argument.
+fn first_field(arg_type: &ScalarType) -> &ScalarType {
+    match arg_type {
+        ScalarType::Record(fields) => fields.first().map_or(arg_type, |(_, field)| &field.scalar),
+        other => other,
+    }
+}
+
+/// The type of an aggregate's result; `arg_type` is the type of [`Aggregate::expr`].
+pub fn output_type(func: &AggregateFunc, arg_type: &ScalarType) -> ScalarType {
+    match func {
+        AggregateFunc::Count => ScalarType::Int8,
+        AggregateFunc::Sum => match arg_type {
+            ScalarType::Int2 | ScalarType::Int4 => ScalarType::Int8,
+            ScalarType::UInt2 | ScalarType::UInt4 => ScalarType::UInt8,
+            ScalarType::Float4 | ScalarType::Float8 | ScalarType::Interval => arg_type.clone(),
+            _ => ScalarType::Numeric(None),
+        },
+        AggregateFunc::Avg
+        | AggregateFunc::StddevSamp
+        | AggregateFunc::StddevPop
+        | AggregateFunc::VarSamp
+        | AggregateFunc::VarPop => match arg_type {
+            ScalarType::Float4 | ScalarType::Float8 => ScalarType::Float8,
+            ScalarType::Interval => ScalarType::Interval,
+            _ => ScalarType::Numeric(None),
+        },
+        AggregateFunc::Min | AggregateFunc::Max => arg_type.clone(),
+        AggregateFunc::BoolAnd | AggregateFunc::BoolOr | AggregateFunc::AnyThree | AggregateFunc::AllThree => {
+            ScalarType::Bool
+        }
+        AggregateFunc::StringAgg { .. } => match first_field(arg_type) {
+            ScalarType::Bytes => ScalarType::Bytes,
+            _ => ScalarType::Text,
+        },
+        AggregateFunc::ArrayAgg { .. } => match first_field(arg_type) {
+            array @ ScalarType::Array(_) => array.clone(),
+            element => ScalarType::Array(Box::new(element.clone())),
+        },
+        AggregateFunc::ListAgg { .. } => ScalarType::List(Box::new(first_field(arg_type).clone())),
+        AggregateFunc::JsonbAgg { .. } | AggregateFunc::JsonbObjectAgg { .. } => ScalarType::Jsonb,
+    }
+}
+
+/// An aggregate function found by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AggregateSignature {
+    /// Without an order.
+    pub func: AggregateFunc,
+    /// What the arguments are to be cast to. Those of `string_agg`, `array_agg`, `list_agg`, `jsonb_agg` and
+    /// `jsonb_object_agg` are then packed into one record, the order keys behind them.
+    pub args: Vec<ScalarType>,
+    pub returns: ScalarType,
+}
+
+/// The aggregate function `name` for arguments of these types. `count(*)` has none, and is to be given `true`.
+pub fn by_name(name: &str, args: &[ScalarType]) -> Option<AggregateSignature> {
+    let signature = |func: AggregateFunc, args: &[ScalarType]| {
+        let arg_type = match args {
+            [only] if !is_record_aggregate(&func) => only.clone(),
+            fields => {
+                ScalarType::Record(fields.iter().map(|field| (String::new(), field.clone().nullable())).collect())
+            }
+        };
+        let returns = output_type(&func, &arg_type);
+        Some(AggregateSignature { func, args: args.to_vec(), returns })
+    };
+    let order_by = Vec::new();
+    match (name, args) {
+        ("count", []) => signature(AggregateFunc::Count, &[]),
+        ("count", [_]) => signature(AggregateFunc::Count, args),
+        ("sum", [arg]) if is_number(arg) || *arg == ScalarType::Interval => signature(AggregateFunc::Sum, args),
+        ("avg", [arg]) if is_number(arg) || *arg == ScalarType::Interval => signature(AggregateFunc::Avg, args),
+        ("stddev" | "stddev_samp", [arg]) if is_number(arg) => signature(AggregateFunc::StddevSamp, args),
+        ("stddev_pop", [arg]) if is_number(arg) => signature(AggregateFunc::StddevPop, args),
+        ("variance" | "var_samp", [arg]) if is_number(arg) => signature(AggregateFunc::VarSamp, args),
+        ("var_pop", [arg]) if is_number(arg) => signature(AggregateFunc::VarPop, args),
+        ("bool_and" | "every", [ScalarType::Bool]) => signature(AggregateFunc::BoolAnd, args),
+        ("bool_or", [ScalarType::Bool]) => signature(AggregateFunc::BoolOr, args),
+        ("min", [arg]) => signature(AggregateFunc::Min, &[orderable(arg)?]),
+        ("max", [arg]) => signature(AggregateFunc::Max, &[orderable(arg)?]),
+        ("string_agg", [ScalarType::Bytes, ScalarType::Bytes]) => {
+            signature(AggregateFunc::StringAgg { order_by }, args)
+        }
+        ("string_agg", [value, separator]) if is_text(value) && is_text(separator) => {
+            signature(AggregateFunc::StringAgg { order_by }, &[ScalarType::Text, ScalarType::Text])
+        }
+        ("array_agg", [_]) => signature(AggregateFunc::ArrayAgg { order_by }, args),
+        ("list_agg", [_]) => signature(AggregateFunc::ListAgg { order_by }, args),
+        ("jsonb_agg", [_]) => signature(AggregateFunc::JsonbAgg { order_by }, args),
+        ("jsonb_object_agg", [_, _]) => signature(AggregateFunc::JsonbObjectAgg { order_by }, args),
+        _ => None,
+    }
+}
+
+/// The names [`by_name`] knows.
+pub const NAMES: &[&str] = &[
+    "count",
+    "sum",
+    "avg",
+    "min",
+    "max",
+    "bool_and",
+    "bool_or",
+    "every",
+    "stddev",
+    "stddev_samp",
+    "stddev_pop",
+    "variance",
+    "var_samp",
+    "var_pop",
+    "string_agg",
+    "array_agg",
+    "list_agg",
+    "jsonb_agg",
+    "jsonb_object_agg",
+];
+
+fn is_record_aggregate(func: &AggregateFunc) -> bool {
+    matches!(
+        func,
+        AggregateFunc::StringAgg { .. }
+            | AggregateFunc::ArrayAgg { .. }
+            | AggregateFunc::ListAgg { .. }
+            | AggregateFunc::JsonbAgg { .. }
+            | AggregateFunc::JsonbObjectAgg { .. }
+    )
+}
+
+fn is_number(typ: &ScalarType) -> bool {
+    matches!(
+        typ,
+        ScalarType::Int2
+            | ScalarType::Int4
+            | ScalarType::Int8
+            | ScalarType::UInt2
+            | ScalarType::UInt4
+            | ScalarType::UInt8
+            | ScalarType::Float4
+            | ScalarType::Float8
+            | ScalarType::Numeric(_)
+    )
+}
+
+fn is_text(typ: &ScalarType) -> bool {
+    typ.kind() == Kind::Text
+}
+
+/// What min and max take a type as, if they take it.
+fn orderable(typ: &ScalarType) -> Option<ScalarType> {
+    match typ {
+        ScalarType::Jsonb | ScalarType::Map(_) => None,
+        ScalarType::Varchar(_) | ScalarType::Name | ScalarType::PgChar => Some(ScalarType::Text),
+        other => Some(other.clone()),
+    }
+}
+
+/// Evaluates an aggregate over the arguments of one group, each with a positive multiplicity; the group is not empty.
+///
+/// Errors: 22003 where the result is outside its type, 54000 where it is too large, XX001 for a multiplicity below zero.
+pub fn evaluate<'a>(
+    aggregate: &Aggregate,
+    values: impl Iterator<Item = (Datum<'a>, Diff)>,
+    arena: &'a Arena,
+) -> Result<Datum<'a>, EvalError> {
+    let mut counts: BTreeMap<Datum<'a>, Diff> = BTreeMap::new();
+    for (datum, diff) in values {
+        let count = counts.entry(datum).or_insert(Diff::ZERO);
+        *count = count.plus(diff);
+    }
+    counts.retain(|_, count| !count.is_zero());
+    if counts.values().any(|count| count.is_invalid_count()) {
+        return Err(EvalError::negative_multiplicity("aggregation"));
+    }
+    if aggregate.distinct {
+        counts.values_mut().for_each(|count| *count = Diff::ONE);
+    }
+    let Aggregate { func, arg_type, .. } = aggregate;
+    match func {
+        AggregateFunc::Min => Ok(counts.keys().find(|datum| !datum.is_null()).copied().unwrap_or(Datum::Null)),
+        AggregateFunc::Max => Ok(counts.keys().rfind(|datum| !datum.is_null()).copied().unwrap_or(Datum::Null)),
+        _ if func.is_accumulable() => {
+            let mut total = Accumulator::zero(func, arg_type);
+            for (datum, count) in counts {
+                let mut part = Accumulator::from_datum(func, arg_type, datum);
+                part.times(count);
+                total.plus_equals(&part);
+            }
+            total.finish(func, arg_type, arena)
+        }
+        _ => list::evaluate(func, arg_type, counts, arena),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,35 @@
 //! Functions: one table entry each, from which evaluation, name resolution, `pg_proc` and the manual are derived.
+//!
+//! Families have a file each; a file is its table, then the bodies in the order of the table. A body sees arguments of the
+//! types it declares, and none that is NULL if it is strict.
 
+mod arithmetic;
+mod array;
+mod binary;
+mod casts;
+mod compare;
+mod datetime;
+mod datetime_arithmetic;
+mod jsonb;
+mod jsonb_build;
+mod list;
+mod math;
+mod numeric;
+mod pattern;
+mod regexp;
+mod session;
+mod string;
+mod to_char;
+
+pub(crate) use self::datetime_arithmetic::timestamp_series;
+pub(crate) use self::jsonb::{as_text as jsonb_as_text, jsonb_error};
+pub(crate) use self::jsonb_build::push as push_jsonb;
+pub(crate) use self::numeric::numeric_error;
+pub(crate) use self::regexp::{compile as compile_regexp, groups as regexp_groups, not_global, split as regexp_split};
+
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::LazyLock;
 
 use repr::{Arena, Datum, ScalarType};
 
@@ -152,39 +181,244 @@ impl<'de> serde::Deserialize<'de> for Func {
     }
 }
 
+/// The families' tables, in the order of the manual. The order within a table matters to name resolution.
+static TABLES: &[&[FuncDef]] = &[
+    compare::TABLE,
+    arithmetic::TABLE,
+    numeric::TABLE,
+    math::TABLE,
+    string::TABLE,
+    pattern::TABLE,
+    regexp::TABLE,
+    binary::TABLE,
+    datetime_arithmetic::TABLE,
+    datetime::TABLE,
+    to_char::TABLE,
+    jsonb::TABLE,
+    jsonb_build::TABLE,
+    array::TABLE,
+    list::TABLE,
+    session::TABLE,
+    casts::TABLE,
+];
+
+/// Entries by key, and positions by kind and name.
+struct Index {
+    by_key: BTreeMap<&'static str, Func>,
+    functions: BTreeMap<&'static str, Vec<Func>>,
+    operators: BTreeMap<(&'static str, usize), Vec<Func>>,
+}
+
+static INDEX: LazyLock<Index> = LazyLock::new(|| {
+    let mut index = Index { by_key: BTreeMap::new(), functions: BTreeMap::new(), operators: BTreeMap::new() };
+    for func in all() {
+        index.by_key.insert(func.0.key, func);
+        match func.kind {
+            FuncKind::Function => index.functions.entry(func.0.name).or_default().push(func),
+            FuncKind::Operator => {
+                index.operators.entry((func.0.name, func.0.args.len())).or_default().push(func);
+            }
+            FuncKind::Cast | FuncKind::Internal => {}
+        }
+    }
+    index
+});
+
 /// All table entries.
 pub fn all() -> impl Iterator<Item = Func> {
-    // H2: chain of the families' tables
-    std::iter::empty()
+    TABLES.iter().flat_map(|table| table.iter().map(Func))
 }
 
 /// The entry of this key.
 pub fn by_key(key: &str) -> Option<Func> {
-    let _ = key;
-    todo!("H2: index built once")
+    INDEX.by_key.get(key).copied()
 }
 
 /// Entries of kind `Function` with this SQL name, in table order.
 pub fn functions(name: &str) -> Vec<Func> {
-    let _ = name;
-    todo!("H2")
+    INDEX.functions.get(name).cloned().unwrap_or_default()
 }
 
 /// Entries of kind `Operator` with this symbol and number of arguments, in table order.
 pub fn operators(symbol: &str, arity: usize) -> Vec<Func> {
-    let _ = (symbol, arity);
-    todo!("H2")
+    INDEX.operators.get(&(symbol, arity)).cloned().unwrap_or_default()
 }
 
-/// The comparison (`=`, `<>`, `<`, `<=`, `>`, `>=`) of two values of one type: generic over types, by the codec's order.
+/// The comparison (`=`, `<>`, `<`, `<=`, `>`, `>=`) of two values of one type: generic over types, by the codec's order;
+/// intervals, and what contains them, are compared by their key.
 pub fn comparison(symbol: &str) -> Option<Func> {
-    let _ = symbol;
-    todo!("H2")
+    compare::COMPARISONS.iter().find(|func| func.name == symbol).map(Func)
+}
+
+/// The comparison that is true where `func`, a comparison, is false.
+pub(crate) fn negated_comparison(func: Func) -> Option<Func> {
+    if comparison(func.name) != Some(func) {
+        return None;
+    }
+    comparison(match func.0.name {
+        "=" => "<>",
+        "<>" => "=",
+        "<" => ">=",
+        "<=" => ">",
+        ">" => "<=",
+        _ => "<",
+    })
+}
+
+/// Maps an interval, or a composite of intervals, to the one value that stands for all it equals: equal intervals, such as
+/// `1 month` and `30 days`, have keys of equal bytes. Of the argument's type.
+pub fn interval_key() -> Func {
+    by_key("interval_key").expect("in the table of comparisons")
+}
+
+/// The cast to mz_timestamp that clamps values outside the range of times.
+pub fn clamped_mz_timestamp() -> Func {
+    by_key("mz_timestamp_clamped").expect("in the table of casts")
 }
 
 impl ArgType {
     /// The concrete type, if the declaration is not polymorphic.
     pub fn concrete(self) -> Option<ScalarType> {
-        todo!("H2")
+        Some(match self {
+            ArgType::Bool => ScalarType::Bool,
+            ArgType::Int2 => ScalarType::Int2,
+            ArgType::Int4 => ScalarType::Int4,
+            ArgType::Int8 => ScalarType::Int8,
+            ArgType::UInt2 => ScalarType::UInt2,
+            ArgType::UInt4 => ScalarType::UInt4,
+            ArgType::UInt8 => ScalarType::UInt8,
+            ArgType::Float4 => ScalarType::Float4,
+            ArgType::Float8 => ScalarType::Float8,
+            ArgType::Numeric => ScalarType::Numeric(None),
+            ArgType::Text => ScalarType::Text,
+            ArgType::Name => ScalarType::Name,
+            ArgType::Bytes => ScalarType::Bytes,
+            ArgType::Date => ScalarType::Date,
+            ArgType::Time => ScalarType::Time,
+            ArgType::Timestamp => ScalarType::Timestamp(None),
+            ArgType::TimestampTz => ScalarType::TimestampTz(None),
+            ArgType::Interval => ScalarType::Interval,
+            ArgType::Uuid => ScalarType::Uuid,
+            ArgType::Jsonb => ScalarType::Jsonb,
+            ArgType::Oid => ScalarType::Oid,
+            ArgType::RegClass => ScalarType::RegClass,
+            ArgType::RegType => ScalarType::RegType,
+            ArgType::MzTimestamp => ScalarType::MzTimestamp,
+            ArgType::TextArray => ScalarType::Array(Box::new(ScalarType::Text)),
+            ArgType::Any
+            | ArgType::AnyElement
+            | ArgType::AnyArray
+            | ArgType::AnyList
+            | ArgType::AnyMap
+            | ArgType::AnyCompatible
+            | ArgType::Record => return None,
+        })
     }
 }
+
+/// An entry of kind `Function`: strict, never NULL of itself, infallible and immutable until said otherwise.
+const fn function(
+    key: &'static str,
+    name: &'static str,
+    args: &'static [ArgType],
+    returns: ArgType,
+    body: Body,
+    doc: &'static str,
+) -> FuncDef {
+    FuncDef {
+        key,
+        name,
+        kind: FuncKind::Function,
+        args,
+        variadic: None,
+        returns,
+        strict: true,
+        nullable: false,
+        fallible: false,
+        volatility: Volatility::Immutable,
+        body,
+        doc,
+    }
+}
+
+/// An operator; its key is its name in the table.
+const fn operator(
+    key: &'static str,
+    symbol: &'static str,
+    args: &'static [ArgType],
+    returns: ArgType,
+    body: Body,
+    doc: &'static str,
+) -> FuncDef {
+    let mut def = function(key, symbol, args, returns, body, doc);
+    def.kind = FuncKind::Operator;
+    def
+}
+
+/// A function that only the planner calls; users see its key in EXPLAIN.
+const fn internal(
+    key: &'static str,
+    args: &'static [ArgType],
+    returns: ArgType,
+    body: Body,
+    doc: &'static str,
+) -> FuncDef {
+    let mut def = function(key, key, args, returns, body, doc);
+    def.kind = FuncKind::Internal;
+    def
+}
+
+impl FuncDef {
+    const fn fallible(mut self) -> FuncDef {
+        self.fallible = true;
+        self
+    }
+
+    const fn nullable(mut self) -> FuncDef {
+        self.nullable = true;
+        self
+    }
+
+    /// The body sees NULL arguments.
+    const fn called_on_null(mut self) -> FuncDef {
+        self.strict = false;
+        self
+    }
+
+    const fn variadic(mut self, further: ArgType) -> FuncDef {
+        self.variadic = Some(further);
+        self
+    }
+
+    const fn volatility(mut self, volatility: Volatility) -> FuncDef {
+        self.volatility = volatility;
+        self
+    }
+}
+
+/// What a body returns.
+type Value<'a> = Result<Datum<'a>, EvalError>;
+
+/// Text longer than this is not made: SQLSTATE 54000.
+const TEXT_BYTES_MAX: usize = 100 << 20;
+
+/// Checks a length before the text is made.
+fn check_length(bytes: usize) -> Result<(), EvalError> {
+    if bytes > TEXT_BYTES_MAX {
+        return Err(EvalError::new("54000", format!("result exceeds the maximum of {TEXT_BYTES_MAX} bytes")));
+    }
+    Ok(())
+}
+
+/// Puts text made by a function into the arena.
+fn text<'a>(value: &str, arena: &'a Arena) -> Value<'a> {
+    check_length(value.len())?;
+    Ok(Datum::Text(arena.text(value)))
+}
+
+fn invalid_parameter(message: impl Into<String>) -> EvalError {
+    EvalError::new("22023", message)
+}
+
+#[cfg(test)]
+mod tests;

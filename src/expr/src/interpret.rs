@@ -1,1 +1,329 @@
-//! H2: the naive interpreter.
+//! A naive interpreter of relational expressions over plain multisets.
+//!
+//! It folds constants for the optimizer, and is the oracle for planner, optimizer and rendering: it follows the meaning of
+//! each operator as directly as possible and knows nothing of arrangements, times or plans. Only chains of Map, Filter and
+//! Project are taken together, because which rows fail is decided for the whole chain (see [`Mfp`]).
+//!
+//! Errors follow the rules of the engine: they are added up by joins and unions, pass all other operators with their sign
+//! unchanged, and are made distinct where a relation is bound to a name.
+
+mod group;
+mod join;
+
+use std::collections::BTreeMap;
+
+use repr::{Arena, CollectionId, Diff, Row};
+
+use crate::error::EvalError;
+use crate::mfp::Mfp;
+use crate::relation::{Id, LocalId, RecursionLimit, Relation};
+use crate::scalar::{Scalar, with_stack};
+use crate::table_func::TableFunc;
+
+/// Rows that [`interpret`] makes at most, over all operators together.
+const ROWS_MAX: u64 = 10_000_000;
+
+/// Rounds of a recursion without a limit of its own.
+const ITERATIONS_MAX: u64 = 100_000;
+
+/// A multiset of rows, and the errors that came up making it. Multiplicities are never zero.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Collection {
+    pub rows: BTreeMap<Row, Diff>,
+    pub errors: BTreeMap<EvalError, Diff>,
+}
+
+impl Collection {
+    pub fn new() -> Collection {
+        Collection::default()
+    }
+
+    /// Makes a collection of rows; equal rows are added up.
+    pub fn from_rows(rows: impl IntoIterator<Item = (Row, Diff)>) -> Collection {
+        let mut collection = Collection::new();
+        for (row, diff) in rows {
+            collection.add_row(row, diff);
+        }
+        collection
+    }
+
+    pub fn add_row(&mut self, row: Row, diff: Diff) {
+        add(&mut self.rows, row, diff);
+    }
+
+    pub fn add_error(&mut self, error: EvalError, diff: Diff) {
+        add(&mut self.errors, error, diff);
+    }
+
+    /// Adds all updates of `other`.
+    pub fn extend(&mut self, other: Collection) {
+        let Collection { rows, errors } = other;
+        rows.into_iter().for_each(|(row, diff)| self.add_row(row, diff));
+        errors.into_iter().for_each(|(error, diff)| self.add_error(error, diff));
+    }
+
+    /// Makes errors distinct: each with a positive multiplicity once; one with a negative multiplicity is an error itself.
+    fn with_distinct_errors(mut self) -> Collection {
+        for (error, diff) in std::mem::take(&mut self.errors) {
+            if diff.is_invalid_count() {
+                self.errors.insert(EvalError::negative_multiplicity("errors"), Diff::ONE);
+            } else {
+                self.errors.insert(error, Diff::ONE);
+            }
+        }
+        self
+    }
+
+    /// The rows, or the least of the errors, as a read would return them. Rows of negative multiplicity are an error.
+    pub fn into_result(self) -> Result<BTreeMap<Row, Diff>, EvalError> {
+        if let Some(error) = self.errors.into_keys().next() {
+            return Err(error);
+        }
+        match self.rows.values().any(|diff| diff.is_invalid_count()) {
+            true => Err(EvalError::negative_multiplicity("result")),
+            false => Ok(self.rows),
+        }
+    }
+}
+
+/// Adds `diff` to the entry of `key`, which must not stay at zero.
+fn add<K: Ord>(map: &mut BTreeMap<K, Diff>, key: K, diff: Diff) {
+    use std::collections::btree_map::Entry;
+    if diff.is_zero() {
+        return;
+    }
+    match map.entry(key) {
+        Entry::Vacant(entry) => {
+            entry.insert(diff);
+        }
+        Entry::Occupied(mut entry) => {
+            let sum = entry.get().plus(diff);
+            if sum.is_zero() {
+                entry.remove();
+            } else {
+                entry.insert(sum);
+            }
+        }
+    }
+}
+
+/// Evaluates `relation` over the stored collections `env`.
+///
+/// Errors are part of the result; one of them is 54000 when more work would be needed than is permitted.
+pub fn interpret(relation: &Relation, env: &BTreeMap<CollectionId, Collection>) -> Collection {
+    interpret_within(relation, env, ROWS_MAX)
+}
+
+/// Evaluates `relation`, making at most `rows_max` rows over all operators together.
+pub fn interpret_within(relation: &Relation, env: &BTreeMap<CollectionId, Collection>, rows_max: u64) -> Collection {
+    let mut interpreter = Interpreter { globals: env, locals: BTreeMap::new(), rows_left: rows_max };
+    interpreter.run(relation).unwrap_or_else(|OutOfWork| {
+        let mut collection = Collection::new();
+        collection.add_error(out_of_work(), Diff::ONE);
+        collection
+    })
+}
+
+/// The error of an evaluation that was given up.
+pub fn out_of_work() -> EvalError {
+    EvalError::new("54000", "expression makes too many rows to be evaluated at once")
+}
+
+/// More rows were made than permitted.
+struct OutOfWork;
+
+struct Interpreter<'e> {
+    globals: &'e BTreeMap<CollectionId, Collection>,
+    locals: BTreeMap<LocalId, Collection>,
+    rows_left: u64,
+}
+
+impl Interpreter<'_> {
+    fn charge(&mut self, rows: usize) -> Result<(), OutOfWork> {
+        self.rows_left = self.rows_left.checked_sub(rows as u64).ok_or(OutOfWork)?;
+        Ok(())
+    }
+
+    fn run(&mut self, relation: &Relation) -> Result<Collection, OutOfWork> {
+        let output = with_stack(|| self.run_node(relation))?;
+        self.charge(output.rows.len())?;
+        Ok(output)
+    }
+
+    fn run_node(&mut self, relation: &Relation) -> Result<Collection, OutOfWork> {
+        match relation {
+            Relation::Constant { rows: Ok(rows), .. } => Ok(Collection::from_rows(rows.iter().cloned())),
+            Relation::Constant { rows: Err(error), .. } => {
+                let mut output = Collection::new();
+                output.add_error(error.clone(), Diff::ONE);
+                Ok(output)
+            }
+            Relation::Get { id, .. } => Ok(self.get(*id)),
+            Relation::Let { id, value, body } => {
+                let value = self.run(value)?.with_distinct_errors();
+                let shadowed = self.locals.insert(*id, value);
+                let output = self.run(body);
+                self.rebind(*id, shadowed);
+                output
+            }
+            Relation::LetRec { ids, values, limit, body } => self.let_rec(ids, values, *limit, body),
+            Relation::Map { .. } | Relation::Filter { .. } | Relation::Project { .. } => {
+                let (mfp, base) = Mfp::extract_from_relation(relation);
+                let input = self.run(base)?;
+                self.charge(input.rows.len())?;
+                Ok(apply_mfp(&mfp, input))
+            }
+            Relation::FlatMap { input, func, exprs } => {
+                let kinds = input.kinds();
+                let input = self.run(input)?;
+                self.flat_map(input, &kinds, func, exprs)
+            }
+            Relation::Join { inputs, equivalences, .. } => self.join(inputs, equivalences),
+            Relation::Reduce { input, group_key, aggregates, .. } => {
+                let kinds = input.kinds();
+                let input = self.run(input)?;
+                Ok(group::reduce(input, &kinds, group_key, aggregates))
+            }
+            Relation::TopK { input, group_key, order, limit, offset, .. } => {
+                let kinds = input.kinds();
+                let input = self.run(input)?;
+                Ok(group::top_k(input, &kinds, group_key, order, *limit, *offset))
+            }
+            Relation::Negate { input } => {
+                let mut output = self.run(input)?;
+                output.rows.values_mut().for_each(|diff| *diff = diff.negate());
+                Ok(output)
+            }
+            Relation::Threshold { input } => {
+                let mut output = self.run(input)?;
+                if output.rows.values().any(|diff| diff.is_overflow()) {
+                    output.add_error(EvalError::negative_multiplicity("threshold"), Diff::ONE);
+                }
+                output.rows.retain(|_, diff| !diff.is_invalid_count());
+                Ok(output)
+            }
+            Relation::Union { inputs } => {
+                let mut output = Collection::new();
+                for input in inputs {
+                    output.extend(self.run(input)?);
+                }
+                Ok(output)
+            }
+            Relation::ArrangeBy { input, .. } => self.run(input),
+        }
+    }
+
+    fn get(&self, id: Id) -> Collection {
+        let found = match id {
+            Id::Local(id) => self.locals.get(&id),
+            Id::Global(id) => self.globals.get(&id),
+        };
+        found.cloned().unwrap_or_else(|| {
+            let mut output = Collection::new();
+            output.add_error(EvalError::new("XX000", format!("{id:?} is not known to the interpreter")), Diff::ONE);
+            output
+        })
+    }
+
+    fn rebind(&mut self, id: LocalId, shadowed: Option<Collection>) {
+        match shadowed {
+            Some(value) => self.locals.insert(id, value),
+            None => self.locals.remove(&id),
+        };
+    }
+
+    /// Evaluates the bindings in order, each seeing what the others have at that moment, until a round changes nothing.
+    fn let_rec(
+        &mut self,
+        ids: &[LocalId],
+        values: &[Relation],
+        limit: Option<RecursionLimit>,
+        body: &Relation,
+    ) -> Result<Collection, OutOfWork> {
+        let shadowed: Vec<_> = ids.iter().map(|id| (*id, self.locals.insert(*id, Collection::new()))).collect();
+        let iterations_max = limit.map_or(ITERATIONS_MAX, |limit| limit.iterations);
+        let mut exceeded = None;
+        for iteration in 0.. {
+            if iteration >= iterations_max {
+                // What the bindings would be in one more round tells whether the recursion had ended by itself.
+                if !limit.is_some_and(|limit| limit.return_at_limit) && self.round(ids, values)? {
+                    let message = format!("recursive query exceeded the recursion limit {iterations_max}");
+                    exceeded = Some(EvalError::new("54000", message));
+                }
+                break;
+            }
+            if !self.round(ids, values)? {
+                break;
+            }
+        }
+        let mut output = self.run(body)?;
+        if let Some(error) = exceeded {
+            output.add_error(error, Diff::ONE);
+        }
+        for (id, value) in shadowed {
+            self.rebind(id, value);
+        }
+        Ok(output)
+    }
+
+    /// Evaluates each binding once. Returns true if one changed.
+    fn round(&mut self, ids: &[LocalId], values: &[Relation]) -> Result<bool, OutOfWork> {
+        let mut changed = false;
+        for (id, value) in ids.iter().zip(values) {
+            let value = self.run(value)?.with_distinct_errors();
+            changed |= self.locals.get(id) != Some(&value);
+            self.locals.insert(*id, value);
+        }
+        // A round without rows is work too, or an empty recursion could go on for ever.
+        self.charge(1)?;
+        Ok(changed)
+    }
+
+    fn flat_map(
+        &mut self,
+        input: Collection,
+        kinds: &[repr::Kind],
+        func: &TableFunc,
+        exprs: &[Scalar],
+    ) -> Result<Collection, OutOfWork> {
+        let Collection { rows, errors } = input;
+        let mut output = Collection { rows: BTreeMap::new(), errors };
+        for (row, diff) in rows {
+            let arena = Arena::new();
+            let datums = row.unpack(kinds);
+            let args: Result<Vec<_>, _> = exprs.iter().map(|expr| expr.eval(&datums, &arena)).collect();
+            match args.and_then(|args| func.eval(&args, &arena)) {
+                Ok(added) => {
+                    for datums in added {
+                        self.charge(1)?;
+                        let mut out = row.clone();
+                        out.extend(datums);
+                        output.add_row(out, diff);
+                    }
+                }
+                Err(error) => output.add_error(error, diff),
+            }
+        }
+        Ok(output)
+    }
+}
+
+fn apply_mfp(mfp: &Mfp, input: Collection) -> Collection {
+    let Collection { rows, errors } = input;
+    let mut output = Collection { rows: BTreeMap::new(), errors };
+    let mut arena = Arena::new();
+    for (row, diff) in rows {
+        arena.clear();
+        let mut out = Row::default();
+        let mut datums = row.unpack(&mfp.input_kinds);
+        match mfp.evaluate(&mut datums, &arena, &mut out) {
+            Ok(true) => output.add_row(out, diff),
+            Ok(false) => {}
+            Err(error) => output.add_error(error, diff),
+        }
+    }
+    output
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,336 @@
+//! Regular expressions: the syntax of the `regex` crate, with PostgreSQL's options and word-boundary escapes.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use regex::{Captures, Regex, RegexBuilder};
+use repr::{Arena, Datum};
+
+use super::ArgType::{Bool, Int4, Text, TextArray};
+use super::array::text_array;
+use super::{FuncDef, Value, check_length, function, invalid_parameter, operator, text};
+use crate::error::EvalError;
+
+/// Longest pattern, in bytes.
+const PATTERN_BYTES_MAX: usize = 1 << 20;
+
+/// Largest compiled form, in bytes.
+const COMPILED_BYTES_MAX: usize = 10 << 20;
+
+/// Compiled patterns kept by each thread; beyond that all are forgotten.
+const CACHED_PATTERNS_MAX: usize = 64;
+
+pub(super) static TABLE: &[FuncDef] = &[
+    operator(
+        "regexp_is_match",
+        "~",
+        &[Text, Text],
+        Bool,
+        |a, _, _| is_match(a, "", true),
+        "Matches a regular expression.",
+    )
+    .fallible(),
+    operator(
+        "regexp_is_match_ci",
+        "~*",
+        &[Text, Text],
+        Bool,
+        |a, _, _| is_match(a, "i", true),
+        "Matches a regular expression, whatever the case of letters.",
+    )
+    .fallible(),
+    operator(
+        "regexp_is_not_match",
+        "!~",
+        &[Text, Text],
+        Bool,
+        |a, _, _| is_match(a, "", false),
+        "Does not match a regular expression.",
+    )
+    .fallible(),
+    operator(
+        "regexp_is_not_match_ci",
+        "!~*",
+        &[Text, Text],
+        Bool,
+        |a, _, _| is_match(a, "i", false),
+        "Does not match a regular expression, whatever the case of letters.",
+    )
+    .fallible(),
+    function(
+        "regexp_like",
+        "regexp_like",
+        &[Text, Text],
+        Bool,
+        |a, _, _| is_match(a, "", true),
+        "Matches a regular expression.",
+    )
+    .fallible(),
+    function(
+        "regexp_like_flags",
+        "regexp_like",
+        &[Text, Text, Text],
+        Bool,
+        |a, _, _| is_match(a, not_global("regexp_like", string(a, 2))?, true),
+        "Matches a regular expression with options.",
+    )
+    .fallible(),
+    function(
+        "regexp_match",
+        "regexp_match",
+        &[Text, Text],
+        TextArray,
+        |a, _, arena| first_match(string(a, 0), string(a, 1), "", arena),
+        "The groups of the first match, or the match if there are no groups; NULL without a match.",
+    )
+    .fallible()
+    .nullable(),
+    function(
+        "regexp_match_flags",
+        "regexp_match",
+        &[Text, Text, Text],
+        TextArray,
+        |a, _, arena| first_match(string(a, 0), string(a, 1), not_global("regexp_match", string(a, 2))?, arena),
+        "The groups of the first match, with options.",
+    )
+    .fallible()
+    .nullable(),
+    function(
+        "regexp_replace",
+        "regexp_replace",
+        &[Text, Text, Text],
+        Text,
+        |a, _, arena| replace(a, "", arena),
+        "With the first match replaced; \\1 is the first group, \\& the match.",
+    )
+    .fallible(),
+    function(
+        "regexp_replace_flags",
+        "regexp_replace",
+        &[Text, Text, Text, Text],
+        Text,
+        |a, _, arena| replace(a, string(a, 3), arena),
+        "With the first match, or by the option g all, replaced.",
+    )
+    .fallible(),
+    function(
+        "regexp_substr",
+        "regexp_substr",
+        &[Text, Text],
+        Text,
+        |a, _, _| whole_match(string(a, 0), string(a, 1)),
+        "The first match; NULL without one.",
+    )
+    .fallible()
+    .nullable(),
+    function(
+        "substring_regexp",
+        "substring",
+        &[Text, Text],
+        Text,
+        |a, _, _| group_or_match(string(a, 0), string(a, 1)),
+        "The first group of the first match, or the match if there are no groups; NULL without a match.",
+    )
+    .fallible()
+    .nullable(),
+    function(
+        "regexp_count",
+        "regexp_count",
+        &[Text, Text],
+        Int4,
+        |a, _, _| Ok(Datum::Int(compile(string(a, 1), "")?.find_iter(string(a, 0)).count() as i64)),
+        "The number of matches.",
+    )
+    .fallible(),
+    function(
+        "regexp_split_to_array",
+        "regexp_split_to_array",
+        &[Text, Text],
+        TextArray,
+        |a, _, arena| split_to_array(string(a, 0), string(a, 1), "", arena),
+        "The parts between matches.",
+    )
+    .fallible(),
+    function(
+        "regexp_split_to_array_flags",
+        "regexp_split_to_array",
+        &[Text, Text, Text],
+        TextArray,
+        |a, _, arena| {
+            split_to_array(string(a, 0), string(a, 1), not_global("regexp_split_to_array", string(a, 2))?, arena)
+        },
+        "The parts between matches, with options.",
+    )
+    .fallible(),
+];
+
+thread_local! {
+    /// Patterns are nearly always constants, and compiling one costs a thousand matches.
+    static COMPILED: RefCell<BTreeMap<(String, String), Regex>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// Compiles a pattern with PostgreSQL's options, `g` among them but without meaning here.
+pub(crate) fn compile(pattern: &str, flags: &str) -> Result<Regex, EvalError> {
+    let key = (pattern.to_owned(), flags.to_owned());
+    if let Some(regex) = COMPILED.with_borrow(|cache| cache.get(&key).cloned()) {
+        return Ok(regex);
+    }
+    let regex = compile_anew(pattern, flags)?;
+    COMPILED.with_borrow_mut(|cache| {
+        if cache.len() >= CACHED_PATTERNS_MAX {
+            cache.clear();
+        }
+        cache.insert(key, regex.clone());
+    });
+    Ok(regex)
+}
+
+fn compile_anew(pattern: &str, flags: &str) -> Result<Regex, EvalError> {
+    let invalid = |message: String| EvalError::new("2201B", format!("invalid regular expression: {message}"));
+    if pattern.len() > PATTERN_BYTES_MAX {
+        return Err(invalid(format!("pattern exceeds {PATTERN_BYTES_MAX} bytes")));
+    }
+    let literal = flags.contains('q');
+    let pattern = if literal { regex::escape(pattern) } else { translated(pattern) };
+    let mut builder = RegexBuilder::new(&pattern);
+    builder.size_limit(COMPILED_BYTES_MAX).dot_matches_new_line(true);
+    for flag in flags.chars() {
+        match flag {
+            'g' | 't' | 'q' | 'e' => {}
+            'i' => drop(builder.case_insensitive(true)),
+            'c' => drop(builder.case_insensitive(false)),
+            'n' | 'm' => drop(builder.multi_line(true).dot_matches_new_line(false)),
+            'p' => drop(builder.dot_matches_new_line(false)),
+            'w' => drop(builder.multi_line(true)),
+            's' => drop(builder.multi_line(false).dot_matches_new_line(true)),
+            'x' => drop(builder.ignore_whitespace(true)),
+            other => return Err(invalid_parameter(format!("invalid regular expression option: \"{other}\""))),
+        }
+    }
+    builder.build().map_err(|error| match error {
+        regex::Error::CompiledTooBig(_) => invalid("compiled form is too large".into()),
+        // The library's message draws the pattern on several lines; the last one says what is wrong.
+        other => {
+            let message = other.to_string();
+            let reason = message.lines().last().unwrap_or_default().trim_start_matches("error: ");
+            invalid(reason.to_owned())
+        }
+    })
+}
+
+/// PostgreSQL's escapes for word boundaries and ends, in the library's spelling.
+fn translated(pattern: &str) -> String {
+    let mut out = String::with_capacity(pattern.len());
+    let mut rest = pattern.chars();
+    while let Some(character) = rest.next() {
+        if character != '\\' {
+            out.push(character);
+            continue;
+        }
+        match rest.next() {
+            Some('y') => out.push_str("\\b"),
+            Some('Y') => out.push_str("\\B"),
+            Some('m') => out.push_str("\\b{start}"),
+            Some('M') => out.push_str("\\b{end}"),
+            Some('Z') => out.push_str("\\z"),
+            Some(other) => out.extend(['\\', other]),
+            None => out.push('\\'),
+        }
+    }
+    out
+}
+
+fn string<'a>(args: &[Datum<'a>], index: usize) -> &'a str {
+    args[index].unwrap_text()
+}
+
+pub(crate) fn not_global<'a>(function: &str, flags: &'a str) -> Result<&'a str, EvalError> {
+    if flags.contains('g') {
+        return Err(invalid_parameter(format!("{function}() does not support the \"global\" option")));
+    }
+    Ok(flags)
+}
+
+fn is_match<'a>(args: &[Datum<'_>], flags: &str, wanted: bool) -> Value<'a> {
+    Ok(Datum::Bool(compile(string(args, 1), flags)?.is_match(string(args, 0)) == wanted))
+}
+
+/// The groups of one match, or the whole match if the pattern has no groups.
+pub(crate) fn groups<'a>(captures: &Captures<'a>) -> Vec<Datum<'a>> {
+    let first = usize::from(captures.len() > 1);
+    let groups = captures.iter().skip(first);
+    groups.map(|group| group.map_or(Datum::Null, |group| Datum::Text(group.as_str()))).collect()
+}
+
+fn first_match<'a>(value: &'a str, pattern: &str, flags: &str, arena: &'a Arena) -> Value<'a> {
+    match compile(pattern, flags)?.captures(value) {
+        Some(captures) => Ok(text_array(&groups(&captures), arena)),
+        None => Ok(Datum::Null),
+    }
+}
+
+fn whole_match<'a>(value: &'a str, pattern: &str) -> Value<'a> {
+    Ok(compile(pattern, "")?.find(value).map_or(Datum::Null, |found| Datum::Text(found.as_str())))
+}
+
+fn group_or_match<'a>(value: &'a str, pattern: &str) -> Value<'a> {
+    let captures = compile(pattern, "")?.captures(value);
+    Ok(captures.and_then(|captures| groups(&captures).first().copied()).unwrap_or(Datum::Null))
+}
+
+fn replace<'a>(args: &[Datum<'a>], flags: &str, arena: &'a Arena) -> Value<'a> {
+    let (value, replacement) = (string(args, 0), string(args, 2));
+    let regex = compile(string(args, 1), flags)?;
+    let limit = if flags.contains('g') { usize::MAX } else { 1 };
+    let mut out = String::new();
+    let mut copied = 0;
+    for captures in regex.captures_iter(value).take(limit) {
+        let Some(found) = captures.get(0) else { continue };
+        out.push_str(&value[copied..found.start()]);
+        push_replacement(&mut out, replacement, &captures);
+        check_length(out.len())?;
+        copied = found.end();
+    }
+    out.push_str(&value[copied..]);
+    text(&out, arena)
+}
+
+/// Appends the replacement of one match: `\1` to `\9` are its groups, `\&` is all of it, `\\` a backslash.
+fn push_replacement(out: &mut String, replacement: &str, captures: &Captures<'_>) {
+    let push_group = |out: &mut String, index: usize| {
+        out.push_str(captures.get(index).map_or("", |group| group.as_str()));
+    };
+    let mut rest = replacement.chars();
+    while let Some(character) = rest.next() {
+        if character != '\\' {
+            out.push(character);
+            continue;
+        }
+        match rest.next() {
+            Some('&') => push_group(out, 0),
+            Some(digit @ '1'..='9') => push_group(out, digit as usize - '0' as usize),
+            Some('\\') | None => out.push('\\'),
+            Some(other) => out.extend(['\\', other]),
+        }
+    }
+}
+
+/// The parts of `value` between matches. An empty match at either end, or right behind another match, splits nothing.
+pub(crate) fn split<'a>(value: &'a str, regex: &Regex) -> Vec<&'a str> {
+    let mut parts = Vec::new();
+    let mut start = 0;
+    for found in regex.find_iter(value) {
+        if found.is_empty() && (found.end() == start || found.start() == value.len()) {
+            continue;
+        }
+        parts.push(&value[start..found.start()]);
+        start = found.end();
+    }
+    parts.push(&value[start..]);
+    parts
+}
+
+fn split_to_array<'a>(value: &'a str, pattern: &str, flags: &str, arena: &'a Arena) -> Value<'a> {
+    let parts: Vec<Datum<'_>> = split(value, &compile(pattern, flags)?).into_iter().map(Datum::Text).collect();
+    Ok(text_array(&parts, arena))
+}
