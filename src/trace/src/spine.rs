@@ -12,26 +12,29 @@ use repr::Row;
 use crate::batch::{ArcBatch, ArcBuilder};
 use crate::diff::Diff;
 
-/// A batch of rows by key, both packed.
-pub type RowRowBatch<T, R = Diff> = ArcBatch<OrdValBatch<Vector<((Row, Row), T, R)>>>;
-/// Rows by key, both packed.
-pub type RowRowSpine<T, R = Diff> = Spine<RowRowBatch<T, R>>;
-pub type RowRowChunker<T, R = Diff> = ContainerChunker<Vec<((Row, Row), T, R)>>;
-pub type RowRowBatcher<T, R = Diff> = MergeBatcher<VecMerger<(Row, Row), T, R>>;
-pub type RowRowBuilder<T, R = Diff> = ArcBuilder<OrdValBuilder<Vector<((Row, Row), T, R)>, Vec<((Row, Row), T, R)>>>;
+/// A batch of values by key.
+pub type ValBatch<K, V, T, R = Diff> = ArcBatch<OrdValBatch<Vector<((K, V), T, R)>>>;
+/// Values by key.
+pub type ValSpine<K, V, T, R = Diff> = Spine<ValBatch<K, V, T, R>>;
+pub type ValChunker<K, V, T, R = Diff> = ContainerChunker<Vec<((K, V), T, R)>>;
+pub type ValBatcher<K, V, T, R = Diff> = MergeBatcher<VecMerger<(K, V), T, R>>;
+pub type ValBuilder<K, V, T, R = Diff> = ArcBuilder<OrdValBuilder<Vector<((K, V), T, R)>, Vec<((K, V), T, R)>>>;
 
-/// A batch of values without further content: whole rows, errors.
+/// A batch of keys without values: whole rows, errors.
 pub type KeyBatch<K, T, R = Diff> = ArcBatch<OrdKeyBatch<Vector<((K, ()), T, R)>>>;
-/// Values without further content: whole rows, errors.
+/// Keys without values: whole rows, errors.
 pub type KeySpine<K, T, R = Diff> = Spine<KeyBatch<K, T, R>>;
 pub type KeyChunker<K, T, R = Diff> = ContainerChunker<Vec<((K, ()), T, R)>>;
 pub type KeyBatcher<K, T, R = Diff> = MergeBatcher<VecMerger<(K, ()), T, R>>;
 pub type KeyBuilder<K, T, R = Diff> = ArcBuilder<OrdKeyBuilder<Vector<((K, ()), T, R)>, Vec<((K, ()), T, R)>>>;
 
+/// Rows by key, both packed.
+pub type RowRowBatch<T, R = Diff> = ValBatch<Row, Row, T, R>;
+pub type RowRowSpine<T, R = Diff> = ValSpine<Row, Row, T, R>;
+pub type RowRowBuilder<T, R = Diff> = ValBuilder<Row, Row, T, R>;
+
 /// Whole rows.
 pub type RowSpine<T, R = Diff> = KeySpine<Row, T, R>;
-pub type RowChunker<T, R = Diff> = KeyChunker<Row, T, R>;
-pub type RowBatcher<T, R = Diff> = KeyBatcher<Row, T, R>;
 pub type RowBuilder<T, R = Diff> = KeyBuilder<Row, T, R>;
 
 #[cfg(test)]

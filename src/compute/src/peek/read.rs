@@ -1,0 +1,253 @@
+//! Reading snapshots of an index at a time: errors first, then rows through the MFP, of which the first by the order are kept.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering as Atomic};
+
+use differential_dataflow::trace::Cursor;
+use differential_dataflow::trace::cursor::cursor_list;
+use expr::mfp::MfpPlan;
+use expr::{EvalError, Mfp, order};
+use protocol::peek::{Peek, PeekOutcome, PeekTarget, RowOrder};
+use repr::{Diff, Kind, Row, Timestamp};
+
+use crate::evaluator::MfpEvaluator;
+use crate::index::Snapshot;
+use crate::layout::output_kinds;
+
+/// Keys looked at between two checks whether the peek is still wanted.
+const CHECK_KEYS: usize = 1024;
+
+/// Answers a peek. `snapshots` are those of all workers of the process, each with its time in `[since, upper)`.
+pub(super) fn read(peek: &Peek, snapshots: &[Arc<Snapshot>], is_canceled: &AtomicBool) -> PeekOutcome {
+    match try_read(peek, snapshots, is_canceled) {
+        Ok(rows) => PeekOutcome::Rows(rows),
+        Err(Stop::Error(error)) => PeekOutcome::Error(error),
+        Err(Stop::Canceled) => PeekOutcome::Canceled,
+    }
+}
+
+enum Stop {
+    Error(EvalError),
+    Canceled,
+}
+
+impl From<EvalError> for Stop {
+    fn from(error: EvalError) -> Stop {
+        Stop::Error(error)
+    }
+}
+
+fn try_read(peek: &Peek, snapshots: &[Arc<Snapshot>], is_canceled: &AtomicBool) -> Result<Vec<(Row, Diff)>, Stop> {
+    if let Some(error) = snapshots.iter().filter_map(|snapshot| first_error(snapshot, peek.at)).min() {
+        return Err(Stop::Error(error));
+    }
+    let plan = MfpPlan::new(peek.mfp.clone())?;
+    if plan.is_temporal() {
+        return Err(Stop::Error(EvalError::new("XX000", "a peek was sent with mz_now() unbound")));
+    }
+    let mut reader = Reader {
+        at: peek.at,
+        evaluator: MfpEvaluator::new(plan),
+        results: Results::new(&peek.order, &peek.mfp, peek.result_bytes_max),
+        is_canceled,
+        keys_seen: 0,
+    };
+    let PeekTarget::Index { keys, .. } = &peek.target;
+    let mut keys = keys.clone();
+    if let Some(keys) = &mut keys {
+        // A cursor seeks forward only.
+        keys.sort();
+        keys.dedup();
+    }
+    for snapshot in snapshots {
+        match &keys {
+            Some(keys) => reader.look_up(snapshot, keys)?,
+            None => reader.scan(snapshot)?,
+        }
+    }
+    Ok(reader.results.finish()?)
+}
+
+/// The least error of the snapshot that stands at `at`.
+fn first_error(snapshot: &Snapshot, at: Timestamp) -> Option<EvalError> {
+    let (mut cursor, batches) = cursor_list(snapshot.errs.clone());
+    while let Some(error) = cursor.get_key(&batches) {
+        let mut count = Diff::ZERO;
+        while cursor.get_val(&batches).is_some() {
+            cursor.map_times(&batches, |time, diff| {
+                if time.0 <= at {
+                    count = count.plus(diff.0);
+                }
+            });
+            cursor.step_val(&batches);
+        }
+        if count.is_invalid_count() {
+            return Some(EvalError::negative_multiplicity("errors"));
+        }
+        if !count.is_zero() {
+            return Some(error.clone());
+        }
+        cursor.step_key(&batches);
+    }
+    None
+}
+
+struct Reader<'a> {
+    at: Timestamp,
+    evaluator: MfpEvaluator,
+    results: Results,
+    is_canceled: &'a AtomicBool,
+    keys_seen: usize,
+}
+
+impl Reader<'_> {
+    fn look_up(&mut self, snapshot: &Snapshot, keys: &[Row]) -> Result<(), Stop> {
+        let (mut cursor, batches) = cursor_list(snapshot.oks.clone());
+        for key in keys {
+            cursor.seek_key(&batches, key);
+            if cursor.get_key(&batches) == Some(key) {
+                self.read_key(snapshot, &mut cursor, &batches, key)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn scan(&mut self, snapshot: &Snapshot) -> Result<(), Stop> {
+        let (mut cursor, batches) = cursor_list(snapshot.oks.clone());
+        while let Some(key) = cursor.get_key(&batches) {
+            self.read_key(snapshot, &mut cursor, &batches, key)?;
+            cursor.step_key(&batches);
+        }
+        Ok(())
+    }
+
+    /// Reads the values of the key at which the cursor stands.
+    fn read_key<C>(
+        &mut self,
+        snapshot: &Snapshot,
+        cursor: &mut C,
+        batches: &C::Storage,
+        key: &Row,
+    ) -> Result<(), Stop>
+    where
+        C: for<'a> Cursor<Val<'a> = &'a Row, TimeGat<'a> = &'a trace::Ts, DiffGat<'a> = &'a trace::Diff>,
+    {
+        self.keys_seen += 1;
+        if self.keys_seen.is_multiple_of(CHECK_KEYS) && self.is_canceled.load(Atomic::Relaxed) {
+            return Err(Stop::Canceled);
+        }
+        let at = self.at;
+        while let Some(value) = cursor.get_val(batches) {
+            let mut count = Diff::ZERO;
+            cursor.map_times(batches, |time, diff| {
+                if time.0 <= at {
+                    count = count.plus(diff.0);
+                }
+            });
+            if count.is_invalid_count() {
+                return Err(Stop::Error(EvalError::negative_multiplicity("result")));
+            }
+            if !count.is_zero()
+                && let Some(row) = self.evaluator.evaluate(&snapshot.layout.restore(key, value))?
+            {
+                self.results.push(row, count)?;
+            }
+            cursor.step_val(batches);
+        }
+        Ok(())
+    }
+}
+
+/// The rows kept so far: all of them, or the first `offset + limit` by the order.
+struct Results {
+    order: RowOrder,
+    kinds: Vec<Kind>,
+    /// Rows wanted at most, by their counts.
+    count_max: Option<u64>,
+    rows: Vec<(Row, Diff)>,
+    bytes: u64,
+    bytes_max: u64,
+    /// Rows at which those beyond `count_max` are dropped.
+    prune_at: usize,
+}
+
+impl Results {
+    fn new(order: &RowOrder, mfp: &Mfp, bytes_max: u64) -> Results {
+        let count_max = order.limit.map(|limit| limit.saturating_add(order.offset));
+        let prune_at = count_max.map_or(usize::MAX, |count| {
+            usize::try_from(count).unwrap_or(usize::MAX).saturating_mul(2).max(1024)
+        });
+        let kinds = output_kinds(mfp);
+        Results { order: order.clone(), kinds, count_max, rows: Vec::new(), bytes: 0, bytes_max, prune_at }
+    }
+
+    fn push(&mut self, row: Row, count: Diff) -> Result<(), EvalError> {
+        if self.count_max == Some(0) {
+            return Ok(());
+        }
+        self.bytes += row.len_bytes() as u64;
+        self.rows.push((row, count));
+        if self.rows.len() >= self.prune_at {
+            self.prune()?;
+        }
+        if self.bytes > self.bytes_max {
+            self.prune()?;
+        }
+        if self.bytes > self.bytes_max {
+            let message = format!("result exceeds the maximum of {} bytes", self.bytes_max);
+            return Err(EvalError::new("53200", message));
+        }
+        Ok(())
+    }
+
+    /// Adds up equal rows, sorts, and drops what is behind the last row wanted.
+    fn prune(&mut self) -> Result<(), EvalError> {
+        let mut counts: BTreeMap<Row, Diff> = BTreeMap::new();
+        for (row, count) in self.rows.drain(..) {
+            let sum = counts.entry(row).or_insert(Diff::ZERO);
+            *sum = sum.plus(count);
+        }
+        if counts.values().any(|count| count.is_invalid_count()) {
+            return Err(EvalError::negative_multiplicity("result"));
+        }
+        // They are sorted by bytes now, which decides ties.
+        let mut rows: Vec<(Row, Diff)> = counts.into_iter().collect();
+        if !self.order.order.is_empty() {
+            sort(&mut rows, &self.order, &self.kinds);
+        }
+        if let Some(mut left) = self.count_max {
+            let mut kept = 0;
+            for (_, count) in &mut rows {
+                if left == 0 {
+                    break;
+                }
+                let taken = left.min(count.get().unsigned_abs());
+                left -= taken;
+                *count = Diff::new(taken.cast_signed());
+                kept += 1;
+            }
+            rows.truncate(kept);
+        }
+        self.bytes = rows.iter().map(|(row, _)| row.len_bytes() as u64).sum();
+        self.rows = rows;
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Vec<(Row, Diff)>, EvalError> {
+        self.prune()?;
+        Ok(self.rows)
+    }
+}
+
+fn sort(rows: &mut Vec<(Row, Diff)>, row_order: &RowOrder, kinds: &[Kind]) {
+    let unsorted = std::mem::take(rows);
+    let mut places: Vec<usize> = (0..unsorted.len()).collect();
+    let datums: Vec<_> = unsorted.iter().map(|(row, _)| row.unpack(kinds)).collect();
+    let compare = |left: &usize, right: &usize| -> Ordering {
+        order::compare(&row_order.order, &datums[*left], &datums[*right])
+    };
+    places.sort_by(compare);
+    rows.extend(places.into_iter().map(|place| unsorted[place].clone()));
+}

@@ -1,0 +1,146 @@
+//! Joins: a chain of two-way joins, each against an arrangement of the next input.
+//!
+//! ```text
+//! start ──key──┐
+//!              ⋈── key ──┐
+//! input ─arr───┘         ⋈── MFP ── output
+//! input ─arr─────────────┘
+//! ```
+//!
+//! A delta join is rendered as the chain of its first path: the same rows, at the price of arranging the intermediates.
+
+use differential_dataflow::VecCollection;
+use differential_dataflow::operators::arrange::Arranged;
+use differential_dataflow::trace::{BatchCursor, Cursor, Navigable, TraceReader};
+use expr::mfp::MfpPlan;
+use expr::{EvalError, Mfp};
+use protocol::plan::{JoinKind, JoinPlan, JoinStage};
+use repr::{Kind, Row};
+use trace::Diff;
+
+use super::Context;
+use super::bundle::{ArrangedRows, Bundle, RowTrace};
+use super::operators::{Streams, apply_mfp, split_results};
+use super::time::RenderTime;
+use crate::evaluator::{MfpEvaluator, permute_inputs};
+
+/// Forms the output row of a pair, if there is one: from the key, the left value and the right value.
+type PairLogic = Box<dyn FnMut(&Row, &Row, &Row) -> Option<Result<Row, EvalError>>>;
+
+pub(super) fn render<'scope, T: RenderTime>(
+    context: &mut Context<'scope, T>,
+    join: &JoinPlan,
+    kinds: &[Kind],
+) -> Bundle<'scope, T> {
+    let mut inputs: Vec<Bundle<'scope, T>> = join.inputs.iter().map(|input| context.render(input)).collect();
+    let (start, stages): (usize, &[JoinStage]) = match &join.kind {
+        JoinKind::Linear { start, stages } => (*start, stages),
+        JoinKind::Delta { paths } => (0, paths.first().map_or(&[], Vec::as_slice)),
+    };
+    let order: Vec<usize> = [start].into_iter().chain(stages.iter().map(|stage| stage.input)).collect();
+    let mfp = in_joined_order(&join.mfp, &inputs, &order);
+    let Some((last, earlier)) = stages.split_last() else {
+        return context.mfp(inputs.swap_remove(start), &mfp, kinds);
+    };
+    let mut joined = inputs[start].clone();
+    for stage in earlier {
+        joined = join_stage(joined, &mut inputs, stage);
+    }
+    let streams = join_last_stage(context, joined, &mut inputs, last, &mfp);
+    Bundle::from_streams(kinds.to_vec(), streams)
+}
+
+/// Rewrites the MFP over the inputs' columns in the order of the inputs to take them in the order in which they are joined.
+fn in_joined_order<T: RenderTime>(mfp: &Mfp, inputs: &[Bundle<'_, T>], order: &[usize]) -> Mfp {
+    let mut starts = vec![0; inputs.len()];
+    let mut joined_kinds = Vec::new();
+    for input in order {
+        starts[*input] = joined_kinds.len();
+        joined_kinds.extend_from_slice(&inputs[*input].kinds);
+    }
+    let columns = inputs.iter().zip(&starts).flat_map(|(input, start)| *start..*start + input.kinds.len());
+    let map: Vec<usize> = columns.collect();
+    permute_inputs(mfp, &map, joined_kinds)
+}
+
+/// Joins the next input, and yields the columns joined so far followed by its own.
+fn join_stage<'scope, T: RenderTime>(
+    mut joined: Bundle<'scope, T>,
+    inputs: &mut [Bundle<'scope, T>],
+    stage: &JoinStage,
+) -> Bundle<'scope, T> {
+    let left = joined.arrange(&stage.stream_key);
+    let right = inputs[stage.input].arrange(&stage.lookup_key);
+    let kinds = joined.kinds.iter().chain(&inputs[stage.input].kinds).copied().collect();
+    let mut concatenate = concatenation(&left, &right);
+    let streams = join_pair(left, right, Box::new(move |key, left, right| Some(Ok(concatenate(key, left, right)))));
+    Bundle::from_streams(kinds, streams)
+}
+
+/// Joins the last input and applies the MFP to each row as it is formed.
+fn join_last_stage<'scope, T: RenderTime>(
+    context: &Context<'scope, T>,
+    mut joined: Bundle<'scope, T>,
+    inputs: &mut [Bundle<'scope, T>],
+    stage: &JoinStage,
+    mfp: &Mfp,
+) -> Streams<'scope, T> {
+    let fused = MfpPlan::new(mfp.clone()).ok().filter(|plan| !plan.is_temporal());
+    let Some(plan) = fused else {
+        // A temporal filter changes times, which the join's closure cannot.
+        let streams = join_stage(joined, inputs, stage).streams();
+        return apply_mfp(streams, mfp, context.until, context.as_of);
+    };
+    let left = joined.arrange(&stage.stream_key);
+    let right = inputs[stage.input].arrange(&stage.lookup_key);
+    let mut concatenate = concatenation(&left, &right);
+    let mut evaluator = MfpEvaluator::new(plan);
+    let logic = move |key: &Row, left: &Row, right: &Row| evaluator.evaluate(&concatenate(key, left, right)).transpose();
+    join_pair(left, right, Box::new(logic))
+}
+
+/// Forms the left row followed by the right row.
+fn concatenation<T: RenderTime>(
+    left: &ArrangedRows<'_, T>,
+    right: &ArrangedRows<'_, T>,
+) -> impl FnMut(&Row, &Row, &Row) -> Row + use<T> {
+    let (left, right) = (left.layout.clone(), right.layout.clone());
+    move |key, left_value, right_value| {
+        let mut row = Row::default();
+        left.restore_into(key, left_value, &mut row);
+        right.restore_into(key, right_value, &mut row);
+        row
+    }
+}
+
+fn join_pair<'scope, T: RenderTime>(
+    left: ArrangedRows<'scope, T>,
+    right: ArrangedRows<'scope, T>,
+    logic: PairLogic,
+) -> Streams<'scope, T> {
+    let results = match (left.oks, right.oks) {
+        (RowTrace::Local(left), RowTrace::Local(right)) => join_traces(left, right, logic),
+        (RowTrace::Local(left), RowTrace::Imported(right)) => join_traces(left, right, logic),
+        (RowTrace::Imported(left), RowTrace::Local(right)) => join_traces(left, right, logic),
+        (RowTrace::Imported(left), RowTrace::Imported(right)) => join_traces(left, right, logic),
+    };
+    let (oks, errs) = split_results(results, "JoinErrors");
+    Streams { oks, errs: left.errs.concat(right.errs).concat(errs) }
+}
+
+fn join_traces<'scope, T, Left, Right>(
+    left: Arranged<'scope, Left>,
+    right: Arranged<'scope, Right>,
+    mut logic: PairLogic,
+) -> VecCollection<'scope, T, Result<Row, EvalError>, Diff>
+where
+    T: RenderTime,
+    Left: TraceReader<Time = T, Batch: Navigable> + Clone + 'static,
+    Right: TraceReader<Time = T, Batch: Navigable> + Clone + 'static,
+    BatchCursor<Left>: Cursor<Time = T, Diff = Diff, KeyContainer = Vec<Row>>,
+    BatchCursor<Right>: Cursor<Time = T, Diff = Diff>,
+    for<'a> BatchCursor<Left>: Cursor<Key<'a> = &'a Row, Val<'a> = &'a Row>,
+    for<'a> BatchCursor<Right>: Cursor<Key<'a> = &'a Row, Val<'a> = &'a Row>,
+{
+    left.join_core(right, move |key, left, right| logic(key, left, right))
+}
