@@ -1,1 +1,301 @@
-//! H1 writes this.
+//! What PostgreSQL's clients know of a type: its oid, size, modifier, category and name.
+
+use crate::{NumericSpec, ScalarType};
+
+/// What `pg_type` says of a type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PgType {
+    pub oid: u32,
+    /// The oid of arrays of this type; 0 if there are none.
+    pub array_oid: u32,
+    /// Bytes of a value; -1 if they vary.
+    pub length: i16,
+    /// `typcategory`: types of one category convert to its preferred type in doubt.
+    pub category: char,
+    pub is_preferred: bool,
+    /// `typname`
+    pub name: &'static str,
+}
+
+const fn pg_type(oid: u32, array_oid: u32, length: i16, category: char, name: &'static str) -> PgType {
+    PgType { oid, array_oid, length, category, is_preferred: false, name }
+}
+
+const fn preferred(oid: u32, array_oid: u32, length: i16, category: char, name: &'static str) -> PgType {
+    PgType { oid, array_oid, length, category, is_preferred: true, name }
+}
+
+/// Oids of the types PostgreSQL does not have. Clients of Materialize know the first four.
+pub const UINT2_OID: u32 = 16_460;
+pub const UINT4_OID: u32 = 16_462;
+pub const UINT8_OID: u32 = 16_464;
+pub const MZ_TIMESTAMP_OID: u32 = 16_552;
+pub const LIST_OID: u32 = 16_455;
+pub const MAP_OID: u32 = 16_454;
+pub const RECORD_OID: u32 = 2249;
+
+/// Elements and modifiers do not matter to the entry, so this table has one sample of each.
+const SCALARS: &[(ScalarType, PgType)] = &[
+    (ScalarType::Bool, preferred(16, 1000, 1, 'B', "bool")),
+    (ScalarType::Int2, pg_type(21, 1005, 2, 'N', "int2")),
+    (ScalarType::Int4, pg_type(23, 1007, 4, 'N', "int4")),
+    (ScalarType::Int8, pg_type(20, 1016, 8, 'N', "int8")),
+    (ScalarType::UInt2, pg_type(UINT2_OID, 16_461, 2, 'N', "uint2")),
+    (ScalarType::UInt4, pg_type(UINT4_OID, 16_463, 4, 'N', "uint4")),
+    (ScalarType::UInt8, pg_type(UINT8_OID, 16_465, 8, 'N', "uint8")),
+    (ScalarType::Float4, pg_type(700, 1021, 4, 'N', "float4")),
+    (ScalarType::Float8, preferred(701, 1022, 8, 'N', "float8")),
+    (ScalarType::Numeric(None), pg_type(1700, 1231, -1, 'N', "numeric")),
+    (ScalarType::Text, preferred(25, 1009, -1, 'S', "text")),
+    (ScalarType::Varchar(None), pg_type(1043, 1015, -1, 'S', "varchar")),
+    (ScalarType::Char(1), pg_type(1042, 1014, -1, 'S', "bpchar")),
+    (ScalarType::PgChar, pg_type(18, 1002, 1, 'Z', "char")),
+    (ScalarType::Name, pg_type(19, 1003, 64, 'S', "name")),
+    (ScalarType::Bytes, pg_type(17, 1001, -1, 'U', "bytea")),
+    (ScalarType::Date, pg_type(1082, 1182, 4, 'D', "date")),
+    (ScalarType::Time, pg_type(1083, 1183, 8, 'D', "time")),
+    (ScalarType::Timestamp(None), pg_type(1114, 1115, 8, 'D', "timestamp")),
+    (ScalarType::TimestampTz(None), preferred(1184, 1185, 8, 'D', "timestamptz")),
+    (ScalarType::Interval, preferred(1186, 1187, 16, 'T', "interval")),
+    (ScalarType::Uuid, pg_type(2950, 2951, 16, 'U', "uuid")),
+    (ScalarType::Jsonb, pg_type(3802, 3807, -1, 'U', "jsonb")),
+    (ScalarType::Oid, preferred(26, 1028, 4, 'N', "oid")),
+    (ScalarType::RegClass, pg_type(2205, 2210, 4, 'N', "regclass")),
+    (ScalarType::RegProc, pg_type(24, 1008, 4, 'N', "regproc")),
+    (ScalarType::RegType, pg_type(2206, 2211, 4, 'N', "regtype")),
+    (ScalarType::MzTimestamp, pg_type(MZ_TIMESTAMP_OID, 16_553, 8, 'U', "mz_timestamp")),
+];
+
+const RECORD: PgType = pg_type(RECORD_OID, 2287, -1, 'P', "record");
+const LIST: PgType = pg_type(LIST_OID, 0, -1, 'U', "list");
+const MAP: PgType = pg_type(MAP_OID, 0, -1, 'U', "map");
+
+/// What `pg_type` says of a type other than an array.
+fn entry(typ: &ScalarType) -> PgType {
+    match typ {
+        ScalarType::Array(element) => entry(element),
+        ScalarType::List(_) => LIST,
+        ScalarType::Map(_) => MAP,
+        ScalarType::Record(_) => RECORD,
+        typ => {
+            let found =
+                SCALARS.iter().find(|(sample, _)| std::mem::discriminant(sample) == std::mem::discriminant(typ));
+            found.expect("every scalar type has an entry").1
+        }
+    }
+}
+
+/// What `pg_type` says of a type.
+pub fn lookup(typ: &ScalarType) -> PgType {
+    match typ {
+        ScalarType::Array(_) => {
+            let element = entry(typ);
+            PgType { oid: element.array_oid, array_oid: 0, length: -1, category: 'A', is_preferred: false, ..element }
+        }
+        typ => entry(typ),
+    }
+}
+
+/// The type's oid.
+pub fn oid(typ: &ScalarType) -> u32 {
+    lookup(typ).oid
+}
+
+/// The oid of arrays of this type; 0 if there are none.
+pub fn array_oid(typ: &ScalarType) -> u32 {
+    lookup(typ).array_oid
+}
+
+/// Bytes of a value; -1 if they vary.
+pub fn typlen(typ: &ScalarType) -> i16 {
+    lookup(typ).length
+}
+
+/// The modifier clients see; -1 if there is none. Of an array it is that of its elements.
+pub fn typmod(typ: &ScalarType) -> i32 {
+    /// What PostgreSQL adds to the lengths and precisions of variable-length types.
+    const HEADER: i32 = 4;
+    match typ {
+        ScalarType::Varchar(Some(length)) | ScalarType::Char(length) => *length as i32 + HEADER,
+        ScalarType::Numeric(Some(spec)) => (i32::from(spec.precision) << 16 | i32::from(spec.scale)) + HEADER,
+        ScalarType::Timestamp(Some(precision)) | ScalarType::TimestampTz(Some(precision)) => i32::from(*precision),
+        ScalarType::Array(element) => typmod(element),
+        _ => -1,
+    }
+}
+
+/// `pg_type.typcategory`
+pub fn typcategory(typ: &ScalarType) -> char {
+    lookup(typ).category
+}
+
+/// Whether the type is the one its category converts to in doubt.
+pub fn is_preferred(typ: &ScalarType) -> bool {
+    lookup(typ).is_preferred
+}
+
+/// The type as `format_type` prints it: `integer`, `character varying(10)`, `timestamp with time zone`, `integer[]`.
+pub fn sql_name(typ: &ScalarType) -> String {
+    let name = match typ {
+        ScalarType::Bool => "boolean",
+        ScalarType::Int2 => "smallint",
+        ScalarType::Int4 => "integer",
+        ScalarType::Int8 => "bigint",
+        ScalarType::Float4 => "real",
+        ScalarType::Float8 => "double precision",
+        ScalarType::Numeric(Some(spec)) => return format!("numeric({},{})", spec.precision, spec.scale),
+        ScalarType::Varchar(None) => "character varying",
+        ScalarType::Varchar(Some(length)) => return format!("character varying({length})"),
+        ScalarType::Char(length) => return format!("character({length})"),
+        ScalarType::PgChar => "\"char\"",
+        ScalarType::Time => "time without time zone",
+        ScalarType::Timestamp(None) => "timestamp without time zone",
+        ScalarType::Timestamp(Some(precision)) => return format!("timestamp({precision}) without time zone"),
+        ScalarType::TimestampTz(None) => "timestamp with time zone",
+        ScalarType::TimestampTz(Some(precision)) => return format!("timestamp({precision}) with time zone"),
+        ScalarType::Array(element) => {
+            let element = sql_name(element);
+            // Arrays of arrays are arrays of more dimensions, which is no other type.
+            return if element.ends_with("[]") { element } else { format!("{element}[]") };
+        }
+        ScalarType::List(element) => return format!("{} list", sql_name(element)),
+        ScalarType::Map(value) => return format!("map[text=>{}]", sql_name(value)),
+        ScalarType::Record(_) => "record",
+        typ => lookup(typ).name,
+    };
+    name.to_owned()
+}
+
+/// The type of an oid, without a modifier; none if there is no such type, or the oid does not say what it contains.
+pub fn from_oid(oid: u32) -> Option<ScalarType> {
+    if oid == JSON_OID {
+        return Some(ScalarType::Jsonb);
+    }
+    SCALARS.iter().find_map(|(sample, entry)| match oid {
+        _ if entry.oid == oid => Some(sample.clone()),
+        _ if entry.array_oid == oid => Some(ScalarType::Array(Box::new(sample.clone()))),
+        _ => None,
+    })
+}
+
+/// PostgreSQL's `json`, which here is an alias of `jsonb`.
+const JSON_OID: u32 = 114;
+
+/// The type of an oid and a modifier as [`typmod`] yields it.
+pub fn from_oid_and_typmod(oid: u32, typmod: i32) -> Option<ScalarType> {
+    let typ = from_oid(oid)?;
+    Some(with_typmod(typ, typmod))
+}
+
+fn with_typmod(typ: ScalarType, typmod: i32) -> ScalarType {
+    let declared = u32::try_from(typmod - 4).ok();
+    let precision = u8::try_from(typmod).ok().filter(|precision| *precision <= 6);
+    match typ {
+        ScalarType::Varchar(None) => ScalarType::Varchar(declared),
+        ScalarType::Char(length) => ScalarType::Char(declared.unwrap_or(length)),
+        ScalarType::Numeric(None) => ScalarType::Numeric(declared.and_then(|packed| {
+            Some(NumericSpec { precision: (packed >> 16).try_into().ok()?, scale: (packed & 0xFFFF).try_into().ok()? })
+        })),
+        ScalarType::Timestamp(None) => ScalarType::Timestamp(precision),
+        ScalarType::TimestampTz(None) => ScalarType::TimestampTz(precision),
+        ScalarType::Array(element) => ScalarType::Array(Box::new(with_typmod(*element, typmod))),
+        typ => typ,
+    }
+}
+
+/// The type of a lower-case name without a modifier, by any of its names, also `integer[]` and `_int4`.
+///
+/// `char` and `character` are `char(1)`; the one-byte type is `"char"`, with its quotes.
+pub fn from_name(name: &str) -> Option<ScalarType> {
+    let array_of = |element: &str| from_name(element).map(|element| ScalarType::Array(Box::new(element)));
+    if let Some(element) = name.strip_suffix("[]").or_else(|| name.strip_prefix('_')) {
+        return array_of(element.trim_end());
+    }
+    if let Some(element) = name.strip_suffix(" list") {
+        return from_name(element).map(|element| ScalarType::List(Box::new(element)));
+    }
+    let typ = match name {
+        "boolean" => ScalarType::Bool,
+        "smallint" => ScalarType::Int2,
+        "int" | "integer" => ScalarType::Int4,
+        "bigint" => ScalarType::Int8,
+        "real" => ScalarType::Float4,
+        "float" | "double precision" | "double" => ScalarType::Float8,
+        "decimal" | "dec" => ScalarType::Numeric(None),
+        "string" => ScalarType::Text,
+        "character varying" => ScalarType::Varchar(None),
+        "char" | "character" => ScalarType::Char(1),
+        "\"char\"" => ScalarType::PgChar,
+        "bytes" => ScalarType::Bytes,
+        "time without time zone" => ScalarType::Time,
+        "timestamp without time zone" => ScalarType::Timestamp(None),
+        "timestamp with time zone" => ScalarType::TimestampTz(None),
+        "json" => ScalarType::Jsonb,
+        name => return SCALARS.iter().find(|(_, entry)| entry.name == name).map(|(sample, _)| sample.clone()),
+    };
+    Some(typ)
+}
+
+/// A sample of every type with an entry of its own, for `pg_type`: scalars without modifiers, in the order of this table.
+pub fn scalars() -> impl Iterator<Item = (&'static ScalarType, PgType)> {
+    SCALARS.iter().map(|(sample, entry)| (sample, *entry))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_type_is_found_by_its_oid_and_by_its_names() {
+        for (typ, entry) in scalars() {
+            assert_eq!(from_oid(entry.oid).as_ref(), Some(typ));
+            assert_eq!(from_oid_and_typmod(entry.oid, typmod(typ)).as_ref(), Some(typ));
+            let array = ScalarType::Array(Box::new(typ.clone()));
+            assert_eq!(from_oid(entry.array_oid).as_ref(), Some(&array));
+            assert_eq!(oid(&array), entry.array_oid);
+            if !matches!(typ, ScalarType::Char(_)) {
+                assert_eq!(from_name(&sql_name(typ)).as_ref(), Some(typ), "{}", sql_name(typ));
+            }
+        }
+        assert_eq!(from_oid(JSON_OID), Some(ScalarType::Jsonb));
+        assert_eq!(from_oid(1), None);
+    }
+
+    #[test]
+    fn oids_are_unique() {
+        let mut oids: Vec<u32> = scalars().flat_map(|(_, entry)| [entry.oid, entry.array_oid]).collect();
+        oids.extend([LIST_OID, MAP_OID, RECORD_OID, RECORD.array_oid]);
+        oids.sort_unstable();
+        let count = oids.len();
+        oids.dedup();
+        assert_eq!(oids.len(), count);
+    }
+
+    #[test]
+    fn modifiers_survive() {
+        let types = [
+            ScalarType::Varchar(Some(10)),
+            ScalarType::Char(3),
+            ScalarType::Numeric(Some(NumericSpec { precision: 39, scale: 2 })),
+            ScalarType::Timestamp(Some(3)),
+            ScalarType::TimestampTz(Some(0)),
+            ScalarType::Array(Box::new(ScalarType::Varchar(Some(1)))),
+        ];
+        for typ in types {
+            assert_eq!(from_oid_and_typmod(oid(&typ), typmod(&typ)), Some(typ));
+        }
+    }
+
+    #[test]
+    fn names_are_those_of_format_type() {
+        let list = ScalarType::List(Box::new(ScalarType::Int4));
+        assert_eq!(sql_name(&ScalarType::Numeric(Some(NumericSpec { precision: 10, scale: 2 }))), "numeric(10,2)");
+        assert_eq!(sql_name(&ScalarType::Varchar(Some(10))), "character varying(10)");
+        assert_eq!(sql_name(&ScalarType::Array(Box::new(ScalarType::TimestampTz(None)))), "timestamp with time zone[]");
+        assert_eq!(sql_name(&ScalarType::Map(Box::new(list.clone()))), "map[text=>integer list]");
+        assert_eq!(from_name("integer list"), Some(list));
+        assert_eq!(from_name("_int4"), from_name("int[]"));
+        assert_eq!(from_name("character varying"), Some(ScalarType::Varchar(None)));
+        assert_eq!(from_name("nosuch"), None);
+    }
+}

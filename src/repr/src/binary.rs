@@ -1,1 +1,0 @@
-//! H1 writes this.
