@@ -1,0 +1,77 @@
+//! The project's own commands: `cargo xtask dev|test|slt|bench|tidy`.
+
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, bail};
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND [ARGS]
+
+  dev [ARGS]          build in the dev profile and run environmentd with ARGS
+  test [SUITE...]     misc/test
+  slt [FILTER]        SQL logic tests whose name contains FILTER; REWRITE=1 rewrites expectations
+  bench NAME [ARGS]   run a benchmark of misc/bench in the release profile
+  tidy                check edges between crates, lengths of files and functions, opening sentences";
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run() -> Result<bool> {
+    let mut args = std::env::args().skip(1);
+    let command = args.next().unwrap_or_default();
+    let rest: Vec<String> = args.collect();
+    let root = root();
+    match command.as_str() {
+        "dev" => {
+            let built = execute(cargo(&root, &["build", "--bin", "environmentd", "--bin", "clusterd"], &[]))?;
+            Ok(built && execute(cargo(&root, &["run", "--bin", "environmentd", "--"], &rest))?)
+        }
+        "test" => {
+            let mut command = Command::new(root.join("misc/test"));
+            command.args(rest);
+            execute(command)
+        }
+        "slt" => {
+            let built = execute(cargo(&root, &["build", "--bin", "environmentd", "--bin", "clusterd"], &[]))?;
+            Ok(built && execute(cargo(&root, &["test", "-p", "system-test", "--test", "slt", "--"], &rest))?)
+        }
+        "bench" => {
+            let build = ["build", "--release", "--bin", "environmentd", "--bin", "clusterd"];
+            let built = execute(cargo(&root, &build, &[]))?;
+            Ok(built && execute(cargo(&root, &["run", "--release", "-p", "bench", "--"], &rest))?)
+        }
+        "tidy" => tidy::check(&root),
+        "" | "help" | "--help" => {
+            println!("{USAGE}");
+            Ok(true)
+        }
+        other => bail!("no command {other}\n{USAGE}"),
+    }
+}
+
+/// The checkout this program was built from.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("misc/xtask lies in the checkout").to_owned()
+}
+
+fn cargo(root: &Path, args: &[&str], rest: &[String]) -> Command {
+    let mut command = Command::new("cargo");
+    command.current_dir(root).args(args).args(rest);
+    command
+}
+
+fn execute(mut command: Command) -> Result<bool> {
+    let status = command.status().with_context(|| format!("cannot run {:?}", command.get_program()))?;
+    Ok(status.success())
+}
