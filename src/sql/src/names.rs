@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use sqlparser::ast::{Ident, ObjectName, ObjectNamePart};
 
-pub(crate) use self::suggest::{closest, perhaps};
+pub(crate) use self::suggest::perhaps;
 pub use self::types::resolve_type;
 pub(crate) use self::types::type_name;
 
@@ -46,11 +46,11 @@ pub(crate) fn parts(name: &ObjectName) -> Result<Vec<&Ident>, Error> {
 pub(crate) fn check_identifier(ident: &Ident) -> Result<String, Error> {
     let name = fold(ident);
     if name.is_empty() {
-        return Err(Error::new("42601", "zero-length delimited identifier").at_node(ident));
+        return Err(Error::new("42601", "zero-length delimited identifier").at_ident(ident));
     }
     if name.len() > IDENTIFIER_BYTES_MAX {
         let message = format!("identifier is longer than {IDENTIFIER_BYTES_MAX} bytes");
-        return Err(Error::new("42622", message).at_node(ident));
+        return Err(Error::new("42622", message).at_ident(ident));
     }
     Ok(name)
 }
@@ -63,7 +63,7 @@ pub(crate) fn check_unreserved(ident: &Ident, kind: &str) -> Result<String, Erro
         let message = format!("{kind} name {} is reserved", quoted(&name));
         return Err(Error::new("42939", message)
             .with_detail("The prefixes \"mz_\", \"pg_\" and \"external_\" are reserved for the system.")
-            .at_node(ident));
+            .at_ident(ident));
     }
     Ok(name)
 }
@@ -162,7 +162,7 @@ fn resolve_schema_of(
     let candidates = schemas.iter().chain(&context.search_path).map(String::as_str);
     Err(Error::new("3F000", format!("schema {} does not exist", quoted(&name)))
         .hinted(perhaps(&name, candidates))
-        .at_node(schema))
+        .at_ident(schema))
 }
 
 /// The database that `ident` names. Errors: 3D000.
@@ -174,13 +174,13 @@ pub(crate) fn resolve_database(catalog: &dyn CatalogView, ident: &Ident) -> Resu
     }
     Err(Error::new("3D000", format!("database {} does not exist", quoted(&name)))
         .hinted(perhaps(&name, databases.iter().map(String::as_str)))
-        .at_node(ident))
+        .at_ident(ident))
 }
 
 /// The cluster that `ident` names. Errors: 42704.
 pub(crate) fn resolve_cluster(catalog: &dyn CatalogView, ident: &Ident) -> Result<Arc<Cluster>, Error> {
     let name = fold(ident);
-    catalog.cluster(&name).ok_or_else(|| unknown_cluster(catalog, &name).at_node(ident))
+    catalog.cluster(&name).ok_or_else(|| unknown_cluster(catalog, &name).at_ident(ident))
 }
 
 /// The cluster of the IN CLUSTER clause, else the session's.
@@ -280,6 +280,15 @@ impl Error {
     #[must_use]
     pub(crate) fn at_node(self, node: &impl sqlparser::ast::Spanned) -> Error {
         match position::of(node) {
+            Some(position) => self.at(position),
+            None => self,
+        }
+    }
+
+    /// Sets the position to where `ident` starts, unless one is known or the parser kept none.
+    #[must_use]
+    pub(crate) fn at_ident(self, ident: &Ident) -> Error {
+        match position::of_span(ident.span) {
             Some(position) => self.at(position),
             None => self,
         }

@@ -11,7 +11,7 @@ mod options;
 mod tokens;
 
 pub(crate) use self::cursor::Cursor;
-pub(crate) use self::options::{OptionItem, OptionValue};
+pub(crate) use self::options::OptionItem;
 
 use sqlparser::ast::Query;
 

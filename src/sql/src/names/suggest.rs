@@ -9,7 +9,7 @@ pub(crate) fn perhaps<'a>(name: &str, candidates: impl IntoIterator<Item = &'a s
 }
 
 /// The candidate nearest to `name` by edit distance: at most a third of its characters away, the first of equals.
-pub(crate) fn closest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+fn closest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let wanted: Vec<char> = name.to_lowercase().chars().collect();
     if wanted.len() > COMPARED_CHARS_MAX {
         return None;

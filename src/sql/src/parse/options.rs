@@ -12,12 +12,12 @@ pub(crate) struct OptionItem {
     /// One of the names that were allowed, such as `tick interval`.
     pub(crate) name: &'static str,
     /// None for a flag without value.
-    pub(crate) value: Option<OptionValue>,
+    value: Option<OptionValue>,
     pub(crate) position: usize,
 }
 
 #[derive(Clone, Debug)]
-pub(crate) enum OptionValue {
+enum OptionValue {
     String(String),
     Number(String),
     Word(Ident),
@@ -82,6 +82,11 @@ impl Cursor<'_> {
         refused: &[&'static str],
     ) -> Result<OptionItem, Error> {
         let position = self.position();
+        // `AS OF` before a value is marked: see `desugar`.
+        if allowed.contains(&"as of") && self.take_as_of() {
+            let value = self.option_value()?;
+            return Ok(OptionItem { name: "as of", value, position });
+        }
         let longest = |names: &[&'static str]| {
             let matching = names.iter().copied().filter(|name| {
                 let words: Vec<&str> = name.split(' ').collect();
@@ -89,11 +94,6 @@ impl Cursor<'_> {
             });
             matching.max_by_key(|name| name.len())
         };
-        // `AS OF` before a value is marked: see `desugar`.
-        if allowed.contains(&"as of") && self.take_as_of() {
-            let value = self.option_value()?;
-            return Ok(OptionItem { name: "as of", value, position });
-        }
         if let Some(name) = longest(refused) {
             return Err(self.unsupported(&format!("option {}", name.to_uppercase())));
         }

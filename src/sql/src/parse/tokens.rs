@@ -201,7 +201,6 @@ impl Level {
                 | Keyword::CASE
                 | Keyword::JOIN
                 | Keyword::NOTNULL
-                | Keyword::ISNULL
                 | Keyword::OVERLAPS
                 | Keyword::ARRAY
                 | Keyword::INTERVAL => self.others += 1,

@@ -69,7 +69,7 @@ impl CreateCluster {
         if create.size.is_some() == create.replicas.is_some() {
             return Err(Error::new("42601", "a cluster has either a SIZE or REPLICAS")
                 .with_hint("Write CREATE CLUSTER c (SIZE = '1').")
-                .at_node(&create.name));
+                .at_ident(&create.name));
         }
         Ok(create)
     }
@@ -97,7 +97,7 @@ impl CreateCluster {
         if planner.catalog.cluster(&name).is_some() {
             let message = format!("cluster {} already exists", quoted(&name));
             return exists(self.if_not_exists, "CREATE CLUSTER", "42710", message)
-                .map_err(|error| error.at_node(&self.name));
+                .map_err(|error| error.at_ident(&self.name));
         }
         let size = self.size.as_ref().map(|size| check_size(planner, size)).transpose()?;
         let mut replicas: Vec<(String, String)> = Vec::new();
@@ -105,7 +105,7 @@ impl CreateCluster {
             let planned = replica.plan(planner)?;
             if replicas.iter().any(|(name, _)| *name == planned.0) {
                 let message = format!("replica {} specified more than once", quoted(&planned.0));
-                return Err(Error::new("42710", message).at_node(&replica.name));
+                return Err(Error::new("42710", message).at_ident(&replica.name));
             }
             replicas.push(planned);
         }
@@ -128,7 +128,7 @@ impl CreateReplica {
         cursor.expect_token(&Token::Period)?;
         let name = cursor.ident()?;
         let enclosed = cursor.take_token(&Token::LParen);
-        let size = parse_size(cursor, &name)?;
+        let size = parse_size(cursor)?;
         if enclosed {
             cursor.expect_token(&Token::RParen)?;
         }
@@ -141,13 +141,13 @@ impl CreateReplica {
         if cluster.replicas.iter().any(|replica| replica.name == name) {
             let message = format!("cluster replica {}.{} already exists", quoted(&cluster.name), quoted(&name));
             return exists(self.if_not_exists, "CREATE CLUSTER REPLICA", "42710", message)
-                .map_err(|error| error.at_node(&self.replica.name));
+                .map_err(|error| error.at_ident(&self.replica.name));
         }
         if cluster.size.is_some() {
             let message = format!("cannot create a replica of managed cluster {}", quoted(&cluster.name));
             return Err(Error::new("55000", message)
                 .with_hint("Its replicas follow from its REPLICATION FACTOR.")
-                .at_node(&self.cluster));
+                .at_ident(&self.cluster));
         }
         Ok(Plan::CreateReplica { cluster: cluster.id, name, size, if_not_exists: self.if_not_exists })
     }
@@ -160,7 +160,7 @@ fn parse_replicas(cursor: &mut Cursor<'_>) -> Result<Vec<Replica>, Error> {
     while *cursor.peek() != Token::RParen {
         let name = cursor.ident()?;
         cursor.expect_token(&Token::LParen)?;
-        let size = parse_size(cursor, &name)?;
+        let size = parse_size(cursor)?;
         cursor.expect_token(&Token::RParen)?;
         replicas.push(Replica { name, size });
         if !cursor.take_token(&Token::Comma) {
@@ -171,16 +171,15 @@ fn parse_replicas(cursor: &mut Cursor<'_>) -> Result<Vec<Replica>, Error> {
     Ok(replicas)
 }
 
-fn parse_size(cursor: &mut Cursor<'_>, replica: &Ident) -> Result<(String, usize), Error> {
-    let mut size = None;
-    loop {
-        let option = cursor.option(&["size"], &REPLICA_REFUSED)?;
-        size = Some((option.text()?.to_owned(), option.position));
-        if !cursor.take_token(&Token::Comma) {
-            break;
-        }
+fn parse_size(cursor: &mut Cursor<'_>) -> Result<(String, usize), Error> {
+    let option = cursor.option(&["size"], &REPLICA_REFUSED)?;
+    if *cursor.peek() == Token::Comma {
+        cursor.advance();
+        // Whatever it is, it is not offered, or SIZE again.
+        cursor.option(&["size"], &REPLICA_REFUSED)?;
+        return Err(Error::new("42601", "option SIZE specified more than once").at(option.position));
     }
-    size.ok_or_else(|| Error::new("42601", "a replica needs a SIZE").at_node(replica))
+    Ok((option.text()?.to_owned(), option.position))
 }
 
 /// Errors: 22023 for a size that is not in the table of sizes.

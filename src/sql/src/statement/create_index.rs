@@ -7,6 +7,7 @@ use sqlparser::ast::{Expr, Ident, ObjectName};
 use sqlparser::tokenizer::Token;
 
 use super::Planner;
+use super::planner::Over;
 use super::create_table::{check_new, refuse_options};
 use super::qualify::full_name;
 use crate::catalog_view::{FullName, Item, ItemDefinition, quoted};
@@ -102,7 +103,8 @@ impl CreateIndex {
         };
         let mut keys = Vec::with_capacity(exprs.len());
         for expr in exprs {
-            let (scalar, _) = planner.definition_scalar(desc, expr)?;
+            let over = Over { desc, table: Some(&item.name.item), expr };
+            let (scalar, _) = planner.without_params(|planner| planner.scalar(over))?;
             if !scalar.is_deterministic() {
                 return Err(Error::new("42P17", "an index key must be immutable").at_node(expr));
             }

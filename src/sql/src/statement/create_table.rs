@@ -6,14 +6,14 @@ use sqlparser::ast::{DataType, Expr, Ident, ObjectName};
 use sqlparser::tokenizer::Token;
 
 use super::database::exists;
+use super::planner::Over;
 use super::qualify::full_name;
 use super::{Planner, create_source};
 use crate::catalog_view::{FullName, ItemDefinition, SourceReference, quoted};
 use crate::error::Error;
 use crate::names;
 use crate::parse::Cursor;
-use crate::plan::{CreateTablePlan, Params, Plan};
-use crate::query::{self, Lifetime, QueryContext};
+use crate::plan::{CreateTablePlan, Plan};
 
 /// Most columns of a table, as in PostgreSQL.
 const COLUMNS_MAX: usize = 1600;
@@ -86,7 +86,7 @@ impl CreateTable {
             let column_name = names::check_identifier(&column.name)?;
             if columns.iter().any(|(other, _)| *other == column_name) {
                 let message = format!("column {} specified more than once", quoted(&column_name));
-                return Err(Error::new("42701", message).at_node(&column.name));
+                return Err(Error::new("42701", message).at_ident(&column.name));
             }
             let scalar = names::resolve_type(&column.typ).map_err(|error| error.at(column.typ_position))?;
             columns.push((column_name, ColumnType { scalar, nullable: !column.not_null }));
@@ -105,13 +105,8 @@ impl CreateTable {
                 defaults.push(None);
                 continue;
             };
-            let mut params = Params::default();
-            let mut context = QueryContext::new(planner.context, planner.catalog, &mut params);
-            context.lifetime = Lifetime::Maintained;
-            let scalar = query::plan_assignment(&mut context, desc, index, &RelationDesc::default(), expr)?;
-            if !params.types.is_empty() {
-                return Err(Error::new("42P02", "there is no parameter $1").at_node(expr));
-            }
+            let scalar = planner
+                .without_params(|planner| planner.assigned(Over::nothing(&RelationDesc::default(), expr), desc, index))?;
             if scalar.contains_mz_now() {
                 return Err(Error::unsupported("mz_now() in DEFAULT").at_node(expr));
             }

@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::names;
 use crate::parse::Cursor;
 use crate::plan::{CreateMaterializedViewPlan, CreateViewPlan, Plan};
+use crate::query::Lifetime;
 
 #[derive(Clone, Debug)]
 pub struct CreateView {
@@ -72,7 +73,8 @@ impl CreateView {
             true => Some(names::cluster_or_default(planner.context, planner.catalog, self.cluster.as_ref())?),
             false => None,
         };
-        let planned = planner.definition(&self.query)?;
+        let lifetime = if self.materialized { Lifetime::Maintained } else { Lifetime::View };
+        let planned = planner.definition(&self.query, lifetime)?;
         if replace.is_some_and(|replaced| reads_view(planner, &planned.relation, replaced)) {
             let message = format!("cannot replace {}: its new definition would read itself", quoted(&name.item));
             return Err(Error::new("42P17", message).at_node(&self.name));
@@ -121,7 +123,7 @@ impl CreateView {
     fn name_columns(&self, mut desc: RelationDesc) -> Result<RelationDesc, Error> {
         if self.columns.len() > desc.arity() {
             let message = format!("more column names ({}) than columns ({})", self.columns.len(), desc.arity());
-            return Err(Error::new("42601", message).at_node(&self.columns[desc.arity()]));
+            return Err(Error::new("42601", message).at_ident(&self.columns[desc.arity()]));
         }
         for (name, ident) in desc.names.iter_mut().zip(&self.columns) {
             *name = names::check_identifier(ident)?;
@@ -131,7 +133,7 @@ impl CreateView {
                 let message = format!("column {} specified more than once", quoted(name));
                 let error = Error::new("42701", message).with_hint("Name the columns with AS.");
                 return Err(match self.columns.get(index) {
-                    Some(ident) => error.at_node(ident),
+                    Some(ident) => error.at_ident(ident),
                     None => error,
                 });
             }
@@ -141,7 +143,7 @@ impl CreateView {
 }
 
 fn reads_view(planner: &Planner<'_>, relation: &expr::Relation, view: CollectionId) -> bool {
-    let mut pending: Vec<CollectionId> = super::planner::reads(relation).into_iter().collect();
+    let mut pending: Vec<CollectionId> = relation.depends_on().into_iter().collect();
     let mut seen = pending.clone();
     while let Some(id) = pending.pop() {
         if id == view {

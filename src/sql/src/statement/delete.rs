@@ -4,13 +4,13 @@ use expr::Relation;
 use sqlparser::ast::{Expr, Ident, ObjectName, Query, SetExpr, TableWithJoins};
 
 use super::Planner;
-use super::planner::finish;
 use super::qualify::full_name;
 use super::table::Target;
 use crate::error::Error;
 use crate::names;
 use crate::parse::{self, Cursor};
 use crate::plan::{Plan, ReadThenWritePlan, WriteKind};
+use crate::query::Lifetime;
 
 #[derive(Clone, Debug)]
 pub struct Delete {
@@ -70,6 +70,5 @@ pub(crate) fn matching_rows(
     if let SetExpr::Select(select) = query.body.as_mut() {
         select.selection = filter.cloned();
     }
-    let planned = planner.query(&query)?;
-    Ok(finish(planned.relation, planned.finishing))
+    Ok(planner.collection(&query, Lifetime::OneShot)?.relation)
 }

@@ -1,17 +1,16 @@
 //! `INSERT INTO table [AS alias] [(columns)] query | VALUES | DEFAULT VALUES [RETURNING ...]`.
 
 use expr::{Relation, Scalar};
-use repr::{Diff, RelationType, Row};
 use sqlparser::ast::{Expr, Ident, ObjectName, Query, SelectItem, SetExpr};
 use sqlparser::tokenizer::Token;
 
 use super::table::Target;
-use super::{Planner, planner, returning};
+use super::{Planner, returning};
 use crate::error::Error;
 use crate::names;
 use crate::parse::Cursor;
 use crate::plan::{InsertPlan, Plan, ReadThenWritePlan, WriteKind};
-use crate::query::{self, QueryContext};
+use crate::query::{self, Lifetime};
 
 #[derive(Clone, Debug)]
 pub struct Insert {
@@ -54,7 +53,7 @@ impl Insert {
         let called = self.alias.as_ref().map_or_else(|| target.item.name.item.clone(), names::fold);
         let returning = returning::plan(planner, &target, &called, &self.returning)?;
         let table = target.item.id;
-        Ok(if planner::reads(&relation).is_empty() {
+        Ok(if relation.depends_on().is_empty() {
             Plan::Insert(InsertPlan { table, relation, returning })
         } else {
             let kind = WriteKind::Insert;
@@ -86,7 +85,7 @@ impl Insert {
                 }
             }
         }
-        let mut context = QueryContext::new(planner.context, planner.catalog, planner.params);
+        let mut context = planner.query_context(Lifetime::OneShot);
         let relation = query::plan_insert_source(&mut context, target.desc(), &columns, &source)?;
         Ok(complete(relation, target, &columns))
     }
@@ -113,14 +112,10 @@ fn complete(relation: Relation, target: &Target, columns: &[usize]) -> Relation 
             }
         }
     }
-    let mapped = Relation::Map { input: Box::new(relation), scalars: defaults };
-    Relation::Project { input: Box::new(mapped), outputs }
+    relation.map(defaults).project(outputs)
 }
 
 /// The one row of DEFAULT VALUES.
 fn default_row(target: &Target) -> Relation {
-    let typ = RelationType { columns: Vec::new(), keys: vec![Vec::new()] };
-    let unit = Relation::Constant { rows: Ok(vec![(Row::default(), Diff::ONE)]), typ };
-    let scalars = (0..target.desc().arity()).map(|column| target.default_scalar(column)).collect();
-    Relation::Map { input: Box::new(unit), scalars }
+    Relation::unit().map((0..target.desc().arity()).map(|column| target.default_scalar(column)).collect())
 }

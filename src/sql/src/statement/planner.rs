@@ -1,14 +1,12 @@
 //! What the planning of every statement needs, and its way to the query half of the crate.
 
-use std::collections::BTreeSet;
-
 use expr::{Relation, Scalar};
-use repr::{CollectionId, ColumnType, RelationDesc};
+use repr::{ColumnType, RelationDesc};
 use sqlparser::ast::{Expr, Query};
 
 use crate::catalog_view::CatalogView;
 use crate::error::Error;
-use crate::plan::{Finishing, Params, PlanContext, SelectPlan, When};
+use crate::plan::{Params, PlanContext, SelectPlan, When};
 use crate::query::{self, Lifetime, PlannedQuery, QueryContext};
 
 /// Plans one statement.
@@ -18,96 +16,74 @@ pub(crate) struct Planner<'a> {
     pub(crate) params: &'a mut Params,
 }
 
-/// A query as part of something maintained: no order, all its columns.
-pub(crate) struct MaintainedQuery {
+/// A query that stands for a collection: no order, all its columns.
+pub(crate) struct Collection {
     pub(crate) relation: Relation,
     pub(crate) desc: RelationDesc,
 }
 
+/// An expression over the columns of `desc`, which can also be named with `table`.
+pub(crate) struct Over<'a> {
+    pub(crate) desc: &'a RelationDesc,
+    pub(crate) table: Option<&'a str>,
+    pub(crate) expr: &'a Expr,
+}
+
+impl<'a> Over<'a> {
+    /// An expression over nothing.
+    pub(crate) fn nothing(empty: &'a RelationDesc, expr: &'a Expr) -> Over<'a> {
+        Over { desc: empty, table: None, expr }
+    }
+}
+
 impl Planner<'_> {
-    /// Plans a query that runs once.
-    pub(crate) fn query(&mut self, query: &Query) -> Result<PlannedQuery, Error> {
-        let mut context = QueryContext::new(self.context, self.catalog, self.params);
-        query::plan_query(&mut context, query)
+    pub(crate) fn query_context(&mut self, lifetime: Lifetime) -> QueryContext<'_> {
+        QueryContext::new(self.context, self.catalog, self.params, lifetime)
     }
 
     /// Plans a query that runs once, as a whole statement.
     pub(crate) fn select(&mut self, query: &Query, when: When) -> Result<SelectPlan, Error> {
-        let PlannedQuery { relation, desc, finishing } = self.query(query)?;
+        let mut context = self.query_context(Lifetime::OneShot);
+        let PlannedQuery { relation, desc, finishing } = query::plan_query(&mut context, query)?;
         Ok(SelectPlan { relation, finishing, desc, when })
     }
 
-    /// Plans a query that is maintained for as long as a definition or a subscription lives.
-    pub(crate) fn maintained(&mut self, query: &Query) -> Result<MaintainedQuery, Error> {
-        let mut context = QueryContext::new(self.context, self.catalog, self.params);
-        context.lifetime = Lifetime::Maintained;
-        let PlannedQuery { relation, desc, finishing } = query::plan_query(&mut context, query)?;
-        Ok(MaintainedQuery { relation: finish(relation, finishing), desc })
+    /// Plans a query whose order means nothing.
+    pub(crate) fn collection(&mut self, query: &Query, lifetime: Lifetime) -> Result<Collection, Error> {
+        let mut context = self.query_context(lifetime);
+        let (relation, desc) = query::plan_view_query(&mut context, query)?;
+        Ok(Collection { relation, desc })
     }
 
-    /// As [`maintained`](Self::maintained), of a definition, in which parameters have no meaning. Errors: 42P02.
-    pub(crate) fn definition(&mut self, query: &Query) -> Result<MaintainedQuery, Error> {
+    /// As [`collection`](Self::collection), of a definition, in which parameters have no meaning. Errors: 42P02.
+    pub(crate) fn definition(&mut self, query: &Query, lifetime: Lifetime) -> Result<Collection, Error> {
+        self.without_params(|planner| planner.collection(query, lifetime))
+    }
+
+    /// Plans an expression that is evaluated once for each row of a statement.
+    pub(crate) fn scalar(&mut self, over: Over<'_>) -> Result<(Scalar, ColumnType), Error> {
+        let mut context = self.query_context(Lifetime::OneShot);
+        query::plan_scalar_over(&mut context, over.desc, over.table, over.expr)
+    }
+
+    /// Plans an expression whose value is stored in the column `column` of `target`.
+    pub(crate) fn assigned(&mut self, over: Over<'_>, target: &RelationDesc, column: usize) -> Result<Scalar, Error> {
+        let (name, typ) = (&target.names[column], &target.typ.columns[column].scalar);
+        let mut context = self.query_context(Lifetime::OneShot);
+        query::plan_assigned_scalar_over(&mut context, over.desc, over.table, over.expr, name, typ)
+    }
+
+    /// Plans a part of a definition. Errors: 42P02 if it names a parameter.
+    pub(crate) fn without_params<R>(
+        &self,
+        plan: impl FnOnce(&mut Planner<'_>) -> Result<R, Error>,
+    ) -> Result<R, Error> {
         let mut params = Params::default();
-        let mut planner = Planner { context: self.context, catalog: self.catalog, params: &mut params };
-        let planned = planner.maintained(query)?;
-        no_params(&params)?;
-        Ok(planned)
-    }
-
-    /// Plans an expression over the columns of `desc`.
-    pub(crate) fn scalar(&mut self, desc: &RelationDesc, expr: &Expr) -> Result<(Scalar, ColumnType), Error> {
-        let mut context = QueryContext::new(self.context, self.catalog, self.params);
-        query::plan_scalar_over(&mut context, desc, expr)
-    }
-
-    /// Plans an expression over the columns of `desc`, in a definition: no parameters.
-    pub(crate) fn definition_scalar(
-        &mut self,
-        desc: &RelationDesc,
-        expr: &Expr,
-    ) -> Result<(Scalar, ColumnType), Error> {
-        let mut params = Params::default();
-        let mut context = QueryContext::new(self.context, self.catalog, &mut params);
-        context.lifetime = Lifetime::Maintained;
-        let planned = query::plan_scalar_over(&mut context, desc, expr)?;
-        no_params(&params)?;
-        Ok(planned)
-    }
-}
-
-fn no_params(params: &Params) -> Result<(), Error> {
-    match params.types.len() {
-        0 => Ok(()),
-        count => Err(Error::new("42P02", format!("there is no parameter ${count}"))
-            .with_detail("A definition cannot have parameters.")),
-    }
-}
-
-/// Does to a relation what is done to a result's rows, but for their order.
-pub(crate) fn finish(relation: Relation, finishing: Finishing) -> Relation {
-    let Finishing { order_by, limit, offset, project } = finishing;
-    let arity = relation.arity();
-    let cut = if limit.is_some() || offset > 0 {
-        Relation::TopK {
-            input: Box::new(relation),
-            group_key: Vec::new(),
-            order: order_by,
-            limit,
-            offset,
-            monotonic: false,
-            expected_group_size: None,
+        let planned = plan(&mut Planner { context: self.context, catalog: self.catalog, params: &mut params });
+        match params.types.len() {
+            0 => planned,
+            count => Err(Error::new("42P02", format!("there is no parameter ${count}"))
+                .with_detail("A definition cannot have parameters.")),
         }
-    } else {
-        relation
-    };
-    if project.iter().copied().eq(0..arity) {
-        cut
-    } else {
-        Relation::Project { input: Box::new(cut), outputs: project }
     }
-}
-
-/// The collections that a relation reads.
-pub(crate) fn reads(relation: &Relation) -> BTreeSet<CollectionId> {
-    relation.global_ids()
 }

@@ -4,6 +4,7 @@ use repr::RelationDesc;
 use sqlparser::ast::{DataType, Expr, Ident};
 use sqlparser::tokenizer::Token;
 
+use super::planner::Over;
 use super::{Planner, Statement, StatementKind};
 use crate::error::Error;
 use crate::names;
@@ -87,7 +88,7 @@ impl Execute {
 
     pub(crate) fn plan(&self, planner: &mut Planner<'_>) -> Result<Plan, Error> {
         let empty = RelationDesc::default();
-        let values = self.values.iter().map(|value| planner.scalar(&empty, value).map(|(scalar, _)| scalar));
+        let values = self.values.iter().map(|value| planner.scalar(Over::nothing(&empty, value)).map(|(scalar, _)| scalar));
         Ok(Plan::Execute { name: names::fold(&self.name), params: values.collect::<Result<_, _>>()? })
     }
 }

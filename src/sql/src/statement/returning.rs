@@ -4,7 +4,8 @@ use repr::RelationDesc;
 use sqlparser::ast::{Expr, SelectItem, SelectItemQualifiedWildcardKind};
 
 use super::Planner;
-use super::table::{Target, unqualify};
+use super::planner::Over;
+use super::table::Target;
 use crate::error::Error;
 use crate::names;
 use crate::parse::Cursor;
@@ -47,9 +48,7 @@ pub(crate) fn plan(
             other => return Err(Error::unsupported(format!("RETURNING {other}")).at_node(other)),
         };
         let name = name.unwrap_or_else(|| column_name(expr));
-        let mut expr = expr.clone();
-        unqualify(&mut expr, table)?;
-        let (scalar, typ) = planner.scalar(target.desc(), &expr)?;
+        let (scalar, typ) = planner.scalar(Over { desc: target.desc(), table: Some(table), expr })?;
         exprs.push(scalar);
         columns.push((name, typ));
     }

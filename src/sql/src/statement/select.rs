@@ -4,6 +4,7 @@ use repr::{Arena, Datum, RelationDesc, ScalarType, Timestamp};
 use sqlparser::ast::{Expr, Query};
 
 use super::Planner;
+use super::planner::Over;
 use crate::error::Error;
 use crate::parse::Cursor;
 use crate::plan::{SelectPlan, When};
@@ -53,7 +54,7 @@ pub(crate) fn plan_when(planner: &mut Planner<'_>, as_of: Option<&AsOf>) -> Resu
 
 /// The time that a constant expression means: milliseconds as a number, or a timestamp. Errors: 42804, 22008.
 pub(crate) fn plan_time(planner: &mut Planner<'_>, expr: &Expr, clause: &str) -> Result<Timestamp, Error> {
-    let (scalar, typ) = planner.scalar(&RelationDesc::default(), expr)?;
+    let (scalar, typ) = planner.scalar(Over::nothing(&RelationDesc::default(), expr))?;
     if !scalar.is_deterministic() {
         return Err(Error::unsupported(format!("{clause} of an expression that is not constant")).at_node(expr));
     }
@@ -61,12 +62,11 @@ pub(crate) fn plan_time(planner: &mut Planner<'_>, expr: &Expr, clause: &str) ->
         Error::new("22008", format!("{clause} must be a number of milliseconds or a timestamp after 1970")).at_node(expr)
     };
     let arena = Arena::default();
-    let datum = scalar.eval(&[], &arena).map_err(|error| Error::new(error.sqlstate(), error.to_string()).at_node(expr))?;
+    let datum = scalar.eval(&[], &arena).map_err(|error| Error::new("22023", error.to_string()).at_node(expr))?;
     let millis = match (datum, &typ.scalar) {
         (Datum::UInt(value), _) => value,
         (Datum::Int(value), _) => u64::try_from(value).map_err(|_| invalid())?,
         (Datum::Timestamp(micros), _) => u64::try_from(micros.div_euclid(1000)).map_err(|_| invalid())?,
-        (Datum::Numeric(value), _) => value.to_string().parse().map_err(|_| invalid())?,
         (Datum::Text(text), ScalarType::Text) => text.trim().parse().map_err(|_| invalid())?,
         _ => return Err(invalid()),
     };

@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::names;
 use crate::parse::{self, Cursor};
 use crate::plan::SubscribePlan;
+use crate::query::Lifetime;
 
 #[derive(Clone, Debug)]
 pub struct Subscribe {
@@ -63,10 +64,11 @@ impl Subscribe {
         let when = plan_when(planner, self.as_of.as_ref())?;
         let up_to = self.up_to.as_ref().map(|time| plan_time(planner, time, "UP TO")).transpose()?;
         let planned = match &self.target {
-            Target::Query(query) => planner.maintained(query)?,
+            Target::Query(query) => planner.collection(query, Lifetime::Maintained)?,
             Target::Object(name) => {
                 let item = names::resolve_relation(planner.context, planner.catalog, name)?;
-                planner.maintained(&parse::query(&format!("SELECT * FROM {}", full_name(&item.name)))?)?
+                let query = parse::query(&format!("SELECT * FROM {}", full_name(&item.name)))?;
+                planner.collection(&query, Lifetime::Maintained)?
             }
         };
         Ok(SubscribePlan {

@@ -1,11 +1,10 @@
 //! Tables as targets of INSERT, UPDATE, DELETE and COPY.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use expr::Scalar;
 use repr::RelationDesc;
-use sqlparser::ast::{Expr, Ident, ObjectName, Value, VisitMut, VisitorMut};
+use sqlparser::ast::{Expr, Ident, ObjectName, Value};
 
 use super::{Planner, StatementKind};
 use crate::catalog_view::{Item, ItemDefinition, quoted};
@@ -70,7 +69,7 @@ impl Target {
             let candidates = self.desc().names.iter().map(String::as_str);
             Error::new("42703", format!("column {} of relation {table} does not exist", quoted(&name)))
                 .hinted(names::perhaps(&name, candidates))
-                .at_node(ident)
+                .at_ident(ident)
         })
     }
 
@@ -84,46 +83,10 @@ impl Target {
             let column = self.column(ident)?;
             if columns.contains(&column) {
                 let message = format!("column {} specified more than once", quoted(&names::fold(ident)));
-                return Err(Error::new("42701", message).at_node(ident));
+                return Err(Error::new("42701", message).at_ident(ident));
             }
             columns.push(column);
         }
         Ok(columns)
-    }
-}
-
-/// Takes the table's name or alias off the columns in `expr`, which is to be planned over the table's row alone.
-///
-/// Errors: 0A000 for a subquery; 42P01 for a column of another table.
-pub(crate) fn unqualify(expr: &mut Expr, table: &str) -> Result<(), Error> {
-    match expr.visit(&mut Unqualifier { table }) {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(error) => Err(error),
-    }
-}
-
-struct Unqualifier<'a> {
-    table: &'a str,
-}
-
-impl VisitorMut for Unqualifier<'_> {
-    type Break = Error;
-
-    fn pre_visit_query(&mut self, query: &mut sqlparser::ast::Query) -> ControlFlow<Error> {
-        ControlFlow::Break(Error::unsupported("a subquery in SET or RETURNING").at_node(query))
-    }
-
-    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
-        if let Expr::CompoundIdentifier(idents) = expr
-            && let [.., table, column] = &idents[..]
-        {
-            let qualifier = names::fold(table);
-            if qualifier != self.table {
-                let message = format!("missing FROM-clause entry for table {}", quoted(&qualifier));
-                return ControlFlow::Break(Error::new("42P01", message).at_node(table));
-            }
-            *expr = Expr::Identifier(column.clone());
-        }
-        ControlFlow::Continue(())
     }
 }

@@ -6,13 +6,13 @@ use sqlparser::tokenizer::Token;
 
 use super::Planner;
 use super::delete::matching_rows;
-use super::table::{Target, unqualify};
+use super::planner::Over;
+use super::table::Target;
 use crate::catalog_view::quoted;
 use crate::error::Error;
 use crate::names;
 use crate::parse::Cursor;
 use crate::plan::{Plan, ReadThenWritePlan, WriteKind};
-use crate::query::{self, QueryContext};
 
 #[derive(Clone, Debug)]
 pub struct Update {
@@ -62,16 +62,14 @@ impl Update {
             let column = target.column(ident)?;
             if assigned.contains(&column) {
                 let message = format!("multiple assignments to same column {}", quoted(&names::fold(ident)));
-                return Err(Error::new("42601", message).at_node(ident));
+                return Err(Error::new("42601", message).at_ident(ident));
             }
             assigned.push(column);
             scalars[column] = match expr {
                 None => target.default_scalar(column),
                 Some(expr) => {
-                    let mut expr = expr.clone();
-                    unqualify(&mut expr, called)?;
-                    let mut context = QueryContext::new(planner.context, planner.catalog, planner.params);
-                    query::plan_assignment(&mut context, target.desc(), column, target.desc(), &expr)?
+                    let over = Over { desc: target.desc(), table: Some(called), expr };
+                    planner.assigned(over, target.desc(), column)?
                 }
             };
         }

@@ -1,0 +1,126 @@
+//! Golden scripts: statements against a catalog in memory, and what comes of them.
+//!
+//! A block is a directive (`plan`, `exec`, `describe`, `parse`), the statements, `----`, and what is expected; blocks are
+//! separated by empty lines. `exec` also carries the plan out, and checks that what it made can be made again from its
+//! normalized text in a session where no short name means anything. `REWRITE=1` writes down what comes.
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use sql::{Error, ItemDefinition, Params, Plan, Statement};
+use support::{Fake, foreign_session, render_description, render_error, render_plan, session};
+
+#[test]
+fn scripts() {
+    let rewrite = std::env::vars().any(|(name, _)| name == "REWRITE");
+    let mut wrong = Vec::new();
+    for path in script_paths() {
+        let text = fs::read_to_string(&path).expect("a script");
+        let actual = run(&text);
+        if actual == text {
+            continue;
+        }
+        if rewrite {
+            fs::write(&path, actual).expect("the script can be written");
+        } else {
+            wrong.push(format!("{}:\n{}", path.display(), first_difference(&text, &actual)));
+        }
+    }
+    assert!(wrong.is_empty(), "scripts differ; REWRITE=1 accepts:\n{}", wrong.join("\n"));
+}
+
+fn script_paths() -> Vec<PathBuf> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts");
+    let mut paths: Vec<PathBuf> =
+        fs::read_dir(directory).expect("the directory").map(|entry| entry.expect("an entry").path()).collect();
+    paths.sort();
+    paths
+}
+
+fn first_difference(expected: &str, actual: &str) -> String {
+    let mut lines = expected.lines().zip(actual.lines()).enumerate();
+    match lines.find(|(_, (expected, actual))| expected != actual) {
+        Some((index, (expected, actual))) => format!("line {}: expected {expected:?}, got {actual:?}", index + 1),
+        None => "the lengths differ".to_owned(),
+    }
+}
+
+/// Runs a script and returns it with what came in place of what was expected.
+fn run(script: &str) -> String {
+    let mut catalog = Fake::new();
+    let mut blocks = Vec::new();
+    for block in script.split("\n\n").map(|block| block.trim_matches('\n')).filter(|block| !block.is_empty()) {
+        let lines: Vec<&str> = block.lines().collect();
+        if lines.iter().all(|line| line.starts_with('#')) {
+            blocks.push(block.to_owned());
+            continue;
+        }
+        let end = lines.iter().position(|line| *line == "----").unwrap_or(lines.len());
+        let start = lines.iter().position(|line| !line.starts_with('#')).expect("a directive");
+        let input = lines[start + 1..end].join("\n");
+        let output = execute(&mut catalog, lines[start], &input);
+        blocks.push(format!("{}\n----\n{}", lines[..end].join("\n"), output.trim_end().replace("\n\n", "\n")));
+    }
+    blocks.join("\n\n") + "\n"
+}
+
+fn execute(catalog: &mut Fake, directive: &str, input: &str) -> String {
+    let statements = match sql::parse(input) {
+        Ok(statements) => statements,
+        Err(error) => return render_error(&error),
+    };
+    let mut output = String::new();
+    for statement in statements {
+        let shown = match directive {
+            "parse" => Ok(format!("{} @{} {}\n", statement.kind.name(), statement.offset, statement.text)),
+            "plan" => plan(catalog, &statement).map(|plan| render_plan(&plan)),
+            "exec" => exec(catalog, &statement),
+            "describe" => sql::describe(&statement, &session(), catalog, &mut Params::default())
+                .map(|description| render_description(&description)),
+            other => panic!("unknown directive {other}"),
+        };
+        output.push_str(&shown.unwrap_or_else(|error| render_error(&error)));
+    }
+    output
+}
+
+fn plan(catalog: &Fake, statement: &Statement) -> Result<Plan, Error> {
+    sql::plan(statement, &session(), catalog, &mut Params::default())
+}
+
+fn exec(catalog: &mut Fake, statement: &Statement) -> Result<String, Error> {
+    let plan = plan(catalog, statement)?;
+    let before: Vec<_> = catalog.user_items().iter().map(|item| item.id).collect();
+    catalog.apply(&plan);
+    for item in catalog.user_items().iter().filter(|item| !before.contains(&item.id)) {
+        assert_same_when_made_again(catalog, item);
+    }
+    Ok(render_plan(&plan))
+}
+
+/// The normalized text of an item makes the same item, whatever the session, and is its own normal form.
+fn assert_same_when_made_again(catalog: &Fake, item: &sql::Item) {
+    let mut other = catalog.without(item.id);
+    let statements = sql::parse(&item.create_sql).unwrap_or_else(|error| panic!("{error}: {}", item.create_sql));
+    let plan = sql::plan(&statements[0], &foreign_session(), &other, &mut Params::default())
+        .unwrap_or_else(|error| panic!("{}: {}", item.create_sql, render_error(&error)));
+    other.apply(&plan);
+    let made = other.user_items();
+    let again = made.iter().find(|again| again.name == item.name).expect("an item of the same name");
+    assert_eq!(again.create_sql, item.create_sql);
+    assert_eq!(again.desc(), item.desc(), "{}", item.create_sql);
+    assert_eq!(again.depends_on, item.depends_on, "{}", item.create_sql);
+    match (&again.definition, &item.definition) {
+        (ItemDefinition::View { relation, .. }, ItemDefinition::View { relation: before, .. })
+        | (ItemDefinition::MaterializedView { relation, .. }, ItemDefinition::MaterializedView { relation: before, .. }) => {
+            assert_eq!(relation, before, "{}", item.create_sql);
+        }
+        (ItemDefinition::Index { keys, .. }, ItemDefinition::Index { keys: before, .. }) => assert_eq!(keys, before),
+        (ItemDefinition::Table { defaults, .. }, ItemDefinition::Table { defaults: before, .. }) => {
+            assert_eq!(defaults, before);
+        }
+        _ => {}
+    }
+}
