@@ -136,10 +136,6 @@ impl<'scope, T: RenderTime> Bundle<'scope, T> {
         self.arrangements.get(key)
     }
 
-    pub(crate) fn arrangements(&self) -> impl Iterator<Item = &ArrangedRows<'scope, T>> {
-        self.arrangements.values()
-    }
-
     /// The rows as streams, read from an arrangement if need be.
     pub(crate) fn streams(&self) -> Streams<'scope, T> {
         match (&self.collection, self.arrangements.values().next()) {
