@@ -16,11 +16,14 @@ pub mod storage;
 pub mod stored;
 
 pub use compute::{ComputeCommand, ComputeResponse};
-pub use expr::EvalError;
 pub use dataflow::{Dataflow, Export, Import, Object};
+pub use expr::EvalError;
 pub use peek::{Peek, PeekId, PeekOutcome, PeekTarget, RowOrder};
 pub use plan::{Node, Plan};
 pub use storage::{StorageCommand, StorageResponse};
+
+/// The version both sides of a control connection must be of.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
