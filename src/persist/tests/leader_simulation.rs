@@ -321,7 +321,10 @@ fn simulate(seed: u64, faults: Faults) -> usize {
     let history = world.history.lock();
     let count = |outcome: Outcome| history.writes.iter().filter(|write| write.outcome == outcome).count();
     let (refused, unknown) = (count(Outcome::Refused), count(Outcome::Unknown));
-    println!("seed {seed}: {acknowledged} acknowledged, {refused} refused, {unknown} unknown, {} log entries kept", world.log.len());
+    println!(
+        "seed {seed}: {acknowledged} acknowledged, {refused} refused, {unknown} unknown, {} log entries kept",
+        world.log.len()
+    );
     acknowledged
 }
 
