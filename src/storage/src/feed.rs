@@ -249,6 +249,3 @@ impl Joiner {
         self.ready.push_back(FeedItem::Upper(upper));
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -298,6 +298,3 @@ async fn append(context: &WorkerContext, shard: ShardId, name: &str, batch: Batc
         context.tasks.sleep(backoff.next_delay()).await;
     }
 }
-
-#[cfg(test)]
-mod tests;

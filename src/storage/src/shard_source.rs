@@ -1,7 +1,7 @@
 //! A durable collection as the input of a dataflow.
 //!
-//! One worker of the replica, chosen by the shard's number, follows the shard and deals its rows out to all workers. The
-//! others only hold a capability until the end (see `token`). Laws:
+//! One worker of the replica, chosen by the shard's number, follows the shard and deals its rows out to all workers; it alone
+//! holds capabilities, until the shard is complete or every worker has dropped its token (see `token`). Laws:
 //!
 //! * what is emitted at times below the output frontier is the shard's contents there, times below `as_of` advanced to it;
 //! * the frontier is the shard's upper, at least `as_of`; empty once that is MAX or has reached `until`;
@@ -72,6 +72,9 @@ pub fn shard_source<'scope>(
 
     builder.build(move |capabilities| {
         let mut emitter = Emitter::new(capabilities, OutputBuilder::from(oks), OutputBuilder::from(errs), as_of, until);
+        if feed.is_none() {
+            emitter.finish();
+        }
         move |frontiers| {
             dropped.for_each(|_capability, _data| {});
             if pressed.is_pressed() {

@@ -1,8 +1,8 @@
 //! How a dataflow ends: in two phases, so that no worker takes the end of the dataflow for the end of the data.
 //!
-//! A worker that drops a source's token stops emitting, but keeps its capability. Each worker also holds the capability of a
-//! small *signal* operator, and drops that instead. A source gives up its own capability only when the signal's frontier is
-//! empty: when all workers have dropped their tokens. By then nothing on any worker listens to the dataflow any more, least
+//! A worker that drops a source's token stops emitting, but keeps the source's capability if it has one. Each worker also
+//! holds the capability of a small *signal* operator, and drops that instead. The source's capability goes only when the
+//! signal's frontier is empty: when all workers have dropped their tokens. By then nothing on any worker listens to the dataflow any more, least
 //! of all a sink that would read the empty frontier as "complete" and close its shard on half the data.
 
 use std::any::Any;
