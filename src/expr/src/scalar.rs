@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::display::ScalarDisplay;
 pub(crate) use self::eval::{Columns, eval_with};
+pub use repr::pg_type::sql_name as type_name;
 
 use crate::error::EvalError;
 use crate::func::{self, Func};

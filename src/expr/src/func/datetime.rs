@@ -612,12 +612,11 @@ fn make_time(args: &[Datum<'_>]) -> Result<i64, EvalError> {
     let [hour, minute, seconds] = args else { panic!("hour, minute and seconds") };
     let (hour, minute, seconds) = (hour.unwrap_int(), minute.unwrap_int(), seconds.unwrap_float8());
     let valid = (0..=24).contains(&hour) && (0..60).contains(&minute) && (0.0..=60.0).contains(&seconds);
-    let micros = hour * MICROS_PER_HOUR + minute * MICROS_PER_MINUTE + (seconds * 1e6).round_ties_even() as i64;
-    if valid && micros <= MICROS_PER_DAY {
-        Ok(micros)
-    } else {
-        Err(EvalError::new("22008", format!("time field value out of range: {hour}:{minute:02}:{seconds:02}")))
-    }
+    let micros =
+        valid.then(|| hour * MICROS_PER_HOUR + minute * MICROS_PER_MINUTE + (seconds * 1e6).round_ties_even() as i64);
+    let out_of_range =
+        || EvalError::new("22008", format!("time field value out of range: {hour}:{minute:02}:{seconds:02}"));
+    micros.filter(|micros| *micros <= MICROS_PER_DAY).ok_or_else(out_of_range)
 }
 
 fn make_timestamp<'a>(args: &[Datum<'_>]) -> Value<'a> {
