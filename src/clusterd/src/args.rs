@@ -44,6 +44,7 @@ pub struct Args {
     pub timely_peers: Vec<Address>,
 
     /// Ends this process when its standard input is closed, as it is when the parent that holds the other end dies.
+    /// The process orchestrator sets the variable.
     #[arg(long, env = "FRESHET_DIE_WITH_PARENT")]
     pub die_with_parent: bool,
 

@@ -178,8 +178,11 @@ impl World {
         let leader = self.leader.clone();
         let ts = leader.now().max(leader.group_upper(GroupId::TABLES));
         let group = |table: bool| table.then_some(GroupId::TABLES);
-        let create =
-            |(shard, table): &(u64, bool)| CreateShard { shard: ShardId(*shard), group: group(*table), scheduled: false };
+        let create = |(shard, table): &(u64, bool)| CreateShard {
+            shard: ShardId(*shard),
+            group: group(*table),
+            scheduled: false,
+        };
         let append = |(shard, rows): &(u64, &[Row])| {
             (ShardId(*shard), rows.iter().map(|row| (row.clone(), Diff::ONE)).collect())
         };

@@ -16,6 +16,9 @@ use super::record::Record;
 /// How long a process may take to stop when asked to.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Tells a child to end when it reads the end of its standard input; see `clusterd --die-with-parent`.
+const DIE_WITH_PARENT: &str = "FRESHET_DIE_WITH_PARENT";
+
 /// How often an adopted process is looked at.
 const ADOPTED_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -35,9 +38,8 @@ pub(crate) fn spawn(directory: &Path, image: &Path, args: &[String], lifetime: C
     // Its own group, so that Ctrl-C in a terminal reaches the parent alone, which stops the children in order.
     command.process_group(0);
     match lifetime {
-        // The child ends when it reads the end of this pipe: see `clusterd --die-with-parent`.
-        ChildLifetime::WithParent => command.stdin(Stdio::piped()).kill_on_drop(true),
-        ChildLifetime::Kept => command.stdin(Stdio::null()).kill_on_drop(false),
+        ChildLifetime::WithParent => command.stdin(Stdio::piped()).env(DIE_WITH_PARENT, "true").kill_on_drop(true),
+        ChildLifetime::Kept => command.stdin(Stdio::null()).env_remove(DIE_WITH_PARENT).kill_on_drop(false),
     };
     let mut child = command.spawn()?;
     let raw = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
