@@ -21,7 +21,7 @@ use uuid::Uuid;
 use crate::ends::ShardEnds;
 use crate::index::IndexTraces;
 use crate::peek::PeekServer;
-use crate::render::dataflow::{BuiltExport, DataflowGuard, Graveyard, build};
+use crate::render::dataflow::{BuiltExport, DataflowGuard, Graveyard, Remains, build};
 use crate::render::subscribe::Subscription;
 
 /// What a worker needs of its process.
@@ -137,7 +137,7 @@ impl ComputeState {
 
     /// Publishes and reports what the last step has changed.
     pub fn turn(&mut self) -> Turn {
-        self.graveyard.borrow_mut().retain_mut(|remains| !remains.bury());
+        self.bury_dropped();
         self.publish_indexes();
         let mut responses = self.drain_subscriptions();
         responses.extend(self.report_frontiers());
@@ -263,6 +263,14 @@ impl ComputeState {
             info!(%id, "dropping an export that the controller no longer names");
             self.drop_export(id);
         }
+    }
+
+    fn bury_dropped(&mut self) {
+        // What is buried here may be the last that held another dataflow, which then comes to the graveyard itself.
+        let waiting = std::mem::take(&mut *self.graveyard.borrow_mut());
+        let still_waiting: Vec<Remains> =
+            waiting.into_iter().filter_map(|mut remains| (!remains.bury()).then_some(remains)).collect();
+        self.graveyard.borrow_mut().extend(still_waiting);
     }
 
     fn publish_indexes(&mut self) {
