@@ -34,6 +34,8 @@ pub enum ParseErrorKind {
     TooLong,
     /// 22023
     InvalidParameter,
+    /// 2202E
+    InvalidArrayBound,
     /// 22P03
     InvalidBinary,
     /// 54000
@@ -54,6 +56,7 @@ impl ParseErrorKind {
             ParseErrorKind::UntranslatableCharacter => "22P05",
             ParseErrorKind::TooLong => "22001",
             ParseErrorKind::InvalidParameter => "22023",
+            ParseErrorKind::InvalidArrayBound => "2202E",
             ParseErrorKind::InvalidBinary => "22P03",
             ParseErrorKind::LimitExceeded => "54000",
         }

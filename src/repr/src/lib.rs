@@ -1,7 +1,8 @@
 //! Values: datums, packed rows, types, times and identifiers, and PostgreSQL's text and binary forms of them.
 //!
-//! Knows no SQL text, no expressions, no storage. Reading order: `timestamp` and `diff`, `types`, `datum`, `row`, then a
-//! module for each family of values, then `text` and `binary`.
+//! Knows no SQL text, no expressions, no storage. Reading order: `timestamp` and `diff`, `types`, `datum`, `row`, `codec`,
+//! then a module for each family of values (`numeric`, `float_sum`, `datetime`, `interval`, `jsonb`, `bytea`,
+//! `composite`), then `text`, `binary` and `pg_type`.
 
 pub mod arena;
 pub mod binary;

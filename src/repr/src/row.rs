@@ -7,7 +7,7 @@ use serde::ser::{Serialize, Serializer};
 use smallvec::SmallVec;
 
 use crate::numeric::Numeric;
-use crate::{Datum, Kind, codec};
+use crate::{Arena, Datum, Kind, codec};
 
 /// Datums packed one after another, without a header: arity and kinds come from the schema.
 ///
@@ -83,6 +83,11 @@ impl Row {
     /// Unpacks the only, or the first, datum.
     pub fn unpack_first(&self, kind: Kind) -> Datum<'_> {
         read_datum(&mut &self.0[..], kind)
+    }
+
+    /// Unpacks the only, or the first, datum out of a copy in `arena`.
+    pub fn unpack_first_in<'a>(&self, kind: Kind, arena: &'a Arena) -> Datum<'a> {
+        read_datum(&mut arena.bytes(&self.0), kind)
     }
 }
 

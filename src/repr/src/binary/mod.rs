@@ -4,8 +4,6 @@
 //! and the bytes.
 
 mod numeric;
-#[cfg(test)]
-mod tests;
 
 use crate::composite::{DIMENSIONS_MAX, Dimension, pack_array, pack_list, pack_map};
 use crate::datetime::{
@@ -15,7 +13,7 @@ use crate::datetime::{
 use crate::error::{ParseError, ParseErrorKind};
 use crate::interval::Interval;
 use crate::jsonb::JsonbRef;
-use crate::{Arena, ColumnType, Datum, Kind, Row, ScalarType, pg_type};
+use crate::{Arena, ColumnType, Datum, Kind, ScalarType, pg_type};
 
 /// Days from the Unix epoch to 2000-01-01, from which PostgreSQL counts.
 const EPOCH_DAYS: i32 = 10_957;
@@ -279,10 +277,6 @@ fn out_of_range(name: &str) -> ParseError {
     ParseError::new(ParseErrorKind::DatetimeOutOfRange, format!("{name} out of range"))
 }
 
-fn in_arena<'a>(row: &Row, kind: Kind, arena: &'a Arena) -> Datum<'a> {
-    crate::row::read_datum(&mut arena.bytes(row.as_bytes()), kind)
-}
-
 fn decode_element<'a>(reader: &mut Reader<'_>, typ: &ScalarType, arena: &'a Arena) -> Result<Datum<'a>, ParseError> {
     reader.element()?.map_or(Ok(Datum::Null), |bytes| decode(bytes, typ, arena))
 }
@@ -320,14 +314,14 @@ fn decode_array<'a>(
     }
     let elements: Vec<Datum<'_>> =
         (0..volume).map(|_| decode_element(reader, element_type, arena)).collect::<Result<_, _>>()?;
-    Ok(in_arena(&pack_array(&elements, element_type.kind(), &dimensions), Kind::Array, arena))
+    Ok(pack_array(&elements, element_type.kind(), &dimensions).unpack_first_in(Kind::Array, arena))
 }
 
 fn decode_list<'a>(reader: &mut Reader<'_>, typ: &ScalarType, arena: &'a Arena) -> Result<Datum<'a>, ParseError> {
     let count = reader.count(4)?;
     let element = |_| Ok((decode_element(reader, typ, arena)?, typ.kind()));
     let elements: Vec<(Datum<'_>, Kind)> = (0..count).map(element).collect::<Result<_, ParseError>>()?;
-    Ok(in_arena(&pack_list(&elements), Kind::List, arena))
+    Ok(pack_list(&elements).unpack_first_in(Kind::List, arena))
 }
 
 fn decode_map<'a>(reader: &mut Reader<'_>, typ: &ScalarType, arena: &'a Arena) -> Result<Datum<'a>, ParseError> {
@@ -337,7 +331,7 @@ fn decode_map<'a>(reader: &mut Reader<'_>, typ: &ScalarType, arena: &'a Arena) -
         let Datum::Text(key) = decode_element(reader, &ScalarType::Text, arena)? else { return Err(invalid()) };
         entries.push((key, decode_element(reader, typ, arena)?));
     }
-    Ok(in_arena(&pack_map(&entries, typ.kind()), Kind::Map, arena))
+    Ok(pack_map(&entries, typ.kind()).unpack_first_in(Kind::Map, arena))
 }
 
 fn decode_record<'a>(
@@ -354,5 +348,5 @@ fn decode_record<'a>(
         expect_oid(reader, &column.scalar)?;
         elements.push((decode_element(reader, &column.scalar, arena)?, column.kind()));
     }
-    Ok(in_arena(&pack_list(&elements), Kind::List, arena))
+    Ok(pack_list(&elements).unpack_first_in(Kind::List, arena))
 }

@@ -5,7 +5,7 @@ use super::{DATE_INFINITY, DATE_NEGATIVE_INFINITY, MICROS_PER_DAY, TIMESTAMP_INF
 /// The first date, 4714-11-24 BC: Julian day 0.
 pub const DATE_MIN: i32 = -2_440_588;
 /// The last date, 5874897-12-31.
-pub const DATE_MAX: i32 = 2_145_042_540;
+pub const DATE_MAX: i32 = 2_145_042_905;
 /// The first timestamp, midnight of the first date.
 pub const TIMESTAMP_MIN: i64 = DATE_MIN as i64 * MICROS_PER_DAY;
 /// The last timestamp.

@@ -7,8 +7,6 @@ mod civil;
 mod format;
 mod parse;
 mod scan;
-#[cfg(test)]
-mod tests;
 mod zone;
 
 pub use civil::{

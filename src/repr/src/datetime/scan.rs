@@ -107,12 +107,16 @@ fn parse_digits<N: std::str::FromStr>(text: &str) -> Result<N, Failure> {
     text.parse().map_err(|_| Failure::OutOfRange)
 }
 
-/// A fraction of a second, its digits, as microseconds.
+/// A fraction of a second, its digits, as microseconds, ties to even.
 pub(crate) fn fraction_micros(digits: &str) -> i64 {
     let digit = |index: usize| digits.as_bytes().get(index).map_or(0, |byte| i64::from(byte - b'0'));
     let micros = (0..6).fold(0, |micros, index| micros * 10 + digit(index));
-    micros + i64::from(digit(6) >= 5)
+    let is_tie = digit(6) == 5 && digits.bytes().skip(7).all(|byte| byte == b'0');
+    micros + i64::from(if is_tie { micros % 2 == 1 } else { digit(6) >= 5 })
 }
+
+/// Far beyond every type's last year, and far from overflow: which range is left, the type's reader says.
+const YEAR_MAX: i64 = 2_000_000_000;
 
 impl<'a> Scanner<'a> {
     fn take(&mut self, is_part: impl Fn(char) -> bool) -> &'a str {
@@ -184,7 +188,13 @@ impl<'a> Scanner<'a> {
                 _ => break,
             }
         }
-        let [first, second, third] = parts[..] else { return Err(Failure::Syntax) };
+        // What follows immediately would be a fourth part.
+        let is_over = !self.rest.starts_with(delimiter);
+        let (first, second, third) = match parts[..] {
+            [year, day] if year.len() == 4 && day.len() == 3 => return self.set_day_of_year(year, day),
+            [first, second, third] if is_over => (first, second, third),
+            _ => return Err(Failure::Syntax),
+        };
         let named = |part: &str| month_of(&part.to_ascii_lowercase());
         if let Some(month) = named(second) {
             let (year, day) = if first.len() > 2 { (first, third) } else { (third, first) };
@@ -358,7 +368,7 @@ impl<'a> Scanner<'a> {
         }
         match TimeZone::find(word) {
             Some(zone) => self.fields.zone = Some(zone),
-            None if word.contains('/') => return Err(Failure::UnknownZone(word.to_owned())),
+            None if word.contains('/') => return Err(Failure::UnknownZone(word.to_ascii_lowercase())),
             None => return Err(Failure::Syntax),
         }
         Ok(())
@@ -406,8 +416,7 @@ impl<'a> Scanner<'a> {
             0 => return Err(Failure::OutOfRange),
             year => year,
         };
-        // The last year of a date; what follows must not overflow.
-        if year > 5_874_897 || !(1..=12).contains(&month) || day < 1 || day > days_in_month(year, month) {
+        if year > YEAR_MAX || !(1..=12).contains(&month) || day < 1 || day > days_in_month(year, month) {
             return Err(Failure::OutOfRange);
         }
         Ok(Civil { year, month, day })

@@ -3,8 +3,6 @@
 mod arithmetic;
 mod format;
 mod parse;
-#[cfg(test)]
-mod tests;
 
 pub use arithmetic::{age, timestamp_plus_interval, timestamptz_plus_interval};
 

@@ -78,6 +78,7 @@ fn parse_words(text: &str) -> Result<Interval, Failure> {
     if tokens.next_if(|token| *token == "@").is_some() && tokens.peek().is_none() {
         return Err(Failure::Syntax);
     }
+    let mut seen = Vec::new();
     let mut count = 0;
     let mut is_ago = false;
     while let Some(token) = tokens.next() {
@@ -88,8 +89,10 @@ fn parse_words(text: &str) -> Result<Interval, Failure> {
         if token.eq_ignore_ascii_case("ago") && count > 1 {
             is_ago = true;
         } else if token.contains(':') {
+            see(&mut seen, &CLOCK)?;
             add_clock(&mut sum, token)?;
         } else if let Some((years, months)) = token.trim_start_matches(['+', '-']).split_once('-') {
+            see(&mut seen, &[Unit::Years(1), Unit::Month])?;
             add_years_and_months(&mut sum, token.starts_with('-'), years, months)?;
         } else {
             let quantity = parse_quantity(token)?;
@@ -102,6 +105,7 @@ fn parse_words(text: &str) -> Result<Interval, Failure> {
                 _ => Unit::Time(MICROS_PER_SECOND),
             };
             tokens.next_if(|next| is_word(next) && !next.eq_ignore_ascii_case("ago"));
+            see(&mut seen, &[unit])?;
             add(&mut sum, quantity, unit)?;
         }
     }
@@ -109,6 +113,18 @@ fn parse_words(text: &str) -> Result<Interval, Failure> {
         return Err(Failure::Syntax);
     }
     if is_ago { sum.checked_neg().ok_or(Failure::OutOfRange) } else { Ok(sum) }
+}
+
+/// What a time of day has in it.
+const CLOCK: [Unit; 3] = [Unit::Time(MICROS_PER_HOUR), Unit::Time(MICROS_PER_MINUTE), Unit::Time(MICROS_PER_SECOND)];
+
+/// A unit may be given once.
+fn see(seen: &mut Vec<Unit>, units: &[Unit]) -> Result<(), Failure> {
+    if units.iter().any(|unit| seen.contains(unit)) {
+        return Err(Failure::Syntax);
+    }
+    seen.extend_from_slice(units);
+    Ok(())
 }
 
 /// Splits at blanks and between a number and the letters behind it.
@@ -258,7 +274,7 @@ fn parse_iso(text: &str) -> Result<Interval, Failure> {
         Some((date, time)) => (date, Some(time)),
         None => (text, None),
     };
-    if text.is_empty() || time.is_some_and(str::is_empty) {
+    if text.is_empty() {
         return Err(Failure::Syntax);
     }
     let mut sum = Interval::default();

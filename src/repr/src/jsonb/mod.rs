@@ -8,8 +8,6 @@
 mod build;
 mod format;
 mod parse;
-#[cfg(test)]
-mod tests;
 
 pub use build::{JsonbBuilder, JsonbError};
 

@@ -41,10 +41,16 @@ impl Numeric {
 
     /// The logarithm of `self` to `base`. Errors: either is zero or negative; base one (division by zero).
     pub fn log(&self, base: &Numeric) -> Result<Numeric, NumericError> {
+        if self.is_nan() || base.is_nan() {
+            return Ok(Numeric::NAN);
+        }
         base.require_positive()?;
         self.require_positive()?;
-        if !self.is_finite() || !base.is_finite() {
-            return self.ln()?.div(&base.ln()?);
+        match (self.is_infinite(), base.is_infinite()) {
+            (true, true) => return Ok(Numeric::NAN),
+            (true, false) => return Ok(Numeric::INFINITY),
+            (false, true) => return Ok(Numeric::ZERO),
+            (false, false) => {}
         }
         let mut context = wide_context();
         let (mut numerator, mut denominator) = (self.to_wide(), base.to_wide());

@@ -15,8 +15,6 @@ mod function;
 mod packed;
 mod round;
 mod sum;
-#[cfg(test)]
-mod tests;
 
 use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};

@@ -125,18 +125,14 @@ pub(super) fn values(kind: Kind, arena: &Arena) -> Vec<Datum<'_>> {
             let parse = |text: &&str| Datum::Jsonb(JsonbRef::parse(text, arena).expect("valid json"));
             JSON.iter().map(parse).collect()
         }
-        Kind::Array => arrays().iter().map(|row| in_arena(row, kind, arena)).collect(),
-        Kind::List => lists().iter().map(|row| in_arena(row, kind, arena)).collect(),
-        Kind::Map => maps().iter().map(|row| in_arena(row, kind, arena)).collect(),
+        Kind::Array => arrays().iter().map(|row| row.unpack_first_in(kind, arena)).collect(),
+        Kind::List => lists().iter().map(|row| row.unpack_first_in(kind, arena)).collect(),
+        Kind::Map => maps().iter().map(|row| row.unpack_first_in(kind, arena)).collect(),
     }
 }
 
 pub(super) fn number<'a>(text: &str, arena: &'a Arena) -> crate::numeric::NumericRef<'a> {
     Numeric::parse(text).expect("a valid number").pack(arena)
-}
-
-fn in_arena<'a>(row: &Row, kind: Kind, arena: &'a Arena) -> Datum<'a> {
-    crate::row::read_datum(&mut arena.bytes(row.as_bytes()), kind)
 }
 
 fn integers() -> Vec<i64> {

@@ -4,11 +4,7 @@ use super::scalar::{is_space, trim};
 use super::{FormatContext, format_in, parse_in};
 use crate::composite::{ArrayRef, DIMENSIONS_MAX, Dimension, ListRef, MapRef, pack_array, pack_list, pack_map};
 use crate::error::{ParseError, ParseErrorKind};
-use crate::{Arena, ColumnType, Datum, Kind, Row, ScalarType};
-
-fn in_arena<'a>(row: &Row, kind: Kind, arena: &'a Arena) -> Datum<'a> {
-    crate::row::read_datum(&mut arena.bytes(row.as_bytes()), kind)
-}
+use crate::{Arena, ColumnType, Datum, Kind, ScalarType};
 
 fn malformed(what: &str, text: &str, detail: &str) -> ParseError {
     ParseError::new(ParseErrorKind::InvalidText, format!("malformed {what} literal: \"{text}\"")).with_detail(detail)
@@ -210,7 +206,7 @@ pub(super) fn parse_array<'a>(
         Some(bounds) if bounds.iter().map(|dimension| dimension.length).eq(lengths.iter().copied()) => bounds,
         Some(_) => return Err(malformed("array", text, "Specified array dimensions do not match array contents.")),
     };
-    Ok(in_arena(&pack_array(&elements, element_type.kind(), &dimensions), Kind::Array, arena))
+    Ok(pack_array(&elements, element_type.kind(), &dimensions).unpack_first_in(Kind::Array, arena))
 }
 
 /// `[1:2][0:3]=`
@@ -231,24 +227,24 @@ fn parse_bounds(reader: &mut Reader<'_>) -> Result<Option<Vec<Dimension>>, Parse
         let length = usize::try_from(i64::from(upper) - i64::from(lower) + 1).ok().filter(|length| *length > 0);
         let Some(length) = length else {
             return Err(ParseError::new(
-                ParseErrorKind::InvalidParameter,
+                ParseErrorKind::InvalidArrayBound,
                 "upper bound cannot be less than lower bound",
             ));
         };
         bounds.push(Dimension { length, lower: lower.into() });
     }
     if bounds.len() > DIMENSIONS_MAX {
-        return Err(too_many_dimensions());
+        return Err(too_many_dimensions(bounds.len()));
     }
     reader.expect("=", "Missing \"=\" after array dimensions.")?;
     reader.skip_spaces();
     Ok(Some(bounds))
 }
 
-fn too_many_dimensions() -> ParseError {
+fn too_many_dimensions(count: usize) -> ParseError {
     ParseError::new(
         ParseErrorKind::LimitExceeded,
-        format!("number of array dimensions exceeds the maximum allowed ({DIMENSIONS_MAX})"),
+        format!("number of array dimensions ({count}) exceeds the maximum allowed ({DIMENSIONS_MAX})"),
     )
 }
 
@@ -261,7 +257,7 @@ fn parse_dimension(
 ) -> Result<(), ParseError> {
     const RAGGED: &str = "Multidimensional arrays must have sub-arrays with matching dimensions.";
     if depth >= DIMENSIONS_MAX {
-        return Err(too_many_dimensions());
+        return Err(too_many_dimensions(depth + 1));
     }
     reader.take("{");
     // The first path down decides how deep the elements are.
@@ -327,7 +323,7 @@ pub(super) fn parse_list<'a>(
         }
     }
     reader.finish()?;
-    Ok(in_arena(&pack_list(&elements), Kind::List, arena))
+    Ok(pack_list(&elements).unpack_first_in(Kind::List, arena))
 }
 
 pub(super) fn parse_map<'a>(
@@ -357,7 +353,7 @@ pub(super) fn parse_map<'a>(
         }
     }
     reader.finish()?;
-    Ok(in_arena(&pack_map(&entries, value_type.kind()), Kind::Map, arena))
+    Ok(pack_map(&entries, value_type.kind()).unpack_first_in(Kind::Map, arena))
 }
 
 pub(super) fn parse_record<'a>(
@@ -382,7 +378,7 @@ pub(super) fn parse_record<'a>(
         elements.push((datum, column.kind()));
     }
     match rest.strip_prefix(')') {
-        Some("") => Ok(in_arena(&pack_list(&elements), Kind::List, arena)),
+        Some("") => Ok(pack_list(&elements).unpack_first_in(Kind::List, arena)),
         Some(_) => Err(error("Junk after right parenthesis.")),
         None => Err(error("Too many columns.")),
     }
@@ -416,14 +412,16 @@ fn put_element(datum: Datum<'_>, typ: &ScalarType, context: &FormatContext, out:
         datum => {
             let mut text = String::new();
             format_in(datum, typ, context, &mut text);
-            put_quoted(&text, out);
+            put_quoted(&text, &[], out);
         }
     }
 }
 
-fn put_quoted(text: &str, out: &mut String) {
+/// In quotes if something in it would end it or mean something else; of the delimiters all texts share these few.
+fn put_quoted(text: &str, delimiters: &[&str], out: &mut String) {
     let is_special = |c: char| is_space(c) || matches!(c, '{' | '}' | ',' | '"' | '\\');
-    if !text.is_empty() && !text.contains(is_special) && !text.contains("=>") && !text.eq_ignore_ascii_case("null") {
+    let is_plain = !text.contains(is_special) && !delimiters.iter().any(|delimiter| text.contains(delimiter));
+    if is_plain && !text.is_empty() && !text.eq_ignore_ascii_case("null") {
         out.push_str(text);
         return;
     }
@@ -477,7 +475,7 @@ fn put_dimension<'a>(
             element => {
                 let mut text = String::new();
                 format_in(element, typ, context, &mut text);
-                put_quoted(&text, out);
+                put_quoted(&text, &[], out);
             }
         };
     };
@@ -529,7 +527,7 @@ pub(super) fn format_map(map: MapRef<'_>, typ: &ScalarType, context: &FormatCont
     let ScalarType::Map(value_type) = typ else { panic!("a map of type {typ:?}") };
     out.push('{');
     put_separated(map.iter(), out, |(key, value), out| {
-        put_quoted(key, out);
+        put_quoted(key, &["=>"], out);
         out.push_str("=>");
         put_element(value, value_type, context, out);
     });

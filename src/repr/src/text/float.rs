@@ -5,7 +5,7 @@ use crate::error::{ParseError, ParseErrorKind};
 
 pub(super) fn parse_float8(text: &str) -> Result<f64, ParseError> {
     const NAME: &str = "double precision";
-    let trimmed = check_float(text, NAME)?;
+    let trimmed = trim(text);
     let value: f64 = trimmed.parse().map_err(|_| ParseError::syntax(NAME, text))?;
     check_range(trimmed, NAME, value.is_infinite(), value == 0.0)?;
     Ok(value)
@@ -13,17 +13,10 @@ pub(super) fn parse_float8(text: &str) -> Result<f64, ParseError> {
 
 pub(super) fn parse_float4(text: &str) -> Result<f32, ParseError> {
     const NAME: &str = "real";
-    let trimmed = check_float(text, NAME)?;
+    let trimmed = trim(text);
     let value: f32 = trimmed.parse().map_err(|_| ParseError::syntax(NAME, text))?;
     check_range(trimmed, NAME, value.is_infinite(), value == 0.0)?;
     Ok(value)
-}
-
-/// Of NaN, PostgreSQL reads no sign.
-fn check_float<'a>(text: &'a str, name: &str) -> Result<&'a str, ParseError> {
-    let trimmed = trim(text);
-    let is_signed_nan = trimmed.strip_prefix(['+', '-']).is_some_and(|rest| rest.eq_ignore_ascii_case("nan"));
-    if is_signed_nan { Err(ParseError::syntax(name, text)) } else { Ok(trimmed) }
 }
 
 /// A number too large is no infinity, and one too small no zero.

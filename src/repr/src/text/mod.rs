@@ -4,8 +4,6 @@ mod bytes;
 mod composite;
 mod float;
 mod scalar;
-#[cfg(test)]
-mod tests;
 
 pub use crate::error::{ParseError, ParseErrorKind};
 pub use bytes::{format_bytea, parse_bytea};
