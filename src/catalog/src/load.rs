@@ -108,7 +108,7 @@ fn plan_item(catalog: &Catalog, name: &FullName, create_sql: &str) -> Result<New
     };
     let statements = sql::parse(create_sql).map_err(|error| error.message)?;
     let [statement] = &statements[..] else { return Err("not one statement".to_owned()) };
-    let plan = sql::plan_statement(statement, &context, catalog, &mut Params::default()).map_err(|error| error.message)?;
+    let plan = sql::plan(statement, &context, catalog, &mut Params::default()).map_err(|error| error.message)?;
     match plan {
         Plan::CreateTable(plan) => Ok(NewItem::table(plan)),
         Plan::CreateView(plan) => Ok(NewItem::view(plan)),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use catalog::{CATALOG_SHARD, Catalog};
 use controller::{Controller, ControllerConfig, OrchestratorLauncher};
+use orchestrator::process::ChildLifetime;
 use orchestrator::{Orchestrator, ProcessOrchestrator, ProcessOrchestratorConfig};
 use persist::{Commit, CreateShard, Leader, LeaderConfig, LeaderHandle, LogError, OpenError, RocksLog};
 use stdx::{Rng, Shutdown, Task, Tasks};
@@ -86,13 +87,14 @@ pub async fn start(args: &Args, tasks: Tasks) -> Result<Running, BootError> {
     let sockets = bind(args, &data_dir).await?;
     let catalog = load_catalog(&leader, &args.bootstrap_replica_size).await?;
 
-    let orchestrator = Arc::new(ProcessOrchestrator::new(
-        tasks.clone(),
-        ProcessOrchestratorConfig {
-            directory: data_dir.join("processes"),
-            keep_children: args.orchestrator_process_keep_children,
-        },
-    ));
+    let lifetime = match args.orchestrator_process_keep_children {
+        true => ChildLifetime::Kept,
+        false => ChildLifetime::WithParent,
+    };
+    let config = ProcessOrchestratorConfig { tasks: tasks.clone(), data_dir: data_dir.clone(), lifetime };
+    let orchestrator = ProcessOrchestrator::new(config)
+        .map_err(|error| BootError::Data(format!("cannot prepare to run clusterd processes: {error}")))?;
+    let orchestrator = Arc::new(orchestrator);
     let log_format = match args.log_format {
         crate::args::LogFormat::Text => "text",
         crate::args::LogFormat::Json => "json",

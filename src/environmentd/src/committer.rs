@@ -42,7 +42,7 @@ pub(crate) enum SubmitError {
 
 /// Makes the consequences of a DDL true once it is durable: in order, one at a time.
 pub(crate) trait Realize: Send + Sync + 'static {
-    fn realize(&self, transacted: Transacted, committed_at: Timestamp);
+    fn realize(&self, transacted: Transacted);
     /// The newest version of the catalog.
     fn catalog_version(&self) -> u64;
 }
@@ -350,7 +350,7 @@ impl Loop {
                 }
                 if let Some((_, transacted)) = ddl {
                     self.retired.extend(transacted.retired_shards.iter().copied());
-                    self.realize.realize(*transacted, ts);
+                    self.realize.realize(*transacted);
                 }
                 for reply in replies {
                     // Nobody listens any more when the client has gone; the write stands.
@@ -383,7 +383,8 @@ fn refuse(replies: Vec<oneshot::Sender<Result<Timestamp, SubmitError>>>, failure
                 Error::new("53100", "could not write to the log: no space left on device")
                     .with_hint("Free some disk space; reads go on, and writes resume by themselves."),
             ),
-            CommitError::Conflict => SubmitError::Conflict,
+            CommitError::Conflict { .. } => SubmitError::Conflict,
+            CommitError::CatalogMoved { .. } | CommitError::NotFound(_) | CommitError::SchemaChanged(_) => SubmitError::Stale,
             other => SubmitError::Failed(Error::new("08007", format!("the outcome of the commit is unknown: {other}"))),
         };
         // Nobody listens any more when the client has gone.

@@ -11,6 +11,7 @@ use controller::Controller;
 use parking_lot::Mutex;
 use persist::LeaderHandle;
 use repr::CollectionId;
+use sql::CatalogView;
 use stdx::{Rng, Shutdown, Tasks};
 use tokio::sync::watch;
 
@@ -50,7 +51,10 @@ impl Environment {
 
     /// The state of running things, for the system catalog.
     pub(crate) fn facts(&self) -> Facts {
-        Facts { ready_replicas: self.controller.ready_replicas(), sessions: self.sessions.list() }
+        let clusters = self.catalog().clusters();
+        let statuses = clusters.iter().flat_map(|cluster| self.controller.replica_status(cluster.id));
+        let ready_replicas = statuses.filter(|status| status.connected).map(|status| status.replica).collect();
+        Facts { ready_replicas, sessions: self.sessions.list() }
     }
 
     /// The id by which `mz_environment_id()` names this environment.

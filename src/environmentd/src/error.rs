@@ -99,6 +99,19 @@ impl From<sql::Error> for Error {
 
 impl From<EvalError> for Error {
     fn from(error: EvalError) -> Error {
-        Error { detail: error.detail.clone(), hint: error.hint.clone(), ..Error::new(error.code(), error.message) }
+        let code = error.code().to_owned();
+        Error { detail: error.detail, hint: error.hint, ..Error::new(&code, error.message) }
+    }
+}
+
+impl From<controller::ControllerError> for Error {
+    fn from(error: controller::ControllerError) -> Error {
+        use controller::ControllerError;
+        match error {
+            ControllerError::BelowSince { .. } => Error::new("40001", format!("{error}; try again")),
+            ControllerError::UnknownCollection(_) | ControllerError::UnknownCluster(_) => {
+                Error::new("42704", format!("something the statement reads was dropped: {error}"))
+            }
+        }
     }
 }

@@ -6,7 +6,7 @@ use catalog::Catalog;
 use expr::{Relation, Scalar};
 use optimizer::Objects;
 use repr::{ClusterId, CollectionId, ShardId};
-use sql::{CatalogView, ItemDefinition};
+use sql::{CatalogView, Item, ItemDefinition};
 
 pub(crate) struct ClusterObjects {
     pub(crate) catalog: Arc<Catalog>,
@@ -40,6 +40,12 @@ impl Objects for ClusterObjects {
         }
         indexes
     }
+}
+
+/// Everything that has a frontier: stored collections and indexes.
+pub(crate) fn readable_collections(catalog: &Catalog) -> Vec<CollectionId> {
+    let has_frontier = |item: &Arc<Item>| shard_of(catalog, item.id).is_some() || item.kind() == "index";
+    catalog.items().into_iter().filter(has_frontier).map(|item| item.id).collect()
 }
 
 /// The durable collection of a table, materialized view or source.

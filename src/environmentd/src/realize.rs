@@ -7,17 +7,16 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use catalog::{Catalog, REPLICA_SIZES, Transacted};
-use controller::{Controller, ReplicaConfig};
+use controller::{Controller, ReplicaSize};
 use protocol::source::{Ingestion, SourceExport};
 use protocol::{Dataflow, Export};
-use repr::{ClusterId, CollectionId, Timestamp};
+use repr::{ClusterId, CollectionId};
 use sql::catalog_view::SourceReference;
 use sql::{CatalogView, Cluster, Item, ItemDefinition, Replica};
 use tracing::{error, info};
 
 use crate::committer::Realize;
 use crate::objects::ClusterObjects;
-use crate::sequence::query::import_ids;
 
 /// Owns the newest catalog and keeps the controller in step with it.
 pub(crate) struct Realizer {
@@ -27,7 +26,7 @@ pub(crate) struct Realizer {
 }
 
 impl Realize for Realizer {
-    fn realize(&self, transacted: Transacted, committed_at: Timestamp) {
+    fn realize(&self, transacted: Transacted) {
         let old = self.catalog.load_full();
         let new = Arc::new(transacted.catalog);
         self.catalog.store(Arc::clone(&new));
@@ -35,7 +34,7 @@ impl Realize for Realizer {
         let mut changed_sources = Vec::new();
         for id in &transacted.created {
             let Some(item) = new.item_by_id(*id) else { continue };
-            self.create_item(&new, &item, Some(committed_at));
+            self.create_item(&new, &item);
             changed_sources.extend(source_of(&item));
         }
         self.drop_items(&old, &new, &mut changed_sources);
@@ -79,12 +78,7 @@ impl Realizer {
                 dataflows.push((cluster, dataflow));
             }
         }
-        for (cluster, dataflow) in self.controller.choose_boot_times(dataflows) {
-            let name = dataflow.name.clone();
-            if let Err(error) = self.controller.create_dataflow(cluster, dataflow) {
-                error!(dataflow = name, %error, "cannot rebuild a dataflow");
-            }
-        }
+        self.create_dataflows(dataflows);
         for item in catalog.items() {
             if matches!(item.definition, ItemDefinition::Source { .. }) {
                 self.run_ingestion(&catalog, item.id);
@@ -92,6 +86,25 @@ impl Realizer {
         }
         for cluster in catalog.clusters() {
             self.controller.initialization_complete(cluster.id);
+        }
+    }
+
+    /// Creates dataflows at times chosen for all of them together, so that each can read those before it.
+    fn create_dataflows(&self, dataflows: Vec<(ClusterId, Dataflow)>) {
+        let borrowed: Vec<&Dataflow> = dataflows.iter().map(|(_, dataflow)| dataflow).collect();
+        let placed = self.controller.choose_as_ofs(&borrowed);
+        for ((cluster, mut dataflow), placed) in dataflows.into_iter().zip(placed) {
+            let name = dataflow.name.clone();
+            match placed {
+                Ok(placed) => {
+                    dataflow.as_of = placed.as_of;
+                    info!(dataflow = name, as_of = %dataflow.as_of, "creating dataflow");
+                    if let Err(error) = self.controller.create_dataflow(cluster, dataflow) {
+                        error!(dataflow = name, %error, "cannot create a dataflow");
+                    }
+                }
+                Err(error) => error!(dataflow = name, %error, "a dataflow cannot start"),
+            }
         }
     }
 
@@ -108,8 +121,8 @@ impl Realizer {
             error!(%cluster, replica = replica.name, size = replica.size, "unknown replica size");
             return;
         };
-        let config = ReplicaConfig { workers: size.workers, processes: size.processes };
-        self.controller.create_replica(cluster, replica.id, config);
+        let size = ReplicaSize { workers: size.workers, processes: size.processes };
+        self.controller.create_replica(cluster, replica.id, replica.name.clone(), size);
     }
 
     fn add_clusters(&self, old: &Catalog, new: &Catalog) {
@@ -138,26 +151,11 @@ impl Realizer {
         }
     }
 
-    fn create_item(&self, catalog: &Arc<Catalog>, item: &Arc<Item>, committed_at: Option<Timestamp>) {
+    fn create_item(&self, catalog: &Arc<Catalog>, item: &Arc<Item>) {
         if let Some(shard) = crate::objects::shard_of(catalog, item.id) {
             self.controller.create_collection(item.id, shard);
         }
-        let Some((cluster, mut dataflow)) = self.dataflow(catalog, item) else { return };
-        dataflow.as_of = match &item.definition {
-            // A view that never wrote starts at its creation.
-            ItemDefinition::MaterializedView { .. } => committed_at.unwrap_or(Timestamp::MIN),
-            _ => match self.controller.acquire_holds(&import_ids(&dataflow)) {
-                Ok(holds) => holds.since(),
-                Err(error) => {
-                    error!(item = %item.name, %error, "cannot hold the inputs of a new dataflow");
-                    return;
-                }
-            },
-        };
-        info!(item = %item.name, id = %item.id, as_of = %dataflow.as_of, "creating dataflow");
-        if let Err(error) = self.controller.create_dataflow(cluster, dataflow) {
-            error!(item = %item.name, %error, "cannot create a dataflow");
-        }
+        self.create_dataflows(self.dataflow(catalog, item).into_iter().collect());
     }
 
     fn drop_items(&self, old: &Catalog, new: &Catalog, changed_sources: &mut Vec<CollectionId>) {
@@ -225,6 +223,8 @@ impl Realizer {
             remap_shard: *remap_shard,
             exports: exports.into_values().collect(),
         };
-        self.controller.run_ingestion(*cluster, ingestion);
+        if let Err(error) = self.controller.run_ingestion(*cluster, ingestion) {
+            error!(source = %item.name, %error, "cannot run a source");
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use controller::ReadHolds;
-use repr::{CollectionId, RelationDesc, Row, ScalarType, Timestamp};
+use repr::{CollectionId, RelationDesc, Row, ScalarType};
 use sql::plan::{CopyFromPlan, CopyOptions, Params, PlanContext};
 use sql::statement::Statement;
 use sql::{CatalogView, Plan};
@@ -204,7 +204,7 @@ impl Session {
     /// Plans a statement against the newest catalog.
     pub(crate) fn plan(&self, statement: &Statement, params: &mut Params) -> Result<Plan, Error> {
         let catalog = self.environment.catalog();
-        Ok(sql::plan_statement(statement, &self.plan_context(), &*catalog, params)?)
+        Ok(sql::plan(statement, &self.plan_context(), &*catalog, params)?)
     }
 
     /// Runs one statement to its response.
@@ -215,7 +215,7 @@ impl Session {
         if !self.in_transaction() {
             self.statement_wall_ms = self.environment.tasks.clock().wall_ms();
         }
-        if matches!(self.transaction, Transaction::Failed) && !statement.ends_transaction() {
+        if matches!(self.transaction, Transaction::Failed) && !matches!(statement.kind.name(), "COMMIT" | "ROLLBACK") {
             return Err(Error::new(
                 "25P02",
                 "current transaction is aborted, commands ignored until end of transaction block",
@@ -409,37 +409,27 @@ impl Session {
             unreachable!("made so above")
         };
         let chosen = *chosen;
-        match holds.subset(inputs) {
-            Some(holds) => Ok(Some((chosen, holds))),
-            // Made after the block began: readable if it still has the block's time.
-            None => {
-                let holds = self.environment.controller.acquire_holds(inputs)?;
-                if holds.since() > chosen.at {
-                    return Err(Error::new("40001", "an object was created after the transaction's reads began")
-                        .with_hint("Run the transaction again."));
-                }
-                Ok(Some((chosen, holds)))
-            }
+        if inputs.iter().all(|id| holds.since_of(*id).is_some()) {
+            return Ok(Some((chosen, ReadHolds::clone(holds))));
         }
+        // Made after the block began: readable if it still has the block's time.
+        let holds = self.environment.controller.acquire_holds(inputs)?;
+        if holds.since() > chosen.at {
+            return Err(Error::new("40001", "an object was created after the transaction's reads began")
+                .with_hint("Run the transaction again."));
+        }
+        Ok(Some((chosen, holds)))
     }
 
     /// Fixes the block's time, holding everything that can be read at it.
     async fn begin_reads(&mut self) -> Result<(), Error> {
-        let readable = self.environment.controller.readable_collections();
+        let readable = crate::objects::readable_collections(&self.environment.catalog());
         let holds = self.environment.controller.acquire_holds(&readable)?;
         let strict = self.vars.is_strict_serializable();
         let when = sql::plan::When::Immediately;
         let chosen = timestamp::choose(&self.environment, strict, &when, &readable, &holds).await?;
         self.transaction = Transaction::Explicit(Work::Reads { chosen, holds: Box::new(holds) });
         Ok(())
-    }
-
-    /// Whether the open block has already decided to read at one time.
-    pub(crate) fn read_time(&self) -> Option<Timestamp> {
-        match &self.transaction {
-            Transaction::Explicit(Work::Reads { chosen, .. }) => Some(chosen.at),
-            _ => None,
-        }
     }
 
     /// Refuses a further name when there are too many.

@@ -449,7 +449,7 @@ fn index_columns(catalog: &Catalog, _: &Facts, out: &mut Vec<Row>) {
 fn named(key: &expr::Scalar, desc: &repr::RelationDesc) -> String {
     match key {
         expr::Scalar::Column(column) => desc.names.get(*column).cloned().unwrap_or_default(),
-        other => other.display_with(&desc.names).to_string(),
+        other => other.display(Some(&desc.names)).to_string(),
     }
 }
 

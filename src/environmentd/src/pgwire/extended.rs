@@ -73,7 +73,7 @@ impl Connection {
     }
 
     fn parse(&mut self, parse: Parse) -> Result<(), Error> {
-        let Parse { name, query, type_oids } = parse;
+        let Parse { name, query, type_oids, .. } = parse;
         let name = name.unwrap_or_default();
         if !name.is_empty() && self.session.prepared.contains_key(&name) {
             return Err(Error::new("42P05", format!("prepared statement \"{name}\" already exists")));
@@ -89,7 +89,7 @@ impl Connection {
             Some(statement) => self.session.describe(&statement, &mut Params { types, values: None })?,
         };
         self.session.prepared.insert(name, prepared);
-        self.put(&PgWireBackendMessage::ParseComplete(ParseComplete));
+        self.put(&PgWireBackendMessage::ParseComplete(ParseComplete::new()));
         Ok(())
     }
 
@@ -136,7 +136,7 @@ impl Connection {
         }
         self.session.admit_name(self.portals.len())?;
         self.portals.insert(portal_name, portal);
-        self.put(&PgWireBackendMessage::BindComplete(BindComplete));
+        self.put(&PgWireBackendMessage::BindComplete(BindComplete::new()));
         Ok(())
     }
 
@@ -159,7 +159,7 @@ impl Connection {
         };
         let message = match desc {
             Some(desc) => row_description(&desc, &formats)?,
-            None => PgWireBackendMessage::NoData(NoData),
+            None => PgWireBackendMessage::NoData(NoData::new()),
         };
         self.put(&message);
         Ok(())
@@ -172,7 +172,7 @@ impl Connection {
             b'P' => drop(self.portals.remove(name)),
             other => return Err(Error::new("08P01", format!("invalid CLOSE message subtype {other}"))),
         }
-        self.put(&PgWireBackendMessage::CloseComplete(CloseComplete));
+        self.put(&PgWireBackendMessage::CloseComplete(CloseComplete::new()));
         Ok(())
     }
 
@@ -188,7 +188,7 @@ impl Connection {
     async fn execute_portal(&mut self, portal: &mut Portal, most: usize) -> Result<(), Stop> {
         if portal.running.is_none() {
             let Some(statement) = portal.statement.clone() else {
-                self.put(&PgWireBackendMessage::EmptyQueryResponse(EmptyQueryResponse));
+                self.put(&PgWireBackendMessage::EmptyQueryResponse(EmptyQueryResponse::new()));
                 return Ok(());
             };
             // With Sync next the statement is its own transaction and is durable before its tag is sent; a longer
@@ -216,7 +216,7 @@ impl Connection {
         let tag = match response {
             Response::Complete { tag } => tag,
             Response::Empty => {
-                self.put(&PgWireBackendMessage::EmptyQueryResponse(EmptyQueryResponse));
+                self.put(&PgWireBackendMessage::EmptyQueryResponse(EmptyQueryResponse::new()));
                 return Ok(());
             }
             Response::CopyIn(plan) => self.copy_in(plan).await?,
@@ -252,7 +252,7 @@ impl Connection {
         }
         // Exactly `most` rows may have been the last: the client asks again and gets an empty rest, as in PostgreSQL.
         if sent == most && !(running.finished && running.pending.is_empty()) {
-            self.put(&PgWireBackendMessage::PortalSuspended(PortalSuspended));
+            self.put(&PgWireBackendMessage::PortalSuspended(PortalSuspended::new()));
         } else {
             self.complete(&rows_tag(running.verb, sent as u64));
         }

@@ -23,7 +23,7 @@ impl Connection {
     async fn run_statements(&mut self, text: &str) -> Result<(), Stop> {
         let statements = sql::parse(text).map_err(crate::error::Error::from)?;
         if statements.is_empty() {
-            self.put(&PgWireBackendMessage::EmptyQueryResponse(EmptyQueryResponse));
+            self.put(&PgWireBackendMessage::EmptyQueryResponse(EmptyQueryResponse::new()));
             return Ok(());
         }
         let several = statements.len() > 1;
@@ -55,7 +55,7 @@ impl Connection {
         match response {
             Response::Complete { tag } => Ok(Some(tag)),
             Response::Empty => {
-                self.put(&PgWireBackendMessage::EmptyQueryResponse(EmptyQueryResponse));
+                self.put(&PgWireBackendMessage::EmptyQueryResponse(EmptyQueryResponse::new()));
                 Ok(None)
             }
             Response::Rows { desc, rows, verb } => {

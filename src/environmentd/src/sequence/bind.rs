@@ -6,7 +6,7 @@ use expr::Scalar;
 use expr::cast::{CastContext, cast};
 use repr::ScalarType;
 use sql::plan::Params;
-use sql::statement::Statement;
+use sql::statement::{Statement, StatementKind};
 
 use super::{complete, prepare};
 use crate::error::Error;
@@ -30,7 +30,7 @@ impl Session {
         statement: &Statement,
         params: &mut Params,
     ) -> Result<Option<repr::RelationDesc>, Error> {
-        if !statement.needs_session_to_describe() {
+        if !matches!(statement.kind.as_ref(), StatementKind::Fetch(_) | StatementKind::Execute(_)) {
             return Ok(None);
         }
         Ok(match self.plan(statement, params)? {

@@ -1,9 +1,9 @@
 //! EXPLAIN.
 
+use expr::relation::Names;
 use repr::{Datum, RelationDesc, Row, ScalarType};
 use sql::plan::{ExplainPlan, ExplainStage, SelectPlan};
 
-use super::prepare;
 use super::query::import_ids;
 use crate::error::Error;
 use crate::session::{Response, Rows, Session};
@@ -22,7 +22,14 @@ impl Session {
         Ok(Response::Rows { desc, rows: Rows::ready(vec![row]), verb: "EXPLAIN" })
     }
 
-    /// Names of stored objects, for people.
+    /// Names of stored objects, by id.
+    fn names(&self) -> Names {
+        use sql::CatalogView;
+        let items = self.environment.catalog().items();
+        items.into_iter().map(|item| (item.id, item.name.to_string())).collect()
+    }
+
+    /// The name of a stored object, for people.
     fn name_of(&self) -> impl Fn(repr::CollectionId) -> Option<String> + use<> {
         use sql::CatalogView;
         let catalog = self.environment.catalog();
@@ -30,13 +37,13 @@ impl Session {
     }
 
     fn explain_decorrelated(&self, select: SelectPlan) -> Result<String, Error> {
-        Ok(select.relation.pretty(&self.name_of()))
+        Ok(select.relation.pretty_with_names(&self.names()))
     }
 
     async fn explain_optimized(&mut self, select: SelectPlan) -> Result<String, Error> {
         let when = select.when.clone();
         let prepared = self.prepare(select.relation, &when).await?;
-        Ok(prepared.relation.pretty(&self.name_of()))
+        Ok(prepared.relation.pretty_with_names(&self.names()))
     }
 
     async fn explain_physical(&mut self, select: SelectPlan) -> Result<String, Error> {
@@ -49,9 +56,7 @@ impl Session {
     }
 
     async fn explain_timestamp(&mut self, select: SelectPlan) -> Result<String, Error> {
-        let SelectPlan { mut relation, when, .. } = select;
-        let catalog = self.environment.catalog();
-        prepare::inline_views(&catalog, &mut relation)?;
+        let SelectPlan { relation, when, .. } = select;
         let prepared = self.prepare(relation, &when).await?;
         let object = self.environment.transient_id();
         let dataflow =

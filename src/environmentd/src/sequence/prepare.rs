@@ -1,22 +1,23 @@
 //! What a one-off query's expression needs before it is optimized: session functions, `mz_now()` and the system catalog
 //! become constants.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use catalog::Catalog;
 use expr::func::Volatility;
 use expr::{EvalError, Id, Relation, Scalar};
+use optimizer::Objects;
 use repr::composite::{Dimension, pack_array};
 use repr::{CollectionId, Datum, Diff, Kind, Row, ScalarType, Timestamp};
 use sql::{CatalogView, ItemDefinition};
 
 use crate::error::Error;
+use crate::objects::ClusterObjects;
 use crate::session::Session;
 use crate::vars::{MZ_VERSION, SERVER_VERSION};
 
-/// Inlines every view, so that nothing but stored and built-in relations is left to read.
-pub(crate) fn inline_views(catalog: &Catalog, relation: &mut Relation) -> Result<(), Error> {
+/// Inlines every view that no index of the cluster holds, so that functions of the session in them are seen and bound.
+pub(crate) fn inline_views(catalog: &Catalog, objects: &ClusterObjects, relation: &mut Relation) -> Result<(), Error> {
     let mut broken = None;
     relation.visit_mut_pre(&mut |node| {
         while let Relation::Get { id: Id::Global(id), .. } = node {
@@ -25,7 +26,9 @@ pub(crate) fn inline_views(catalog: &Catalog, relation: &mut Relation) -> Result
             }
             let item = catalog.item_by_id(*id);
             match item.as_deref().map(|item| &item.definition) {
-                Some(ItemDefinition::View { relation, .. }) => *node = relation.clone(),
+                Some(ItemDefinition::View { relation, .. }) if objects.indexes(*id).is_empty() => {
+                    *node = relation.clone();
+                }
                 _ => break,
             }
         }
@@ -39,9 +42,17 @@ pub(crate) fn inline_views(catalog: &Catalog, relation: &mut Relation) -> Result
     }
 }
 
-/// The collections whose time decides when the query reads: everything stored that it names.
-pub(crate) fn stored_inputs(relation: &Relation) -> BTreeSet<CollectionId> {
-    relation.depends_on().into_iter().filter(|id| !matches!(id, CollectionId::System(_))).collect()
+/// The collections whose frontiers decide when the query reads: of what it names, the indexes or else the shard.
+pub(crate) fn inputs_with_frontier(objects: &ClusterObjects, relation: &Relation) -> Vec<CollectionId> {
+    let mut inputs = Vec::new();
+    for id in relation.depends_on() {
+        match objects.indexes(id).first() {
+            Some((index, _)) => inputs.push(*index),
+            None if objects.shard(id).is_some() => inputs.push(id),
+            None => {}
+        }
+    }
+    inputs
 }
 
 /// Replaces reads of the system catalog by its rows as of `catalog`.

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use catalog::Catalog;
-use controller::ReadHolds;
+use controller::{Controller, ReadHolds};
 use expr::{Mfp, Relation, order};
 use optimizer::{Access, IndexAccess, Objects};
 use protocol::{Dataflow, Export, Peek, PeekOutcome, PeekTarget, RowOrder};
@@ -48,18 +47,18 @@ impl Session {
         when: &sql::plan::When,
     ) -> Result<Prepared, Error> {
         let catalog = self.environment.catalog();
-        prepare::inline_views(&catalog, &mut relation)?;
+        let cluster = catalog.cluster(self.vars.cluster()).map(|cluster| cluster.id);
+        let objects = ClusterObjects { catalog: Arc::clone(&catalog), cluster, before: None };
+        prepare::inline_views(&catalog, &objects, &mut relation)?;
         prepare::bind_builtins(self, &catalog, &mut relation);
         prepare::bind_functions(self, &mut relation)?;
         let mut chosen = None;
         if prepare::reads_now(&relation) {
-            let inputs: Vec<CollectionId> = prepare::stored_inputs(&relation).into_iter().collect();
+            let inputs = prepare::inputs_with_frontier(&objects, &relation);
             let (at, holds) = self.choose(when, &inputs).await?;
             prepare::bind_now(&mut relation, at.at);
             chosen = Some((at.at, holds));
         }
-        let cluster = catalog.cluster(self.vars.cluster()).map(|cluster| cluster.id);
-        let objects = ClusterObjects { catalog, cluster, before: None };
         let relation = optimizer::optimize(relation, &objects);
         let typ = relation.typ();
         let access = optimizer::access(&relation, &objects);
@@ -133,7 +132,10 @@ impl Session {
         };
         dataflow.as_of = at;
         dataflow.until = Some(at.step_forward());
-        let built = self.environment.controller.create_transient_dataflow(cluster, dataflow, holds)?;
+        let controller = self.environment.controller.clone();
+        controller.create_dataflow(cluster, dataflow)?;
+        let built = OneOffDataflow { controller, index };
+        drop(holds);
         let target = PeekTarget::Index { index, keys: None };
         let rows = self.peek(cluster, target, at, Mfp::identity(typ.kinds()), finishing).await;
         drop(built);
@@ -160,7 +162,7 @@ impl Session {
             after: 0,
         };
         let replica = self.target_replica(cluster)?;
-        let handle = self.environment.controller.peek(cluster, peek, replica);
+        let mut handle = self.environment.controller.peek(cluster, peek, replica)?;
         match handle.result().await {
             PeekOutcome::Rows(rows) => Ok(rows),
             PeekOutcome::Error(error) => Err(error.into()),
@@ -193,6 +195,18 @@ impl Session {
         let strict = self.vars.is_strict_serializable();
         let chosen = timestamp::choose(&self.environment, strict, when, inputs, &holds).await?;
         Ok((chosen, holds))
+    }
+}
+
+/// Drops a query's dataflow when the query ends, however it ends.
+struct OneOffDataflow {
+    controller: Controller,
+    index: CollectionId,
+}
+
+impl Drop for OneOffDataflow {
+    fn drop(&mut self) {
+        self.controller.drop_collections(vec![self.index]);
     }
 }
 
@@ -273,9 +287,4 @@ pub(crate) fn finish(
 fn project(row: &Row, kinds: &[Kind], columns: &[usize]) -> Row {
     let datums = row.unpack(kinds);
     Row::pack(columns.iter().map(|column| datums[*column]))
-}
-
-/// Refuses a cluster name that does not exist before anything is planned for it.
-pub(crate) fn known_cluster(catalog: &Arc<Catalog>, name: &str) -> Option<ClusterId> {
-    catalog.cluster(name).map(|cluster| cluster.id)
 }

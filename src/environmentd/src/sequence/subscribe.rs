@@ -33,12 +33,12 @@ impl Session {
     pub(super) async fn subscribe(&mut self, plan: SubscribePlan) -> Result<(RelationDesc, Rows), Error> {
         let SubscribePlan { mut relation, desc, with_snapshot, progress, when, up_to } = plan;
         let catalog = self.environment.catalog();
-        prepare::inline_views(&catalog, &mut relation)?;
-        prepare::bind_builtins(self, &catalog, &mut relation);
-        prepare::bind_functions(self, &mut relation)?;
         let cluster = catalog.cluster(self.vars.cluster()).map(|cluster| cluster.id);
         let cluster = self.live_cluster(cluster)?;
-        let objects = ClusterObjects { catalog, cluster: Some(cluster), before: None };
+        let objects = ClusterObjects { catalog: Arc::clone(&catalog), cluster: Some(cluster), before: None };
+        prepare::inline_views(&catalog, &objects, &mut relation)?;
+        prepare::bind_builtins(self, &catalog, &mut relation);
+        prepare::bind_functions(self, &mut relation)?;
         let relation = optimizer::optimize(relation, &objects);
         let (object, id) = (self.environment.transient_id(), self.environment.transient_id());
         let export = Export::Subscribe { id, on: object, with_snapshot, up_to };
@@ -51,7 +51,8 @@ impl Session {
         }
         dataflow.as_of = chosen.at;
         dataflow.until = up_to;
-        let handle = self.environment.controller.subscribe(cluster, dataflow, holds)?;
+        let handle = self.environment.controller.subscribe(cluster, dataflow)?;
+        drop(holds);
         let mut pending = VecDeque::new();
         if progress {
             pending.push_back(progress_row(chosen.at, desc.arity()));
@@ -145,7 +146,8 @@ impl Subscription {
             (left_time, left).cmp(&(right_time, right))
         });
         self.show(batch.upper, !updates.is_empty()).await?;
-        self.pending.extend(updates.iter().map(|(row, time, diff)| self.data_row(row, *time, *diff)));
+        let rows: Vec<Row> = updates.iter().map(|(row, time, diff)| self.data_row(row, *time, *diff)).collect();
+        self.pending.extend(rows);
         if self.progress && batch.upper != Timestamp::MAX {
             self.pending.push_back(progress_row(batch.upper, self.arity));
         }

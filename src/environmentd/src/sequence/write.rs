@@ -146,13 +146,13 @@ impl Session {
 
     /// The rows the statement rests on, and the time at which they were read.
     async fn read_for_write(&mut self, plan: &ReadThenWritePlan) -> Result<(Timestamp, Counted), Error> {
-        let mut relation = plan.relation.clone();
+        let relation = plan.relation.clone();
         let catalog = self.environment.catalog();
-        prepare::inline_views(&catalog, &mut relation)?;
         // The written table belongs to what is read, even where its rows are not.
-        let mut inputs = prepare::stored_inputs(&relation);
+        let mut inputs = catalog.transitive_dependencies(relation.depends_on());
         inputs.insert(plan.table);
-        let inputs: Vec<CollectionId> = inputs.into_iter().collect();
+        let mut inputs: Vec<CollectionId> = inputs.into_iter().collect();
+        inputs.retain(|id| shard_of(&catalog, *id).is_some());
         let (chosen, holds) = self.choose(&When::Immediately, &inputs).await?;
         let when = When::At(chosen.at);
         let prepared = self.prepare(relation, &when).await?;

@@ -1,0 +1,85 @@
+//! A private PostgreSQL 15 on a Unix socket, as the oracle.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use tokio_postgres::{Client, NoTls};
+
+/// A running PostgreSQL with its data in a temporary directory. Stopped when dropped.
+pub struct Postgres {
+    directory: tempfile::TempDir,
+    bin: PathBuf,
+}
+
+/// Debian's binaries are not on the PATH.
+fn bin_dir() -> Result<PathBuf> {
+    let debian = Path::new("/usr/lib/postgresql/15/bin");
+    if debian.join("initdb").exists() {
+        return Ok(debian.to_owned());
+    }
+    bail!("PostgreSQL 15 is not installed (Debian package postgresql)")
+}
+
+impl Postgres {
+    pub fn start() -> Result<Postgres> {
+        let bin = bin_dir()?;
+        let directory = tempfile::tempdir()?;
+        let postgres = Postgres { directory, bin };
+        // PostgreSQL refuses to run as root; Debian's package brings a user for it.
+        if rustix::process::getuid().is_root() {
+            let status = Command::new("chown").arg("postgres:postgres").arg(postgres.directory.path()).status()?;
+            if !status.success() {
+                bail!("cannot give the data directory to user postgres");
+            }
+        }
+        let data = postgres.data();
+        postgres.run("initdb", &["-D", &data, "-U", "postgres", "-A", "trust", "--locale=C", "-E", "UTF8"])?;
+        let socket = postgres.directory.path().display().to_string();
+        let options = format!("-c listen_addresses= -c unix_socket_directories={socket} -c fsync=off");
+        postgres.run("pg_ctl", &["-D", &data, "-w", "-o", &options, "-l", &format!("{data}.log"), "start"])?;
+        Ok(postgres)
+    }
+
+    fn data(&self) -> String {
+        self.directory.path().join("data").display().to_string()
+    }
+
+    fn run(&self, program: &str, args: &[&str]) -> Result<()> {
+        let program = self.bin.join(program);
+        let mut command = if rustix::process::getuid().is_root() {
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]).arg(&program);
+            command
+        } else {
+            Command::new(&program)
+        };
+        let command = command.args(args).current_dir("/").stdin(Stdio::null()).stdout(Stdio::null());
+        let status = command.status().with_context(|| format!("cannot run {}", program.display()))?;
+        if !status.success() {
+            bail!("{} failed: {status}", program.display());
+        }
+        Ok(())
+    }
+
+    /// The directory of its socket: psql's `-h`.
+    pub fn host(&self) -> String {
+        self.directory.path().display().to_string()
+    }
+
+    pub async fn connect(&self) -> Result<Client> {
+        let config = format!("host={} user=postgres dbname=postgres", self.host());
+        let (client, connection) = tokio_postgres::connect(&config, NoTls).await.context("cannot connect")?;
+        tokio::spawn(async move {
+            let _ = connection.await;
+        });
+        Ok(client)
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        // A leftover process would only hold a deleted directory.
+        let _ = self.run("pg_ctl", &["-D", &self.data(), "-m", "immediate", "stop"]);
+    }
+}
