@@ -62,7 +62,8 @@ pub fn command_channel<C: ExchangeData + Clone>(worker: &mut Worker) -> (Option<
     let mut sender: Option<CommandSender<C>> = None;
     worker.dataflow_named::<u64, _, _>("Commands", |scope| {
         source::<_, CapacityContainerBuilder<Vec<(u64, C)>>, _, _>(scope, "SendCommands", |capability, info| {
-            let queue: Rc<RefCell<Queue<C>>> = Rc::new(RefCell::new(Queue { commands: VecDeque::new(), is_closed: !is_sender }));
+            let queue: Rc<RefCell<Queue<C>>> =
+                Rc::new(RefCell::new(Queue { commands: VecDeque::new(), is_closed: !is_sender }));
             let activator = scope.activator_for(info.address);
             if is_sender {
                 sender = Some(CommandSender { queue: Rc::clone(&queue), activator });

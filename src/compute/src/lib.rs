@@ -24,6 +24,9 @@ pub use state::{ComputeContext, ComputeState, Turn};
 /// How timely workers are configured: traces go on merging while nothing arrives.
 pub fn worker_config() -> timely::WorkerConfig {
     let mut config = timely::WorkerConfig::default();
-    differential_dataflow::configure(&mut config, &differential_dataflow::Config::default().idle_merge_effort(Some(1000)));
+    differential_dataflow::configure(
+        &mut config,
+        &differential_dataflow::Config::default().idle_merge_effort(Some(1000)),
+    );
     config
 }

@@ -77,10 +77,10 @@ impl ResponseMerger {
 
     fn frontier(&mut self, worker: usize, id: CollectionId, upper: Timestamp) -> Option<ComputeResponse> {
         let workers = self.workers;
-        let frontier = self.frontiers.entry(id).or_insert_with(|| Frontier {
-            uppers: vec![Timestamp::MIN; workers],
-            reported: Timestamp::MIN,
-        });
+        let frontier = self
+            .frontiers
+            .entry(id)
+            .or_insert_with(|| Frontier { uppers: vec![Timestamp::MIN; workers], reported: Timestamp::MIN });
         frontier.uppers[worker] = frontier.uppers[worker].max(upper);
         let upper = frontier.uppers.iter().copied().min().unwrap_or(Timestamp::MIN);
         if upper <= frontier.reported {

@@ -55,11 +55,7 @@ enum Readiness {
 
 impl PeekServer {
     /// Serves the indexes of `workers` local workers. `respond` is called from any thread.
-    pub fn new(
-        workers: usize,
-        tasks: Tasks,
-        respond: Arc<dyn Fn(ComputeResponse) + Send + Sync>,
-    ) -> Arc<PeekServer> {
+    pub fn new(workers: usize, tasks: Tasks, respond: Arc<dyn Fn(ComputeResponse) + Send + Sync>) -> Arc<PeekServer> {
         let state = State {
             published: BTreeMap::new(),
             applied: vec![0; workers],
@@ -142,11 +138,7 @@ impl PeekServer {
     }
 
     /// Looks at the waiting peeks that `concerns` names, and starts or answers those that can be.
-    fn advance(
-        self: &Arc<Self>,
-        mut state: parking_lot::MutexGuard<'_, State>,
-        concerns: impl Fn(PeekId) -> bool,
-    ) {
+    fn advance(self: &Arc<Self>, mut state: parking_lot::MutexGuard<'_, State>, concerns: impl Fn(PeekId) -> bool) {
         let mut answers = Vec::new();
         let mut reads = Vec::new();
         let waiting: Vec<Arc<Peek>> = state

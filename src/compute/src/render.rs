@@ -197,13 +197,12 @@ fn scan_for<'scope, T: RenderTime>(
 ) -> Streams<'scope, T> {
     let keys: BTreeSet<Row> = keys.iter().cloned().collect();
     let mut evaluator = RowLayout::new(key, kinds).key_evaluator();
-    let (oks, errs) = flat_map_fallible(input.oks, "ScanFor", move |row: Row, time, diff, emit| {
-        match evaluator.evaluate(&row) {
+    let (oks, errs) =
+        flat_map_fallible(input.oks, "ScanFor", move |row: Row, time, diff, emit| match evaluator.evaluate(&row) {
             Ok(key) if keys.contains(&key) => emit.ok(row, time, diff),
             Ok(_) => {}
             Err(error) => emit.err(error, time, diff),
-        }
-    });
+        });
     Streams { oks, errs: input.errs.concat(errs) }
 }
 

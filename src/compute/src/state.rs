@@ -63,7 +63,10 @@ struct Installed {
 enum End {
     /// Its traces are in `ComputeState::indexes`.
     Index,
-    MaterializedView { handle: SinkHandle, _token: Token },
+    MaterializedView {
+        handle: SinkHandle,
+        _token: Token,
+    },
     Subscribe(Rc<RefCell<Subscription>>),
 }
 
@@ -141,12 +144,7 @@ impl ComputeState {
         self.publish_indexes();
         let mut responses = self.drain_subscriptions();
         responses.extend(self.report_frontiers());
-        Turn {
-            connection: self.connection,
-            nonce: self.nonce,
-            responses,
-            dropped: std::mem::take(&mut self.dropped),
-        }
+        Turn { connection: self.connection, nonce: self.nonce, responses, dropped: std::mem::take(&mut self.dropped) }
     }
 
     /// The exports that are installed, in order of their ids.
@@ -257,8 +255,7 @@ impl ComputeState {
 
     fn initialization_complete(&mut self) {
         let Some(replay) = self.replay.take() else { return };
-        let unnamed: Vec<CollectionId> =
-            self.exports.keys().filter(|id| !replay.named.contains(id)).copied().collect();
+        let unnamed: Vec<CollectionId> = self.exports.keys().filter(|id| !replay.named.contains(id)).copied().collect();
         for id in unnamed {
             info!(%id, "dropping an export that the controller no longer names");
             self.drop_export(id);

@@ -124,13 +124,7 @@ impl Reader<'_> {
     }
 
     /// Reads the values of the key at which the cursor stands.
-    fn read_key<C>(
-        &mut self,
-        snapshot: &Snapshot,
-        cursor: &mut C,
-        batches: &C::Storage,
-        key: &Row,
-    ) -> Result<(), Stop>
+    fn read_key<C>(&mut self, snapshot: &Snapshot, cursor: &mut C, batches: &C::Storage, key: &Row) -> Result<(), Stop>
     where
         C: for<'a> Cursor<Val<'a> = &'a Row, TimeGat<'a> = &'a trace::Ts, DiffGat<'a> = &'a trace::Diff>,
     {
@@ -176,9 +170,8 @@ struct Results {
 impl Results {
     fn new(order: &RowOrder, mfp: &Mfp, bytes_max: u64) -> Results {
         let count_max = order.limit.map(|limit| limit.saturating_add(order.offset));
-        let prune_at = count_max.map_or(usize::MAX, |count| {
-            usize::try_from(count).unwrap_or(usize::MAX).saturating_mul(2).max(1024)
-        });
+        let prune_at = count_max
+            .map_or(usize::MAX, |count| usize::try_from(count).unwrap_or(usize::MAX).saturating_mul(2).max(1024));
         let kinds = output_kinds(mfp);
         Results { order: order.clone(), kinds, count_max, rows: Vec::new(), bytes: 0, bytes_max, prune_at }
     }
@@ -245,9 +238,8 @@ fn sort(rows: &mut Vec<(Row, Diff)>, row_order: &RowOrder, kinds: &[Kind]) {
     let unsorted = std::mem::take(rows);
     let mut places: Vec<usize> = (0..unsorted.len()).collect();
     let datums: Vec<_> = unsorted.iter().map(|(row, _)| row.unpack(kinds)).collect();
-    let compare = |left: &usize, right: &usize| -> Ordering {
-        order::compare(&row_order.order, &datums[*left], &datums[*right])
-    };
+    let compare =
+        |left: &usize, right: &usize| -> Ordering { order::compare(&row_order.order, &datums[*left], &datums[*right]) };
     places.sort_by(compare);
     rows.extend(places.into_iter().map(|place| unsorted[place].clone()));
 }

@@ -75,31 +75,35 @@ where
     keys.dedup();
     arranged
         .stream
-        .unary::<CapacityContainerBuilder<Vec<(Row, T, Diff)>>, _, _, _>(Pipeline, "LookUp", move |_capability, _info| {
-            move |input, output| {
-                input.for_each(|capability, batches| {
-                    let mut session = output.session(&capability);
-                    for batch in batches.iter() {
-                        let mut cursor = batch.cursor();
-                        for key in &keys {
-                            cursor.seek_key(batch, key);
-                            if cursor.get_key(batch) != Some(key) {
-                                continue;
-                            }
-                            while let Some(value) = cursor.get_val(batch) {
-                                let row = layout.restore(key, value);
-                                cursor.map_times(batch, |time, diff| {
-                                    let time = <BatchCursor<Tr> as Cursor>::owned_time(time);
-                                    let diff = <BatchCursor<Tr> as Cursor>::owned_diff(diff);
-                                    session.give((row.clone(), time, diff));
-                                });
-                                cursor.step_val(batch);
+        .unary::<CapacityContainerBuilder<Vec<(Row, T, Diff)>>, _, _, _>(
+            Pipeline,
+            "LookUp",
+            move |_capability, _info| {
+                move |input, output| {
+                    input.for_each(|capability, batches| {
+                        let mut session = output.session(&capability);
+                        for batch in batches.iter() {
+                            let mut cursor = batch.cursor();
+                            for key in &keys {
+                                cursor.seek_key(batch, key);
+                                if cursor.get_key(batch) != Some(key) {
+                                    continue;
+                                }
+                                while let Some(value) = cursor.get_val(batch) {
+                                    let row = layout.restore(key, value);
+                                    cursor.map_times(batch, |time, diff| {
+                                        let time = <BatchCursor<Tr> as Cursor>::owned_time(time);
+                                        let diff = <BatchCursor<Tr> as Cursor>::owned_diff(diff);
+                                        session.give((row.clone(), time, diff));
+                                    });
+                                    cursor.step_val(batch);
+                                }
                             }
                         }
-                    }
-                });
-            }
-        })
+                    });
+                }
+            },
+        )
         .as_collection()
 }
 

@@ -144,12 +144,7 @@ impl<'scope> Builder<'scope, '_> {
         self.context.scope
     }
 
-    fn import(
-        &mut self,
-        ends: &dyn ShardEnds,
-        indexes: &mut BTreeMap<CollectionId, IndexTraces>,
-        import: &Import,
-    ) {
+    fn import(&mut self, ends: &dyn ShardEnds, indexes: &mut BTreeMap<CollectionId, IndexTraces>, import: &Import) {
         match import {
             Import::Index { index, on, key, kinds } => {
                 let traces = indexes.get_mut(index).unwrap_or_else(|| {
@@ -185,7 +180,8 @@ impl<'scope> Builder<'scope, '_> {
         let until = until.map_or_else(Antichain::new, frontier_of);
         let scope = self.scope();
         let operator = format!("Import {index}");
-        let (oks, ok_button) = traces.arrangement.oks.import_frontier_core(scope, &operator, since.clone(), until.clone());
+        let (oks, ok_button) =
+            traces.arrangement.oks.import_frontier_core(scope, &operator, since.clone(), until.clone());
         let (errs, err_button) = traces.arrangement.errs.import_frontier_core(scope, &operator, since, until);
         let errs = errs.as_collection(|error, ()| error.clone());
         self.buttons.extend([ok_button, err_button]);

@@ -95,7 +95,8 @@ fn join_last_stage<'scope, T: RenderTime>(
     let right = inputs[stage.input].arrange(&stage.lookup_key);
     let mut concatenate = concatenation(&left, &right);
     let mut evaluator = MfpEvaluator::new(plan);
-    let logic = move |key: &Row, left: &Row, right: &Row| evaluator.evaluate(&concatenate(key, left, right)).transpose();
+    let logic =
+        move |key: &Row, left: &Row, right: &Row| evaluator.evaluate(&concatenate(key, left, right)).transpose();
     join_pair(left, right, Box::new(logic))
 }
 

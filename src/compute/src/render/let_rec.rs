@@ -12,6 +12,7 @@
 use std::hash::Hash;
 use std::rc::Rc;
 
+use differential_dataflow::AsCollection;
 use differential_dataflow::dynamic::feedback_summary;
 use differential_dataflow::operators::iterate::Variable;
 use differential_dataflow::{ExchangeData, VecCollection};
@@ -21,7 +22,6 @@ use protocol::plan::Plan;
 use repr::{Kind, Row};
 use timely::dataflow::operators::vec::Filter;
 use timely::order::Product;
-use differential_dataflow::AsCollection;
 use trace::{Diff, KeyBuilder, KeySpine, Ts, arrange_keys};
 
 use super::Context;
@@ -133,10 +133,7 @@ fn before_round<'scope, D: Clone + 'static>(
     last: u64,
 ) -> IterationCollection<'scope, D> {
     let shutdown = Rc::clone(&context.shutdown);
-    collection
-        .inner
-        .filter(move |(_datum, time, _diff)| !shutdown.get() && round(time, level) < last)
-        .as_collection()
+    collection.inner.filter(move |(_datum, time, _diff)| !shutdown.get() && round(time, level) < last).as_collection()
 }
 
 /// One error for each datum whose multiplicity changes in round `limit`.

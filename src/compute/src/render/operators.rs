@@ -5,14 +5,14 @@ use std::hash::Hash;
 use differential_dataflow::operators::arrange::{Arranged, TraceAgent};
 use differential_dataflow::trace::{BatchCursor, Cursor, Navigable, TraceReader};
 use differential_dataflow::{AsCollection, Data, ExchangeData, VecCollection};
-use expr::{EvalError, Mfp};
 use expr::mfp::MfpPlan;
+use expr::{EvalError, Mfp};
 use repr::{Row, Timestamp};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::Scope;
 use timely::dataflow::channels::pact::Pipeline;
-use timely::dataflow::operators::generic::{OutputBuilder, source};
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::operators::generic::{OutputBuilder, source};
 use timely::progress::operate::FrontierInterest;
 use trace::{Diff, RowRowBuilder, RowRowSpine, Ts, ValBuilder, ValSpine, arrange_keys};
 
@@ -188,9 +188,11 @@ pub(crate) fn distinct_errors<'scope, T: RenderTime>(errs: Errs<'scope, T>) -> E
             |_error, input, output| output.push((input[0].1.is_invalid_count(), Diff::ONE)),
             |buffer, key, updates| push_vals(buffer, key, updates),
         )
-        .as_collection(|error, invalid| {
-            if *invalid { EvalError::negative_multiplicity("errors") } else { error.clone() }
-        })
+        .as_collection(
+            |error, invalid| {
+                if *invalid { EvalError::negative_multiplicity("errors") } else { error.clone() }
+            },
+        )
 }
 
 /// Reduces each group of rows to rows, or to an error. The output can be read as an arrangement by the same key.
@@ -207,7 +209,11 @@ where
     Tr: TraceReader<Time = T, Batch: Navigable> + Clone + 'static,
     BatchCursor<Tr>: Cursor<Time = T, KeyContainer = Vec<Row>>,
     for<'a> BatchCursor<Tr>: Cursor<Key<'a> = &'a Row>,
-    L: for<'a> FnMut(&Row, &[(<BatchCursor<Tr> as Cursor>::Val<'a>, <BatchCursor<Tr> as Cursor>::Diff)], &mut Vec<(Row, Diff)>) -> Result<(), EvalError>
+    L: for<'a> FnMut(
+            &Row,
+            &[(<BatchCursor<Tr> as Cursor>::Val<'a>, <BatchCursor<Tr> as Cursor>::Diff)],
+            &mut Vec<(Row, Diff)>,
+        ) -> Result<(), EvalError>
         + Clone
         + 'static,
 {

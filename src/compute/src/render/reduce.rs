@@ -80,7 +80,9 @@ fn render_plan<'scope, T: RenderTime>(
     match plan {
         ReducePlan::Distinct => distinct(keyed),
         ReducePlan::Accumulable { aggregates } => accumulable::render(keyed, aggregates),
-        ReducePlan::Hierarchical { aggregates, monotonic: _, levels } => hierarchical::render(keyed, aggregates, *levels),
+        ReducePlan::Hierarchical { aggregates, monotonic: _, levels } => {
+            hierarchical::render(keyed, aggregates, *levels)
+        }
         ReducePlan::Basic { aggregates } => basic::render(keyed, aggregates),
         ReducePlan::Collation { parts } => collation::render(keyed, parts, output),
     }

@@ -127,7 +127,8 @@ impl Subscription {
     fn emit(&mut self, upper: Timestamp) {
         let later = self.rows.split_off(&upper);
         let ready = std::mem::replace(&mut self.rows, later);
-        let updates = ready.into_iter().flat_map(|(time, rows)| rows.into_iter().map(move |(row, diff)| (row, time, diff)));
+        let updates =
+            ready.into_iter().flat_map(|(time, rows)| rows.into_iter().map(move |(row, diff)| (row, time, diff)));
         self.intervals.push_back(Interval { lower: self.lower, upper, updates: Ok(updates.collect()) });
         self.lower = upper;
     }

@@ -120,7 +120,8 @@ fn sorted(window: &Window, input: &[(&Row, Diff)]) -> Vec<usize> {
             datums
         })
         .collect();
-    let compare = |left: &usize, right: &usize| -> Ordering { order::compare(&window.order, &datums[*left], &datums[*right]) };
+    let compare =
+        |left: &usize, right: &usize| -> Ordering { order::compare(&window.order, &datums[*left], &datums[*right]) };
     places.sort_by(compare);
     places
 }

@@ -117,7 +117,9 @@ fn distinct_rows<'scope, T: RenderTime>(
     (contributions.as_collection(), errs)
 }
 
-fn distinct<'scope, T, D>(input: VecCollection<'scope, T, D, Diff>) -> (VecCollection<'scope, T, D, Diff>, Errs<'scope, T>)
+fn distinct<'scope, T, D>(
+    input: VecCollection<'scope, T, D, Diff>,
+) -> (VecCollection<'scope, T, D, Diff>, Errs<'scope, T>)
 where
     T: RenderTime,
     D: differential_dataflow::ExchangeData + Hash,

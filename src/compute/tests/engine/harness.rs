@@ -31,7 +31,7 @@ pub(crate) type Update = (Result<Row, EvalError>, u64, i64);
 #[derive(Default)]
 pub(crate) struct Histories {
     pub(crate) shards: BTreeMap<ShardId, Vec<Update>>,
-    upper: AtomicU64,
+    pub(crate) upper: AtomicU64,
 }
 
 /// Reads shards from a history; each worker takes its share of the updates.
@@ -179,8 +179,10 @@ pub(crate) fn run(run: Run, shards: BTreeMap<ShardId, Vec<Update>>) -> Vec<PeekO
     });
     let peeks = PeekServer::new(run.workers, inline_tasks(), respond);
     let is_finished = Arc::new(AtomicBool::new(false));
-    let config =
-        timely::Config { communication: timely::CommunicationConfig::Process(run.workers), worker: compute::worker_config() };
+    let config = timely::Config {
+        communication: timely::CommunicationConfig::Process(run.workers),
+        worker: compute::worker_config(),
+    };
     let guards = timely::execute(config, move |worker| {
         let ends = Box::new(MemoryEnds { histories: Arc::clone(&histories) });
         let context = ComputeContext { local_index: worker.index(), ends, peeks: Arc::clone(&peeks) };
@@ -222,7 +224,10 @@ pub(crate) fn run(run: Run, shards: BTreeMap<ShardId, Vec<Update>>) -> Vec<PeekO
             }
         }
         for export in run.dataflows.iter().flat_map(|dataflow| &dataflow.exports).map(Export::id) {
-            state.handle(Sequenced { sequence: 0, command: ComputeCommand::AllowCompaction { id: export, since: None } });
+            state.handle(Sequenced {
+                sequence: 0,
+                command: ComputeCommand::AllowCompaction { id: export, since: None },
+            });
         }
         // What was dropped must go away on all workers, or this hangs.
         while worker.has_dataflows() {

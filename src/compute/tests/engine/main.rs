@@ -1,10 +1,17 @@
-//! Rendered plans against the naive interpreter: random update histories, one worker and two, every time read.
+//! The engine as a controller sees it. Rendered plans are checked against the naive interpreter: random update histories, one
+//! worker and two, every time read. Commands, peeks and subscriptions are checked on one worker, step by step.
 
+mod channel;
+mod commands;
 mod harness;
 mod lower;
+mod merging;
 mod operators;
+mod peeks;
 mod recursion;
 mod sharing;
+mod single;
+mod subscriptions;
 
 use std::collections::BTreeMap;
 

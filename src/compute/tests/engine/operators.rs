@@ -110,8 +110,11 @@ fn accumulable_aggregates() {
 
 #[test]
 fn hierarchical_aggregates_with_any_number_of_levels() {
-    let aggregates =
-        vec![aggregate(AggregateFunc::Min, 1, false), aggregate(AggregateFunc::Max, 1, false), aggregate(AggregateFunc::Max, 0, false)];
+    let aggregates = vec![
+        aggregate(AggregateFunc::Min, 1, false),
+        aggregate(AggregateFunc::Max, 1, false),
+        aggregate(AggregateFunc::Max, 0, false),
+    ];
     let relation = input(0, 2).reduce(vec![column(0)], aggregates);
     for levels in [0, 1, 3] {
         check("min max", &relation, &[2], Lowering { levels, ..Lowering::default() });
@@ -141,12 +144,7 @@ fn a_failing_argument_leaves_its_row_out_and_is_reported() {
 fn a_sum_outside_its_type_is_an_error() {
     let row = |key, value| Ok(Row::pack([Datum::Int(key), Datum::Int(value)]));
     let history = vec![(row(1, i64::MAX), 0, 1), (row(1, 5), 2, 1), (row(1, 5), 4, -1)];
-    let sum = Aggregate {
-        func: AggregateFunc::Sum,
-        expr: column(1),
-        arg_type: ScalarType::Int4,
-        distinct: false,
-    };
+    let sum = Aggregate { func: AggregateFunc::Sum, expr: column(1), arg_type: ScalarType::Int4, distinct: false };
     let relation = input(0, 2).reduce(vec![column(0)], vec![sum]);
     let histories = BTreeMap::from([(ShardId(0), history)]);
     check_histories("overflow", &relation, &[2], Lowering::default(), &histories, 1, false);
@@ -211,7 +209,8 @@ fn constants_are_complete_from_the_start() {
 #[test]
 fn temporal_filters_let_rows_come_and_go_by_time() {
     let to_time = |scalar: Scalar| {
-        let cast = expr::cast::cast(scalar, &ScalarType::Int8, &ScalarType::MzTimestamp, expr::cast::CastContext::Explicit);
+        let cast =
+            expr::cast::cast(scalar, &ScalarType::Int8, &ScalarType::MzTimestamp, expr::cast::CastContext::Explicit);
         cast.expect("int8 casts to mz_timestamp")
     };
     let until = Scalar::compare("<=", Scalar::MzNow, to_time(column(1)), ScalarType::MzTimestamp);

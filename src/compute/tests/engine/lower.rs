@@ -27,9 +27,7 @@ impl Lowering {
             Relation::Get { id: Id::Global(id), .. } => {
                 Node::Get { id: *id, key: None, lookup: None, mfp: Mfp::identity(relation.kinds()) }
             }
-            Relation::Get { id: Id::Local(id), .. } => {
-                Node::GetLocal { id: *id, mfp: Mfp::identity(relation.kinds()) }
-            }
+            Relation::Get { id: Id::Local(id), .. } => Node::GetLocal { id: *id, mfp: Mfp::identity(relation.kinds()) },
             Relation::Let { id, value, body } => Node::Let { id: *id, value: lower(value), body: lower(body) },
             Relation::LetRec { ids, values, limit, body } => Node::LetRec {
                 ids: ids.clone(),
@@ -118,7 +116,8 @@ impl Lowering {
                 let known = class.iter().find(|scalar| scalar.support().last().is_none_or(|last| *last < start));
                 let own = class.iter().find(|scalar| {
                     let support = scalar.support();
-                    support.first().is_some_and(|first| *first >= start) && support.last().is_some_and(|last| *last < end)
+                    support.first().is_some_and(|first| *first >= start)
+                        && support.last().is_some_and(|last| *last < end)
                 });
                 if let (Some(known), Some(own)) = (known, own) {
                     let mut own = own.clone();

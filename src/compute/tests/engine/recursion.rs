@@ -14,8 +14,7 @@ fn let_rec(ids: Vec<LocalId>, values: Vec<Relation>, limit: Option<RecursionLimi
 /// The transitive closure of collection 0, bound to `id`.
 fn closure(id: LocalId, edges: &Relation) -> Relation {
     let reached = Relation::get_local(id, edges.typ());
-    let further =
-        Relation::join(vec![reached, edges.clone()], vec![vec![column(1), column(2)]]).project(vec![0, 3]);
+    let further = Relation::join(vec![reached, edges.clone()], vec![vec![column(1), column(2)]]).project(vec![0, 3]);
     Relation::union(vec![edges.clone(), further]).distinct()
 }
 
@@ -92,7 +91,8 @@ fn recursion_within_recursion() {
     let get = |id| Relation::get_local(id, edges.typ());
     // The inner closure runs over what the outer has reached so far.
     let inner_value = {
-        let further = Relation::join(vec![get(inner), get(outer)], vec![vec![column(1), column(2)]]).project(vec![0, 3]);
+        let further =
+            Relation::join(vec![get(inner), get(outer)], vec![vec![column(1), column(2)]]).project(vec![0, 3]);
         Relation::union(vec![get(outer), further]).distinct()
     };
     let inner_closure = let_rec(vec![inner], vec![inner_value], None, get(inner));

@@ -1,0 +1,173 @@
+//! Peeks: when they are answered, and with what.
+
+use std::collections::BTreeMap;
+
+use expr::{ColumnOrder, EvalError, Mfp, Scalar};
+use protocol::peek::{Peek, PeekOutcome, PeekTarget, RowOrder};
+use repr::{CollectionId, Datum, Diff, Kind, Row, ScalarType, ShardId, Timestamp};
+
+use crate::harness::{Update, peek_all};
+use crate::lower::Lowering;
+use crate::single::Single;
+use crate::{call, column, indexed_object, input, literal, shard_import};
+
+const INDEX: CollectionId = CollectionId::User(101);
+
+fn row(key: i64, value: i64) -> Row {
+    Row::pack([Datum::Int(key), Datum::Int(value)])
+}
+
+fn history() -> Vec<Update> {
+    vec![
+        (Ok(row(1, 10)), 0, 1),
+        (Ok(row(2, 20)), 0, 2),
+        (Ok(row(3, 5)), 2, 1),
+        (Ok(row(1, 10)), 3, -1),
+        (Ok(row(2, 7)), 4, 1),
+    ]
+}
+
+/// A worker with one index of the history, by the first column.
+fn indexed() -> Single {
+    let mut single = Single::new(BTreeMap::from([(ShardId(0), history())]));
+    single.create(&indexed_object(&input(0, 2), vec![shard_import(0, 2)], Lowering::default()));
+    single
+}
+
+fn all(id: u128, at: u64) -> Peek {
+    peek_all(id, INDEX, vec![Kind::Int; 2], at)
+}
+
+fn rows(counts: &[(Row, i64)]) -> PeekOutcome {
+    PeekOutcome::Rows(counts.iter().map(|(row, count)| (row.clone(), Diff::new(*count))).collect())
+}
+
+#[test]
+fn a_peek_waits_for_upper() {
+    let mut single = indexed();
+    let id = single.peek(all(1, 2));
+    single.advance(2);
+    assert_eq!(single.answer(id), None);
+    single.advance(3);
+    assert_eq!(single.answer(id), Some(rows(&[(row(1, 10), 1), (row(2, 20), 2), (row(3, 5), 1)])));
+}
+
+#[test]
+fn a_waiting_peek_holds_the_index() {
+    let mut single = indexed();
+    let id = single.peek(all(1, 0));
+    single.compact(INDEX, Some(4));
+    single.advance(6);
+    assert_eq!(single.answer(id), Some(rows(&[(row(1, 10), 1), (row(2, 20), 2)])));
+}
+
+#[test]
+fn a_peek_below_since_is_canceled() {
+    let mut single = indexed();
+    single.compact(INDEX, Some(3));
+    single.advance(6);
+    let id = single.peek(all(1, 2));
+    assert_eq!(single.answer(id), Some(PeekOutcome::Canceled));
+    let id = single.peek(all(2, 3));
+    assert_eq!(single.answer(id), Some(rows(&[(row(2, 20), 2), (row(3, 5), 1)])));
+}
+
+#[test]
+fn an_unknown_index_fails_only_after_the_commands_before_the_peek() {
+    let mut single = Single::new(BTreeMap::from([(ShardId(0), history())]));
+    let early = single.peek(Peek { after: 2, ..all(1, 0) });
+    let other = single.peek(Peek { after: 3, ..peek_all(2, CollectionId::User(9), vec![Kind::Int], 0) });
+    assert_eq!((single.answer(early), single.answer(other)), (None, None));
+    single.create(&indexed_object(&input(0, 2), vec![shard_import(0, 2)], Lowering::default()));
+    single.advance(1);
+    assert!(matches!(single.answer(early), Some(PeekOutcome::Rows(_))));
+    assert_eq!(single.answer(other), None);
+    single.handle(protocol::ComputeCommand::InitializationComplete);
+    assert!(matches!(single.answer(other), Some(PeekOutcome::Error(_))));
+}
+
+#[test]
+fn dropping_the_index_cancels_its_peeks() {
+    let mut single = indexed();
+    let id = single.peek(all(1, 8));
+    single.compact(INDEX, None);
+    assert_eq!(single.answer(id), Some(PeekOutcome::Canceled));
+}
+
+#[test]
+fn a_canceled_peek_is_answered_once() {
+    let mut single = indexed();
+    let id = single.peek(all(1, 2));
+    single.peeks.cancel(id);
+    assert_eq!(single.answer(id), Some(PeekOutcome::Canceled));
+    single.advance(5);
+    assert_eq!(single.answer(id), Some(PeekOutcome::Canceled));
+}
+
+#[test]
+fn peeks_of_an_earlier_connection_are_forgotten() {
+    let mut single = indexed();
+    let id = single.peek(all(1, 2));
+    single.peeks.reset();
+    single.advance(5);
+    assert_eq!(single.answer(id), None);
+}
+
+#[test]
+fn a_lookup_reads_only_its_keys() {
+    let mut single = indexed();
+    single.advance(5);
+    let keys = Some(vec![Row::pack([Datum::Int(3)]), Row::pack([Datum::Int(2)]), Row::pack([Datum::Int(9)])]);
+    let id = single.peek(Peek { target: PeekTarget::Index { index: INDEX, keys }, ..all(1, 4) });
+    assert_eq!(single.answer(id), Some(rows(&[(row(2, 7), 1), (row(2, 20), 2), (row(3, 5), 1)])));
+}
+
+#[test]
+fn order_and_limit_keep_the_first_rows_of_the_process() {
+    let mut single = indexed();
+    single.advance(5);
+    let by_value = |desc| vec![ColumnOrder { column: 1, desc, nulls_last: true }];
+    let order = |desc, limit, offset| RowOrder { order: by_value(desc), limit: Some(limit), offset };
+    let id = single.peek(Peek { order: order(true, 2, 0), ..all(1, 4) });
+    assert_eq!(single.answer(id), Some(rows(&[(row(2, 20), 2)])));
+    let id = single.peek(Peek { order: order(false, 1, 2), ..all(2, 4) });
+    assert_eq!(single.answer(id), Some(rows(&[(row(3, 5), 1), (row(2, 7), 1), (row(2, 20), 1)])));
+    let id = single.peek(Peek { order: order(false, 0, 0), ..all(3, 4) });
+    assert_eq!(single.answer(id), Some(rows(&[])));
+}
+
+#[test]
+fn the_mfp_is_applied_and_its_errors_are_the_answer() {
+    let mut single = indexed();
+    single.advance(5);
+    let mfp = Mfp::identity(vec![Kind::Int; 2])
+        .filter([Scalar::compare("<", column(1), literal(10), ScalarType::Int8)])
+        .project([1]);
+    let id = single.peek(Peek { mfp, ..all(1, 4) });
+    let values = [5, 7].map(|value| (Row::pack([Datum::Int(value)]), 1));
+    assert_eq!(single.answer(id), Some(rows(&values)));
+    let mfp = Mfp::identity(vec![Kind::Int; 2]).map([call("int8_div", vec![column(0), literal(0)])]);
+    let id = single.peek(Peek { mfp, ..all(2, 4) });
+    assert_eq!(single.answer(id), Some(PeekOutcome::Error(EvalError::division_by_zero())));
+}
+
+#[test]
+fn a_result_above_its_maximum_is_refused() {
+    let mut single = indexed();
+    single.advance(5);
+    let id = single.peek(Peek { result_bytes_max: 8, ..all(1, 4) });
+    let Some(PeekOutcome::Error(error)) = single.answer(id) else { panic!("the result is too large") };
+    assert_eq!(error.code(), "53200");
+    // A limit that leaves little is fine, however much was looked at.
+    let order = RowOrder { limit: Some(1), ..RowOrder::default() };
+    let id = single.peek(Peek { result_bytes_max: 8, order, ..all(2, 4) });
+    assert!(matches!(single.answer(id), Some(PeekOutcome::Rows(_))));
+}
+
+#[test]
+fn a_complete_index_answers_at_every_time() {
+    let mut single = indexed();
+    single.advance(u64::MAX);
+    let id = single.peek(Peek { at: Timestamp::new(1 << 60), ..all(1, 0) });
+    assert!(matches!(single.answer(id), Some(PeekOutcome::Rows(_)) | None));
+}
