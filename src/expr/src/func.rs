@@ -221,6 +221,8 @@ static INDEX: LazyLock<Index> = LazyLock::new(|| {
             FuncKind::Cast | FuncKind::Internal => {}
         }
     }
+    // Comparisons are resolved by a rule of their own, but travel between processes like all others.
+    index.by_key.extend(compare::COMPARISONS.iter().map(|def| (def.key, Func(def))));
     index
 });
 
