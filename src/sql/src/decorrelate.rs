@@ -21,10 +21,11 @@ mod subquery;
 
 use std::collections::BTreeMap;
 
-use expr::{LocalId, Relation};
+use expr::{LocalId, Relation, Scalar};
 use repr::{ColumnType, Diff, RelationType};
 
 use self::flat::Flat;
+use self::scalar::push_column;
 use crate::hir::{HirRelation, HirScalar};
 use crate::stack::with_stack;
 
@@ -165,8 +166,10 @@ impl Lowering {
             let arity = flat.arity();
             let value = self.scalar(scalar, &mut flat, row, outer);
             // What the subqueries appended goes: own columns stay in one piece.
-            let extended = flat.arity();
-            flat = flat.map(vec![value]).project((0..arity).chain([extended]).collect());
+            let Scalar::Column(column) = push_column(&mut flat, value) else {
+                unreachable!("what was pushed is a column")
+            };
+            flat = flat.project((0..arity).chain([column]).collect());
         }
         flat.map(ready)
     }

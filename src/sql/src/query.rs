@@ -209,8 +209,7 @@ impl<'a> QueryContext<'a> {
     /// Runs one step into a nested query or expression. Errors: 54001.
     fn nested<R>(&mut self, plan: impl FnOnce(&mut Self) -> Result<R, Error>) -> Result<R, Error> {
         if self.nesting >= NESTING_MAX {
-            return Err(Error::new("54001", "stack depth limit exceeded")
-                .with_detail(format!("Expressions and queries may be nested {NESTING_MAX} deep.")));
+            return Err(nested_too_deeply());
         }
         self.nesting += 1;
         let result = with_stack(|| plan(self));
@@ -223,6 +222,11 @@ impl<'a> QueryContext<'a> {
         self.next_local += 1;
         id
     }
+}
+
+fn nested_too_deeply() -> Error {
+    Error::new("54001", "stack depth limit exceeded")
+        .with_detail(format!("Expressions and queries may be nested {NESTING_MAX} deep."))
 }
 
 /// Plans a query whose answer is returned: ORDER BY, LIMIT and OFFSET are left to the finishing.

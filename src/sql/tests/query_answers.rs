@@ -13,7 +13,7 @@ use std::path::Path;
 use expr::{Collection, Relation, interpret};
 use repr::{CollectionId, Datum, Diff, Row};
 use sql::plan::{Finishing, SelectPlan};
-use sql::{CatalogView, Params, Plan};
+use sql::{Params, Plan};
 use support::{Fake, session};
 
 #[test]

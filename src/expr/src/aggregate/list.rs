@@ -26,7 +26,11 @@ pub(super) fn evaluate<'a>(
     counts: BTreeMap<Datum<'a>, Diff>,
     arena: &'a Arena,
 ) -> Result<Datum<'a>, EvalError> {
-    let rows = ordered(func, counts)?;
+    let rows = ordered(func, arg_type, counts)?;
+    if rows.is_empty() {
+        // All were filtered out.
+        return Ok(Datum::Null);
+    }
     let field_type = |index: usize| match arg_type {
         ScalarType::Record(fields) => fields[index].1.scalar.clone(),
         other => other.clone(),
@@ -74,14 +78,20 @@ pub(super) fn evaluate<'a>(
     }
 }
 
-/// The arguments in the aggregate's order, then in that of their bytes, each as often as it occurs.
-fn ordered<'a>(func: &AggregateFunc, counts: BTreeMap<Datum<'a>, Diff>) -> Result<Vec<Fields<'a>>, EvalError> {
+/// The arguments in the aggregate's order, then in that of their bytes, each as often as it occurs. A record that is NULL as
+/// a whole is a row that FILTER left out.
+fn ordered<'a>(
+    func: &AggregateFunc,
+    arg_type: &ScalarType,
+    counts: BTreeMap<Datum<'a>, Diff>,
+) -> Result<Vec<Fields<'a>>, EvalError> {
     let too_large = || EvalError::new("54000", format!("{} of too many values", func.name()));
     let mut distinct: Vec<(Fields<'a>, usize)> = Vec::with_capacity(counts.len());
     let mut total = 0usize;
     for (datum, count) in counts {
         let fields = match datum {
             Datum::List(record) => record.elements(),
+            Datum::Null if matches!(arg_type, ScalarType::Record(_)) => continue,
             other => vec![other],
         };
         if func.skips_null() && fields[0].is_null() {

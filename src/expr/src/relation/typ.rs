@@ -101,10 +101,11 @@ impl Relation {
                         | AggregateFunc::VarSamp
                         | AggregateFunc::StringAgg { .. }
                         | AggregateFunc::ArrayAgg { .. } => true,
+                        // NULL where FILTER, which makes a row's argument NULL, leaves nothing.
                         AggregateFunc::ListAgg { .. }
                         | AggregateFunc::JsonbAgg { .. }
-                        | AggregateFunc::JsonbObjectAgg { .. } => false,
-                        AggregateFunc::Sum
+                        | AggregateFunc::JsonbObjectAgg { .. }
+                        | AggregateFunc::Sum
                         | AggregateFunc::Avg
                         | AggregateFunc::Min
                         | AggregateFunc::Max

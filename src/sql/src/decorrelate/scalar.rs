@@ -116,6 +116,7 @@ impl Lowering {
         let arity = flat.arity();
         let mut conjuncts = Vec::new();
         predicates.into_iter().for_each(|predicate| predicate.into_conjuncts(&mut conjuncts));
+        conjuncts.retain(|conjunct| *conjunct != HirScalar::bool(true));
         let (queries, plain): (Vec<_>, Vec<_>) = conjuncts.into_iter().partition(HirScalar::contains_subquery);
         let plain = self.scalars(plain, &mut flat, row, outer);
         flat = flat.filter(plain);

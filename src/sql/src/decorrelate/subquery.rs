@@ -188,37 +188,24 @@ impl Lowering {
             .into_iter()
             .map(|scalar| {
                 let scalar = self.scalar(scalar, &mut flat, row, outer);
-                match push_column(&mut flat, scalar) {
-                    Scalar::Column(column) => column,
-                    _ => unreachable!("a pushed scalar is a column"),
-                }
+                column_of(&mut flat, scalar)
             })
             .collect();
         let Applied { base, inner, keys, .. } = self.apply(flat, relation, BTreeSet::new(), row, outer);
         let d_arity = keys.len();
-        let inner_arity = inner.arity();
-        let right: Vec<Scalar> = right
-            .into_iter()
-            .map(|scalar| {
-                let mut scalar = scalar.to_scalar().expect("checked when the equalities were taken apart");
-                scalar.permute_by(|column| d_arity + column);
-                scalar
-            })
-            .collect();
-        let count = right.len();
-        let columns: Vec<usize> = (0..d_arity).chain(inner_arity..inner_arity + count).collect();
-        let inner = inner.map(right);
-        let not_null = (inner_arity..inner_arity + count)
-            .filter(|column| inner.columns[*column].nullable)
-            .map(|column| Scalar::Column(column).is_null().not());
-        // A NULL on the right equals nothing, but it makes NOT IN unknown: only IN may drop it, and NOT IN asks first.
-        let had_null = not_null.clone().next().is_some();
-        let mut values = inner.clone().filter(not_null.collect()).distinct_by(&columns);
-        if had_null {
-            for (place, column) in columns.iter().enumerate() {
-                values.columns[place].nullable = inner.columns[*column].nullable;
-            }
+        let mut inner = inner;
+        let mut columns = places(&keys);
+        for scalar in right {
+            let mut scalar = scalar.to_scalar().expect("checked when the equalities were taken apart");
+            scalar.permute_by(|column| d_arity + column);
+            columns.push(column_of(&mut inner, scalar));
         }
+        // A NULL on the right equals nothing, but it makes NOT IN unknown: only IN may drop it, and NOT IN asks first.
+        let types: Vec<ColumnType> = columns.iter().map(|column| inner.columns[*column].clone()).collect();
+        let not_null = columns[d_arity..].iter().filter(|column| inner.columns[**column].nullable);
+        let not_null = not_null.map(|column| Scalar::Column(*column).is_null().not()).collect();
+        let mut values = inner.filter(not_null).distinct_by(&columns);
+        values.columns = types;
         let on = keys.into_iter().chain(left).enumerate().map(|(place, column)| (column, place)).collect();
         Sides { base, values, on, d_arity }
     }
@@ -253,6 +240,14 @@ fn attach(over: &mut Flat, base: Flat, values: Flat, keys: &[usize]) -> Scalar {
     let value = arity + keys.len();
     *over = base.join(values, &pairs(keys)).project((0..arity).chain([value]).collect());
     Scalar::Column(arity)
+}
+
+/// The column that holds `scalar`, appended unless it is one.
+fn column_of(flat: &mut Flat, scalar: Scalar) -> usize {
+    match push_column(flat, scalar) {
+        Scalar::Column(column) => column,
+        _ => unreachable!("what was pushed is a column"),
+    }
 }
 
 /// The places of D's columns in what leads with them.

@@ -5,19 +5,23 @@
 //! | written | becomes | why |
 //! |---|---|---|
 //! | `TABLE t` as a query | `SELECT * FROM t` | the crate's node for it keeps neither quotes nor places nor a database |
+//! | `?`, `?|`, `?&` | the tokens of these operators | the crate's tokenizer takes `?` for a parameter unless it may also take points and circles |
 //! | `q AS OF e` | `q EOF OF e` | the crate would read `OF` as an alias; at the EOF it stops, and the statement reads on |
 
 use sqlparser::keywords::Keyword;
-use sqlparser::tokenizer::{Token, TokenWithSpan};
+use sqlparser::tokenizer::{Token, TokenWithSpan, Whitespace};
 
 /// Applies all rewrites.
 pub(crate) fn desugar(tokens: &mut Vec<TokenWithSpan>) {
+    question_marks(tokens);
     let words: Vec<usize> = (0..tokens.len()).filter(|index| !is_space(&tokens[*index])).collect();
     let mut tables = Vec::new();
     for (at, &index) in words.iter().enumerate() {
         let token = |at: usize| words.get(at).map(|index| &tokens[*index].token);
         match keyword(&tokens[index].token) {
-            Some(Keyword::TABLE) if starts_query(at.checked_sub(1).and_then(token)) && token(at + 1).is_some_and(is_name) => {
+            Some(Keyword::TABLE)
+                if starts_query(at.checked_sub(1).and_then(token)) && token(at + 1).is_some_and(is_name) =>
+            {
                 tables.push(index);
             }
             Some(Keyword::AS) if is_word(token(at + 1), "of") && token(at + 2).is_some_and(starts_expression) => {
@@ -30,6 +34,24 @@ pub(crate) fn desugar(tokens: &mut Vec<TokenWithSpan>) {
         let span = tokens[index].span;
         let replacement = [Token::make_keyword("SELECT"), Token::Mul, Token::make_keyword("FROM")];
         tokens.splice(index..=index, replacement.map(|token| TokenWithSpan { token, span }));
+    }
+}
+
+/// The jsonb operators that start with a question mark.
+fn question_marks(tokens: &mut [TokenWithSpan]) {
+    for index in 0..tokens.len() {
+        if tokens[index].token != Token::Placeholder("?".to_owned()) {
+            continue;
+        }
+        let operator = match tokens.get(index + 1).map(|next| &next.token) {
+            Some(Token::Pipe) => Some(Token::QuestionPipe),
+            Some(Token::Ampersand) => Some(Token::QuestionAnd),
+            _ => None,
+        };
+        if operator.is_some() {
+            tokens[index + 1].token = Token::Whitespace(Whitespace::Space);
+        }
+        tokens[index].token = operator.unwrap_or(Token::Question);
     }
 }
 

@@ -7,7 +7,7 @@ use sqlparser::ast::{
 };
 
 use super::coerce::Planned;
-use super::{Lifetime, QueryContext, aggregate, table_function};
+use super::{Clause, Lifetime, QueryContext, aggregate, table_function};
 use crate::error::Error;
 use crate::hir::HirScalar;
 use crate::names::{fold, parts, perhaps};
@@ -56,7 +56,7 @@ impl QueryContext<'_> {
 
     pub(super) fn call_by_name(&mut self, name: &str, mut args: Vec<Planned>) -> Result<Planned, Error> {
         match (name, args.len()) {
-            ("mz_now", 0) => Ok(Planned::typed(HirScalar::MzNow, ScalarType::MzTimestamp)),
+            ("mz_now", 0) => self.mz_now(),
             ("row", _) => Ok(Planned::Row(args)),
             ("coalesce", 1..) => {
                 let (scalars, typ) = self.coerce_common(args, "COALESCE")?;
@@ -92,6 +92,17 @@ impl QueryContext<'_> {
                 None => self.named_call(name, args),
             },
         }
+    }
+
+    /// The time of the row. What is kept up to date may only filter by it.
+    fn mz_now(&mut self) -> Result<Planned, Error> {
+        let clause = self.levels.last().map(|level| level.clause);
+        let filters = matches!(clause, Some(Clause::Where | Clause::Having | Clause::JoinOn));
+        if self.lifetime == Lifetime::Maintained && !filters {
+            return Err(Error::unsupported("mz_now() outside WHERE and HAVING in what is kept up to date")
+                .with_hint("Write a temporal filter, such as WHERE mz_now() <= event_time + INTERVAL '1 hour'."));
+        }
+        Ok(Planned::typed(HirScalar::MzNow, ScalarType::MzTimestamp))
     }
 
     /// Refuses what would change without its inputs changing.

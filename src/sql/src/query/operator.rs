@@ -8,7 +8,7 @@ use sqlparser::ast::{BinaryOperator, Expr, UnaryOperator};
 use super::coerce::Planned;
 use super::expression::strip;
 use super::resolve::{Resolution, Signature, resolve, return_type};
-use super::{QueryContext, types};
+use super::{NESTING_MAX, QueryContext, nested_too_deeply, types};
 use crate::error::Error;
 use crate::hir::HirScalar;
 use crate::interval_key;
@@ -56,6 +56,9 @@ impl QueryContext<'_> {
             let Ok(symbol) = self::symbol(op) else { break };
             chain.push((symbol, right));
             first = left;
+            if chain.len() > NESTING_MAX {
+                return Err(nested_too_deeply());
+            }
         }
         let mut planned = self.expression(first)?;
         for (symbol, right) in chain.into_iter().rev() {

@@ -271,7 +271,7 @@ impl QueryContext<'_> {
             }
             let rows: Vec<Vec<HirScalar>> =
                 (0..rows.len()).map(|row| scalars.iter().map(|column| column[row].clone()).collect()).collect();
-            let relation = values_relation(rows, &types)?;
+            let relation = values_relation(rows, &types);
             Ok(Body { relation, names: (1..=width).map(|n| format!("column{n}")).collect(), types })
         })
     }
@@ -396,7 +396,8 @@ struct Operand {
 }
 
 /// Rows of scalars: constants where they all are, else a call for each.
-pub(super) fn values_relation(rows: Vec<Vec<HirScalar>>, types: &[ScalarType]) -> Result<HirRelation, Error> {
+pub(super) fn values_relation(rows: Vec<Vec<HirScalar>>, types: &[ScalarType]) -> HirRelation {
+    let rows: Vec<Vec<HirScalar>> = rows.into_iter().map(|row| row.into_iter().map(folded).collect()).collect();
     let literals = |row: &[HirScalar]| -> Option<Row> {
         let mut packed = Row::default();
         for scalar in row {
@@ -415,17 +416,29 @@ pub(super) fn values_relation(rows: Vec<Vec<HirScalar>>, types: &[ScalarType]) -
         .map(|(index, typ)| ColumnType { scalar: typ.clone(), nullable: nullable(index) })
         .collect();
     if let Some(rows) = rows.iter().map(|row| literals(row)).collect::<Option<Vec<Row>>>() {
-        return Ok(HirRelation::Constant { rows, columns });
+        return HirRelation::Constant { rows, columns };
     }
     if let [row] = &rows[..] {
-        return Ok(HirRelation::unit().map(row.clone()));
+        return HirRelation::unit().map(row.clone());
+    }
+    if rows.iter().flatten().any(HirScalar::contains_subquery) {
+        // Subqueries stand over a row of their own each.
+        let inputs = rows.into_iter().map(|row| HirRelation::unit().map(row)).collect();
+        return HirRelation::Union { inputs };
     }
     let func = TableFunc::Wrap { columns: types.to_vec() };
-    let args: Vec<HirScalar> = rows.into_iter().flatten().collect();
-    if args.is_empty() || args.iter().any(HirScalar::contains_subquery) {
-        return Err(Error::unsupported("a subquery in VALUES of several rows"));
+    let args = rows.into_iter().flatten().collect();
+    HirRelation::FlatMap { input: Box::new(HirRelation::unit()), func, args, columns }
+}
+
+/// A constant expression as its literal, unless it fails: that is for when it is evaluated.
+fn folded(scalar: HirScalar) -> HirScalar {
+    if matches!(scalar, HirScalar::Literal(..)) {
+        return scalar;
     }
-    Ok(HirRelation::FlatMap { input: Box::new(HirRelation::unit()), func, args, columns })
+    let Some(constant) = constant(&scalar) else { return scalar };
+    let typ = constant.typ(&[]).scalar;
+    evaluate(&constant, &typ).map_or(scalar, |literal| HirScalar::from_scalar(literal, &[]))
 }
 
 /// Orders `relation`, whose first columns, one for each name, are the result: intervals are ordered by their key.

@@ -1,8 +1,8 @@
 //! The type system's rules: categories, preferred types, implicit conversion and common types, after PostgreSQL.
 
 use expr::cast::{self, CastContext};
-use expr::scalar::type_name;
 use repr::ScalarType;
+use repr::pg_type::sql_name;
 
 /// Families of types between which implicit conversion is thinkable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,7 +187,7 @@ pub(crate) fn comparable(left: &ScalarType, right: &ScalarType) -> Option<Scalar
 pub(crate) fn shown(typ: &ScalarType) -> String {
     match typ {
         ScalarType::Char(_) => "character".to_owned(),
-        other => type_name(&base(other)),
+        other => sql_name(&base(other)),
     }
 }
 

@@ -55,7 +55,7 @@ impl QueryContext<'_> {
                 rows.push(scalars);
             }
             let types: Vec<_> = columns.iter().map(|column| target.typ.columns[*column].scalar.clone()).collect();
-            values_relation(rows, &types)
+            Ok(values_relation(rows, &types))
         })
     }
 

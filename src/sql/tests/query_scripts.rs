@@ -1,0 +1,112 @@
+//! Golden scripts of query planning: SQL, and the relation, columns and finishing it is planned to, or the error.
+//!
+//! A block is `exec` (carried out on the catalog), `plan`, or `plan int4, text` with the types of parameters declared, the
+//! SQL, `----`, and what is expected. `REWRITE=1` writes down what comes.
+
+#[allow(dead_code, unused_imports)]
+mod support;
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use sql::plan::SelectPlan;
+use sql::{Error, Params, Plan};
+use support::{Fake, session};
+
+#[test]
+fn queries_are_planned_as_written_down() {
+    let rewrite = std::env::vars().any(|(name, _)| name == "REWRITE");
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/query_scripts");
+    let mut paths: Vec<_> =
+        fs::read_dir(directory).expect("the directory").map(|entry| entry.expect("an entry").path()).collect();
+    paths.sort();
+    let mut wrong = Vec::new();
+    for path in paths {
+        let script = fs::read_to_string(&path).expect("a script");
+        let mut catalog = Fake::new();
+        let blocks = script.trim_end().split("\n\n").map(|text| block(text, &mut catalog));
+        let actual = blocks.collect::<Vec<_>>().join("\n\n") + "\n";
+        if rewrite {
+            fs::write(&path, actual).expect("the script can be written");
+        } else if actual != script {
+            let pairs = script.split("\n\n").zip(actual.split("\n\n")).filter(|(expected, actual)| expected != actual);
+            let shown: String =
+                pairs.map(|(expected, actual)| format!("expected\n{expected}\ngot\n{actual}\n")).collect();
+            wrong.push(format!("{}\n{shown}", path.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "plans differ; REWRITE=1 accepts:\n{}", wrong.join("\n"));
+}
+
+fn block(text: &str, catalog: &mut Fake) -> String {
+    let (head, rest) = text.split_once('\n').unwrap_or((text, ""));
+    if head.starts_with('#') {
+        return text.to_owned();
+    }
+    let sql = rest.split("\n----").next().unwrap_or_default();
+    let mut params = Params::default();
+    let planned = sql::parse(sql).and_then(|statements| {
+        let statement = statements.first().expect("a statement");
+        sql::plan(statement, &session(), catalog, &mut params)
+    });
+    if head == "exec" {
+        match planned {
+            Ok(plan) => catalog.apply(&plan),
+            Err(error) => panic!("{sql}: {error:?}"),
+        }
+        return format!("{head}\n{sql}");
+    }
+    let mut shown = match planned {
+        Ok(Plan::Select(select)) => show(&select),
+        Ok(Plan::Insert(insert)) => insert.relation.pretty(),
+        Ok(Plan::CreateMaterializedView(view)) => view.relation.pretty(),
+        Ok(other) => format!("{other:?}"),
+        Err(error) => show_error(&error, sql),
+    };
+    if !params.types.is_empty() {
+        let types = params.types.iter().map(|typ| match typ {
+            Some(typ) => repr::pg_type::sql_name(typ),
+            None => "?".to_owned(),
+        });
+        let _ = write!(shown, "\nparameters: {}", types.collect::<Vec<_>>().join(", "));
+    }
+    // An empty line would end the block.
+    let shown = shown.trim_end().lines().filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n");
+    format!("{head}\n{sql}\n----\n{shown}")
+}
+
+fn show(select: &SelectPlan) -> String {
+    let columns = select.desc.iter().map(|(name, column)| {
+        let null = if column.nullable { "" } else { " not null" };
+        format!("{name} {}{null}", repr::pg_type::sql_name(&column.scalar))
+    });
+    let mut shown = format!("{}\n({})", select.relation.pretty().trim_end(), columns.collect::<Vec<_>>().join(", "));
+    let finishing = &select.finishing;
+    for column in &finishing.order_by {
+        let direction = if column.desc { " desc" } else { "" };
+        let nulls = if column.nulls_last { "" } else { " nulls first" };
+        let _ = write!(shown, "\norder by #{}{direction}{nulls}", column.column);
+    }
+    if let Some(limit) = finishing.limit {
+        let _ = write!(shown, "\nlimit {limit}");
+    }
+    if finishing.offset > 0 {
+        let _ = write!(shown, "\noffset {}", finishing.offset);
+    }
+    shown
+}
+
+fn show_error(error: &Error, sql: &str) -> String {
+    let mut shown = format!("{}: {}", error.code, error.message);
+    for (label, text) in [("detail", &error.detail), ("hint", &error.hint)] {
+        if let Some(text) = text {
+            let _ = write!(shown, "\n{label}: {text}");
+        }
+    }
+    if let Some(position) = error.position {
+        let at: String = sql.chars().skip(position - 1).take(12).collect();
+        let _ = write!(shown, "\nat {position}: {}", at.replace('\n', " "));
+    }
+    shown
+}
