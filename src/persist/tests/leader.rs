@@ -1,0 +1,251 @@
+//! Single traits of a leader: full disks, fencing, leases, the clock, what commits refuse.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use persist::{
+    Append, AppendError, Checkpoint, Commit, CommitError, CreateShard, Entry, GroupId, Halt, Leader, LeaderConfig,
+    LeaderHandle, Log, LogError, MemLog, OpenError, Shards, Slot, SnapshotError, Validate, WriterId, memory_blob,
+};
+use repr::{Diff, Row, ShardId, Timestamp};
+use stdx::sim::Executor;
+use stdx::{Rng, Tasks};
+use uuid::Uuid;
+
+const TABLE: ShardId = ShardId(1);
+const OTHER: ShardId = ShardId(2);
+const SOLO: ShardId = ShardId(3);
+const START_MS: u64 = 1_000_000;
+
+fn executor() -> Executor {
+    Executor::new(Rng::from_seed(11), START_MS)
+}
+
+fn config(log: Arc<dyn Log>, tasks: &Tasks) -> LeaderConfig {
+    LeaderConfig::new(log, memory_blob(), tasks.clone(), Rng::from_seed(12))
+}
+
+async fn with_shards(leader: &LeaderHandle) {
+    let mut commit = Commit::tick(GroupId::TABLES, leader.now());
+    for shard in [TABLE, OTHER] {
+        commit.creates.push(CreateShard { shard, group: Some(GroupId::TABLES), scheduled: false });
+    }
+    commit.creates.push(CreateShard { shard: SOLO, group: None, scheduled: false });
+    leader.commit(commit).await.expect("committed");
+}
+
+fn insert(leader: &LeaderHandle, table: ShardId, n: u8) -> Commit {
+    let ts = leader.now().max(leader.speculative_group_upper(GroupId::TABLES));
+    let mut commit = Commit::tick(GroupId::TABLES, ts);
+    commit.appends.push((table, vec![(Row::from_bytes(&[n]), Diff::ONE)]));
+    commit
+}
+
+/// A log on a disk that can be full.
+struct Disk {
+    log: MemLog,
+    full: AtomicBool,
+}
+
+#[async_trait]
+impl Log for Disk {
+    async fn load(&self) -> Result<(Option<Checkpoint>, Vec<Entry>), LogError> {
+        self.log.load().await
+    }
+
+    async fn append(&self, entry: Entry) -> Result<Append, LogError> {
+        if self.full.load(Ordering::SeqCst) {
+            return Err(LogError::DiskFull("test".to_owned()));
+        }
+        self.log.append(entry).await
+    }
+
+    async fn read(&self, seq: u64) -> Result<Slot, LogError> {
+        self.log.read(seq).await
+    }
+
+    fn tail(&self, from: u64) -> BoxStream<'_, Result<Entry, LogError>> {
+        self.log.tail(from)
+    }
+
+    async fn checkpoint(&self, checkpoint: Checkpoint) -> Result<(), LogError> {
+        self.log.checkpoint(checkpoint).await
+    }
+
+    async fn truncate(&self, upto: u64) -> Result<(), LogError> {
+        self.log.truncate(upto).await
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_new_writes_and_owes_the_old_one() {
+    let executor = executor();
+    let tasks = executor.tasks(1);
+    executor.block_on(async move {
+        let disk = Arc::new(Disk { log: MemLog::new(), full: AtomicBool::new(false) });
+        let log: Arc<dyn Log> = Arc::clone(&disk) as Arc<dyn Log>;
+        let leader = Leader::open(config(log, &tasks)).await.expect("the leader opens");
+        with_shards(&leader).await;
+        disk.full.store(true, Ordering::SeqCst);
+        let owed = {
+            let (leader, commit) = (leader.clone(), insert(&leader, TABLE, 1));
+            let (sender, receiver) = tokio::sync::oneshot::channel();
+            tasks.spawn("owed", async move { drop(sender.send(leader.commit(commit).await)) }).detach();
+            receiver
+        };
+        tasks.sleep(Duration::from_secs(5)).await;
+        assert_eq!(leader.commit(insert(&leader, TABLE, 2)).await, Err(CommitError::DiskFull));
+        let at = leader.group_upper(GroupId::TABLES).step_back();
+        assert_eq!(leader.snapshot(TABLE, at).await, Ok(Vec::new()), "reads go on");
+        disk.full.store(false, Ordering::SeqCst);
+        assert_eq!(owed.await, Ok(Ok(())), "what was owed is stored after all");
+        leader.commit(insert(&leader, TABLE, 3)).await.expect("there is space again");
+        let at = leader.group_upper(GroupId::TABLES).step_back();
+        let rows = [1, 3].map(|n| (Row::from_bytes(&[n]), Diff::ONE)).to_vec();
+        assert_eq!(leader.snapshot(TABLE, at).await, Ok(rows));
+    });
+}
+
+#[test]
+fn a_fenced_leader_acknowledges_nothing_more() {
+    let executor = executor();
+    let tasks = executor.tasks(1);
+    executor.block_on(async move {
+        let log = MemLog::new();
+        let old = Leader::open(config(Arc::new(log.clone()), &tasks)).await.expect("the leader opens");
+        with_shards(&old).await;
+        let new = Leader::open(config(Arc::new(log.clone()), &tasks)).await.expect("the next leader opens");
+        let unknown = old.commit(insert(&old, TABLE, 1)).await;
+        assert!(matches!(unknown, Err(CommitError::Unknown(_))), "{unknown:?}");
+        assert_eq!(old.halted().await, Halt::Fenced);
+        assert!(!old.lease_valid());
+        new.commit(insert(&new, TABLE, 2)).await.expect("committed");
+        let at = new.group_upper(GroupId::TABLES).step_back();
+        assert_eq!(new.snapshot(TABLE, at).await, Ok(vec![(Row::from_bytes(&[2]), Diff::ONE)]));
+        // A lower generation and an older program are refused outright.
+        let mut higher = config(Arc::new(log.clone()), &tasks);
+        (higher.generation, higher.version) = (2, 5);
+        drop(Leader::open(higher).await.expect("a higher generation opens"));
+        let older = Leader::open(config(Arc::new(log.clone()), &tasks)).await.err();
+        assert!(matches!(older, Some(OpenError::Newer(_))), "{older:?}");
+        let mut lower = config(Arc::new(log), &tasks);
+        lower.version = 5;
+        let lower = Leader::open(lower).await.err();
+        assert!(matches!(lower, Some(OpenError::Fenced { mine: 1, actual: 2 })), "{lower:?}");
+    });
+}
+
+#[test]
+fn a_lease_is_waited_for_unless_it_was_given_back() {
+    let executor = executor();
+    let tasks = executor.tasks(1);
+    executor.block_on(async move {
+        let log = MemLog::new();
+        let leased = || {
+            let mut config = config(Arc::new(log.clone()), &tasks);
+            config.lease = Some(Duration::from_secs(15));
+            config
+        };
+        let first = Leader::open(leased()).await.expect("the leader opens");
+        tasks.sleep(Duration::from_secs(100)).await;
+        assert!(first.lease_valid(), "heartbeats keep it");
+        let before = tasks.clock().boot();
+        let second = Leader::open(leased()).await.expect("the next leader opens");
+        assert!(tasks.clock().boot() - before >= Duration::from_secs(15));
+        assert!(!first.lease_valid());
+        let read_ts = Timestamp::new(second.now().millis() + 500);
+        second.close(read_ts).await.expect("handed over");
+        let before = tasks.clock().boot();
+        let third = Leader::open(leased()).await.expect("the next leader opens");
+        assert!(tasks.clock().boot() - before < Duration::from_secs(1));
+        assert!(third.floor() >= read_ts, "the oracle's time went along");
+    });
+}
+
+#[test]
+fn validation_sees_only_later_writes_to_its_tables() {
+    let executor = executor();
+    let tasks = executor.tasks(1);
+    executor.block_on(async move {
+        let leader = Leader::open(config(Arc::new(MemLog::new()), &tasks)).await.expect("the leader opens");
+        with_shards(&leader).await;
+        leader.commit(insert(&leader, TABLE, 1)).await.expect("committed");
+        let read_ts = leader.group_upper(GroupId::TABLES).step_back();
+        leader.commit(insert(&leader, OTHER, 2)).await.expect("committed");
+        let mut commit = insert(&leader, TABLE, 3);
+        commit.validate.push(Validate { read_ts, tables: vec![TABLE] });
+        leader.commit(commit).await.expect("only another table was written");
+        let mut commit = insert(&leader, TABLE, 4);
+        commit.validate.push(Validate { read_ts, tables: vec![OTHER, TABLE] });
+        assert_eq!(leader.commit(commit).await, Err(CommitError::Conflict { table: OTHER, read_ts }));
+        let at = leader.group_upper(GroupId::TABLES).step_back();
+        let rows = [1, 3].map(|n| (Row::from_bytes(&[n]), Diff::ONE)).to_vec();
+        assert_eq!(leader.snapshot(TABLE, at).await, Ok(rows));
+        let upper = leader.group_upper(GroupId::TABLES);
+        assert_eq!(leader.snapshot(TABLE, upper).await, Err(SnapshotError::Incomplete { upper }));
+    });
+}
+
+#[test]
+fn ddl_is_admitted_on_the_newest_catalog_only() {
+    let executor = executor();
+    let tasks = executor.tasks(1);
+    executor.block_on(async move {
+        let leader = Leader::open(config(Arc::new(MemLog::new()), &tasks)).await.expect("the leader opens");
+        let ddl = |shard, catalog| {
+            let mut commit =
+                Commit::tick(GroupId::TABLES, leader.now().max(leader.speculative_group_upper(GroupId::TABLES)));
+            commit.catalog = Some(catalog);
+            commit.creates.push(CreateShard { shard, group: Some(GroupId::TABLES), scheduled: false });
+            commit.appends.push((shard, vec![(Row::from_bytes(b"first"), Diff::ONE)]));
+            commit
+        };
+        leader.commit(ddl(TABLE, 0)).await.expect("planned on version 0");
+        assert_eq!(leader.commit(ddl(OTHER, 0)).await, Err(CommitError::CatalogMoved { actual: 1 }));
+        assert!(!leader.is_shard(OTHER), "nothing of it happened");
+        assert_eq!(leader.catalog_version(), 1);
+        let since = leader.since(TABLE).expect("it is a shard");
+        assert_eq!(
+            leader.snapshot(TABLE, since).await.map(|rows| rows.len()),
+            Ok(1),
+            "readable from its first time on"
+        );
+        assert!(matches!(leader.snapshot(TABLE, since.step_back()).await, Err(SnapshotError::Expired { .. })));
+    });
+}
+
+#[test]
+fn the_leader_minds_the_clock_for_everybody() {
+    let executor = executor();
+    let tasks = executor.tasks(1);
+    let jump = executor.clone();
+    executor.block_on(async move {
+        let log = MemLog::new();
+        let leader = Leader::open(config(Arc::new(log.clone()), &tasks)).await.expect("the leader opens");
+        with_shards(&leader).await;
+        let far = Timestamp::new(leader.now().millis() + 5_000);
+        let writer = WriterId::anonymous(1);
+        let ahead = leader.append(SOLO, writer, Timestamp::MIN, far, Vec::new(), Uuid::from_u128(1)).await;
+        assert_eq!(ahead, Err(AppendError::TooFarAhead { now: leader.now() }));
+        tasks.sleep(Duration::from_secs(5)).await;
+        leader.append(SOLO, writer, Timestamp::MIN, far, Vec::new(), Uuid::from_u128(1)).await.expect("it is time now");
+        // A wall clock that steps is followed slowly, and never back.
+        jump.jump_wall_clock(-3_600_000);
+        let before = leader.now();
+        tasks.sleep(Duration::from_secs(10)).await;
+        assert_eq!(leader.now().millis() - before.millis(), 5_000);
+        jump.jump_wall_clock(7_200_000);
+        let before = leader.now();
+        tasks.sleep(Duration::from_secs(10)).await;
+        assert_eq!(leader.now().millis() - before.millis(), 20_000);
+        // The next leader starts where this one was, whatever its wall clock says.
+        let upper = leader.now();
+        leader.commit(Commit::tick(GroupId::TABLES, upper)).await.expect("committed");
+        jump.jump_wall_clock(-7_200_000);
+        let next = Leader::open(config(Arc::new(log), &tasks)).await.expect("the next leader opens");
+        assert!(next.now() > upper);
+    });
+}
