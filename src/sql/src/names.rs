@@ -11,7 +11,7 @@ pub(crate) use self::suggest::perhaps;
 pub use self::types::resolve_type;
 pub(crate) use self::types::type_name;
 
-use crate::catalog_view::{CatalogView, Cluster, FullName, Item, quoted};
+use crate::catalog_view::{CatalogView, Cluster, FullName, Item};
 use crate::error::Error;
 use crate::plan::PlanContext;
 use crate::position;
@@ -27,6 +27,11 @@ pub fn fold(ident: &Ident) -> String {
     if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
 }
 
+/// A name as error messages show it.
+pub(crate) fn in_quotes(name: &str) -> String {
+    format!("\"{name}\"")
+}
+
 /// The identifiers of a possibly qualified name. Errors: 42601 for what is no identifier, or for more than three.
 pub(crate) fn parts(name: &ObjectName) -> Result<Vec<&Ident>, Error> {
     let mut idents = Vec::with_capacity(name.0.len());
@@ -37,7 +42,9 @@ pub(crate) fn parts(name: &ObjectName) -> Result<Vec<&Ident>, Error> {
         }
     }
     if idents.is_empty() || idents.len() > 3 {
-        return Err(Error::new("42601", format!("improper qualified name (too many dotted names): {name}")).at_node(name));
+        return Err(
+            Error::new("42601", format!("improper qualified name (too many dotted names): {name}")).at_node(name)
+        );
     }
     Ok(idents)
 }
@@ -60,7 +67,7 @@ pub(crate) fn check_unreserved(ident: &Ident, kind: &str) -> Result<String, Erro
     let name = check_identifier(ident)?;
     let reserved = ["mz_", "pg_", "external_"].iter().any(|prefix| name.starts_with(prefix));
     if reserved || name == "information_schema" {
-        let message = format!("{kind} name {} is reserved", quoted(&name));
+        let message = format!("{kind} name {} is reserved", in_quotes(&name));
         return Err(Error::new("42939", message)
             .with_detail("The prefixes \"mz_\", \"pg_\" and \"external_\" are reserved for the system.")
             .at_ident(ident));
@@ -81,8 +88,11 @@ pub(crate) fn resolve_relation(
 ) -> Result<Arc<Item>, Error> {
     let item = resolve_item(context, catalog, name)?;
     if item.desc().is_none() {
-        return Err(Error::new("42809", format!("{} is an {}, it cannot be read", quoted(&item.name.item), item.kind()))
-            .at_node(name));
+        return Err(Error::new(
+            "42809",
+            format!("{} is an {}, it cannot be read", in_quotes(&item.name.item), item.kind()),
+        )
+        .at_node(name));
     }
     Ok(item)
 }
@@ -160,7 +170,7 @@ fn resolve_schema_of(
         return Ok((Some(database), name));
     }
     let candidates = schemas.iter().chain(&context.search_path).map(String::as_str);
-    Err(Error::new("3F000", format!("schema {} does not exist", quoted(&name)))
+    Err(Error::new("3F000", format!("schema {} does not exist", in_quotes(&name)))
         .hinted(perhaps(&name, candidates))
         .at_ident(schema))
 }
@@ -172,7 +182,7 @@ pub(crate) fn resolve_database(catalog: &dyn CatalogView, ident: &Ident) -> Resu
     if databases.contains(&name) {
         return Ok(name);
     }
-    Err(Error::new("3D000", format!("database {} does not exist", quoted(&name)))
+    Err(Error::new("3D000", format!("database {} does not exist", in_quotes(&name)))
         .hinted(perhaps(&name, databases.iter().map(String::as_str)))
         .at_ident(ident))
 }
@@ -192,14 +202,15 @@ pub(crate) fn cluster_or_default(
     match ident {
         Some(ident) => resolve_cluster(catalog, ident),
         None => catalog.cluster(&context.cluster).ok_or_else(|| {
-            unknown_cluster(catalog, &context.cluster).with_hint("Set the cluster of the session with SET cluster = ...")
+            unknown_cluster(catalog, &context.cluster)
+                .with_hint("Set the cluster of the session with SET cluster = ...")
         }),
     }
 }
 
 fn unknown_cluster(catalog: &dyn CatalogView, name: &str) -> Error {
     let clusters = catalog.clusters();
-    Error::new("42704", format!("cluster {} does not exist", quoted(name)))
+    Error::new("42704", format!("cluster {} does not exist", in_quotes(name)))
         .hinted(perhaps(name, clusters.iter().map(|cluster| cluster.name.as_str())))
 }
 
@@ -219,7 +230,7 @@ pub(crate) fn new_item_name(
         resolve_schema_of(context, catalog, qualifier)?
     };
     if database.is_none() {
-        let message = format!("cannot create {} in system schema {}", quoted(&item), quoted(&schema));
+        let message = format!("cannot create {} in system schema {}", in_quotes(&item), in_quotes(&schema));
         return Err(Error::new("42939", message).at_node(name));
     }
     Ok(FullName { database, schema, item })
@@ -241,7 +252,7 @@ pub(crate) fn current_schema(
         }
     }
     if !catalog.databases().contains(&context.database) {
-        return Err(Error::new("3D000", format!("database {} does not exist", quoted(&context.database))));
+        return Err(Error::new("3D000", format!("database {} does not exist", in_quotes(&context.database))));
     }
     Err(Error::new("3F000", "no schema has been selected to create in")
         .with_hint("Set one that exists with SET search_path = ..."))
@@ -270,7 +281,7 @@ pub(crate) fn unknown(
     if hint.is_none() {
         // The right name in a schema that was not looked at.
         let elsewhere = items.iter().find(|item| item.name.item == wanted);
-        hint = elsewhere.map(|item| format!("Perhaps you meant \"{}\".", item.name));
+        hint = elsewhere.map(|item| format!("Perhaps you meant {}.", item.name));
     }
     Error::new(code, format!("{kind} \"{}\" does not exist", shown.join("."))).hinted(hint).at_node(name)
 }

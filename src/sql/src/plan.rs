@@ -2,9 +2,7 @@
 
 use expr::{ColumnOrder, Relation, Scalar};
 use protocol::source::SourceConnection;
-use repr::{
-    ClusterId, CollectionId, ColumnType, NumericSpec, RelationDesc, ReplicaId, ScalarType, Timestamp,
-};
+use repr::{ClusterId, CollectionId, ColumnType, NumericSpec, RelationDesc, ReplicaId, ScalarType, Timestamp};
 
 use crate::catalog_view::FullName;
 use crate::statement::Statement;
@@ -21,41 +19,89 @@ pub enum Plan {
     CopyFrom(CopyFromPlan),
     CopyTo(CopyToPlan),
 
-    CreateDatabase { name: String, if_not_exists: bool },
-    CreateSchema { database: String, name: String, if_not_exists: bool },
+    CreateDatabase {
+        name: String,
+        if_not_exists: bool,
+    },
+    CreateSchema {
+        database: String,
+        name: String,
+        if_not_exists: bool,
+    },
     CreateTable(CreateTablePlan),
     CreateView(CreateViewPlan),
     CreateMaterializedView(CreateMaterializedViewPlan),
     CreateIndex(CreateIndexPlan),
     CreateSource(CreateSourcePlan),
     CreateCluster(CreateClusterPlan),
-    CreateReplica { cluster: ClusterId, name: String, size: String, if_not_exists: bool },
+    CreateReplica {
+        cluster: ClusterId,
+        name: String,
+        size: String,
+        if_not_exists: bool,
+    },
     Drop(DropPlan),
 
-    SetVariable { name: String, values: Vec<String>, local: bool },
-    ResetVariable { name: String },
+    SetVariable {
+        name: String,
+        values: Vec<String>,
+        local: bool,
+    },
+    ResetVariable {
+        name: String,
+    },
     ResetAll,
-    ShowVariable { name: String },
+    ShowVariable {
+        name: String,
+    },
     ShowAllVariables,
     /// DISCARD ALL and DISCARD TEMP.
-    Discard { all: bool },
+    Discard {
+        all: bool,
+    },
 
-    Begin { modes: Vec<TransactionMode> },
-    SetTransaction { modes: Vec<TransactionMode>, session: bool },
+    Begin {
+        modes: Vec<TransactionMode>,
+    },
+    SetTransaction {
+        modes: Vec<TransactionMode>,
+        session: bool,
+    },
     Commit,
     Rollback,
 
     /// The statement is planned when it is executed, against the catalog of that moment.
-    Prepare { name: String, types: Vec<Option<ScalarType>>, statement: Box<Statement> },
-    Execute { name: String, params: Vec<Scalar> },
+    Prepare {
+        name: String,
+        types: Vec<Option<ScalarType>>,
+        statement: Box<Statement>,
+    },
+    Execute {
+        name: String,
+        params: Vec<Scalar>,
+    },
     /// None: all.
-    Deallocate { name: Option<String> },
-    Declare { name: String, statement: Box<Statement> },
-    Fetch { cursor: String, count: FetchCount, timeout_ms: Option<u64> },
-    Close { cursor: Option<String> },
+    Deallocate {
+        name: Option<String>,
+    },
+    Declare {
+        name: String,
+        statement: Box<Statement>,
+    },
+    Fetch {
+        cursor: String,
+        count: FetchCount,
+        timeout_ms: Option<u64>,
+    },
+    Close {
+        cursor: Option<String>,
+    },
 
     /// `CREATE ... IF NOT EXISTS` of something that exists, `DROP ... IF EXISTS` of nothing: done, with a notice.
-    NoOp { tag: &'static str, notice: Option<String> },
+    NoOp {
+        tag: &'static str,
+        notice: Option<String>,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -70,9 +70,7 @@ pub fn resolve_type(data_type: &DataType) -> Result<ScalarType, Error> {
         DataType::Varchar(length) | DataType::CharacterVarying(length) | DataType::CharVarying(length) => {
             ScalarType::Varchar(length.map(characters).transpose()?)
         }
-        DataType::Char(length) | DataType::Character(length) => {
-            ScalarType::Char(length.map_or(Ok(1), characters)?)
-        }
+        DataType::Char(length) | DataType::Character(length) => ScalarType::Char(length.map_or(Ok(1), characters)?),
         DataType::Bytea | DataType::Bytes(None) => ScalarType::Bytes,
         DataType::Date => ScalarType::Date,
         DataType::Time(precision, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => {
@@ -127,7 +125,8 @@ fn custom(name: &ObjectName, modifiers: &[String]) -> Result<ScalarType, Error> 
         "numeric" => Some(ScalarType::Numeric(numeric(numeric_modifiers(modifiers, name)?)?)),
         folded => NAMED.iter().find(|(known, _)| *known == folded).map(|(_, typ)| typ.clone()),
     };
-    let takes_modifiers = matches!(folded.as_str(), "bpchar" | "character" | "varchar" | "timestamp" | "timestamptz" | "numeric");
+    let takes_modifiers =
+        matches!(folded.as_str(), "bpchar" | "character" | "varchar" | "timestamp" | "timestamptz" | "numeric");
     match typ {
         Some(_) if !modifiers.is_empty() && !takes_modifiers => {
             Err(Error::new("42601", format!("type modifier is not allowed for type \"{folded}\"")).at_node(name))
@@ -189,9 +188,7 @@ fn numeric(info: ExactNumberInfo) -> Result<Option<NumericSpec>, Error> {
         return Err(Error::new("22023", message));
     }
     match u64::try_from(scale) {
-        Ok(scale) if scale <= precision => {
-            Ok(Some(NumericSpec { precision: precision as u8, scale: scale as u8 }))
-        }
+        Ok(scale) if scale <= precision => Ok(Some(NumericSpec { precision: precision as u8, scale: scale as u8 })),
         _ => Err(Error::new("22023", format!("numeric scale {scale} must be between 0 and precision {precision}"))),
     }
 }

@@ -87,9 +87,8 @@ impl<'a> Cursor<'a> {
     pub(crate) fn new(text: &'a Text<'a>, tokens: StatementTokens) -> Cursor<'a> {
         let place = |token: &TokenWithSpan| (token.span.start.column as usize, token.span.end.column as usize);
         let spans = tokens.tokens.iter().map(place).collect();
-        let parser = Parser::new(&FreshetDialect)
-            .with_recursion_limit(RECURSION_MAX)
-            .with_tokens_with_locations(tokens.tokens);
+        let parser =
+            Parser::new(&FreshetDialect).with_recursion_limit(RECURSION_MAX).with_tokens_with_locations(tokens.tokens);
         Cursor { parser, text, spans, depth: tokens.depth }
     }
 
@@ -154,7 +153,7 @@ impl<'a> Cursor<'a> {
     pub(crate) fn expect(&mut self, words: &[&str]) -> Result<(), Error> {
         for word in words {
             if !self.take(&[word]) {
-                return Err(self.expected(word));
+                return Err(self.expected(&word.to_uppercase()));
             }
         }
         Ok(())
@@ -170,11 +169,7 @@ impl<'a> Cursor<'a> {
 
     /// Fails unless all tokens are read.
     pub(crate) fn end(&mut self) -> Result<(), Error> {
-        if *self.peek() == Token::EOF && !self.peek_as_of() {
-            Ok(())
-        } else {
-            Err(self.expected("end of statement"))
-        }
+        if *self.peek() == Token::EOF && !self.peek_as_of() { Ok(()) } else { Err(self.expected("end of statement")) }
     }
 
     /// True if `AS OF` comes next.
@@ -318,6 +313,31 @@ impl<'a> Cursor<'a> {
         Error::unsupported(feature).at(self.position())
     }
 
+    /// What is wrong inside a subquery of FROM: when it cannot be parsed, the crate takes its bracket for that of a join, and
+    /// says that there is none. The subquery is parsed again by itself; the place of what is found lies further on.
+    fn error_inside(&self, error: &ParserError) -> Option<ParserError> {
+        let ParserError::ParserError(message) = error else { return None };
+        let (message, position) = split_place(message);
+        let position = position.filter(|_| message.starts_with("Expected: joined table"))?;
+        let failed = self.spans.partition_point(|(start, _)| *start < position);
+        let open = (0..failed).rev().find(|index| self.parser.token_at(*index).token == Token::LParen)?;
+        let tokens = (open + 1..self.spans.len()).map(|index| self.parser.token_at(index).clone()).collect();
+        let mut parser =
+            Parser::new(&FreshetDialect).with_recursion_limit(RECURSION_MAX).with_tokens_with_locations(tokens);
+        if !["select", "values", "with"].iter().any(|word| is_word(&parser.peek_token_ref().token, word)) {
+            return None;
+        }
+        let inner = match parser.parse_query() {
+            Err(inner) => inner,
+            Ok(_) => parser.expect_token(&Token::RParen).err()?,
+        };
+        let further = match &inner {
+            ParserError::ParserError(message) => split_place(message).1.is_some_and(|place| place > position),
+            _ => true,
+        };
+        further.then_some(inner)
+    }
+
     fn syntax_error(&self, position: usize, reason: Option<&str>) -> Error {
         let index = self.spans.partition_point(|(start, _)| *start < position);
         let near = match self.spans.get(index) {
@@ -330,18 +350,18 @@ impl<'a> Cursor<'a> {
         Error::new("42601", format!("syntax error at {place}{reason}")).at(position)
     }
 
-    /// Turns the crate's error into ours; its place is read from the end of the message.
-    fn convert(&self, error: ParserError) -> Error {
+    /// Turns the crate's error into ours.
+    fn convert(&self, mut error: ParserError) -> Error {
+        while let Some(inner) = self.error_inside(&error) {
+            error = inner;
+        }
         let message = match error {
             ParserError::RecursionLimitExceeded => {
                 return Error::new("54001", "statement is nested too deeply").at(self.position());
             }
             ParserError::ParserError(message) | ParserError::TokenizerError(message) => message,
         };
-        let (message, position) = match message.rsplit_once(" at Line: 1, Column: ") {
-            Some((message, column)) => (message, column.parse().ok()),
-            None => (message.as_str(), None),
-        };
+        let (message, position) = split_place(&message);
         let reason = match message.strip_prefix("Expected: ") {
             Some(expected) => {
                 let what = expected.rsplit_once(", found: ").map_or(expected, |(what, _)| what);
@@ -350,6 +370,14 @@ impl<'a> Cursor<'a> {
             None => lower_first(message),
         };
         self.syntax_error(position.unwrap_or_else(|| self.position()), Some(&reason))
+    }
+}
+
+/// A message of the crate and the place at its end.
+fn split_place(message: &str) -> (&str, Option<usize>) {
+    match message.rsplit_once(" at Line: 1, Column: ") {
+        Some((message, column)) => (message, column.parse().ok()),
+        None => (message, None),
     }
 }
 

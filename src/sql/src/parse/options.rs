@@ -76,11 +76,7 @@ impl Cursor<'_> {
     }
 
     /// Reads `NAME [=] value` or `NAME`.
-    pub(crate) fn option(
-        &mut self,
-        allowed: &[&'static str],
-        refused: &[&'static str],
-    ) -> Result<OptionItem, Error> {
+    pub(crate) fn option(&mut self, allowed: &[&'static str], refused: &[&'static str]) -> Result<OptionItem, Error> {
         let position = self.position();
         // `AS OF` before a value is marked: see `desugar`.
         if allowed.contains(&"as of") && self.take_as_of() {

@@ -27,8 +27,21 @@ fn deep_nesting_is_refused_not_fatal() {
 fn long_chains_are_refused_not_fatal() {
     on_small_stack(|| {
         let links = [
-            "+1", "-1", " OR true", " AND 1=1", "||'a'", "::int", " IS NULL", " UNION ALL SELECT 1", "[1]", " COLLATE c",
-            " AT TIME ZONE 'UTC'", " BETWEEN 1 AND 2", ", 1 UNION SELECT 1", "->'a'", " NOT IN (1)",
+            "+1",
+            "-1",
+            " OR true",
+            " AND 1=1",
+            "||'a'",
+            "::int",
+            " IS NULL",
+            " UNION ALL SELECT 1",
+            "[1]",
+            " COLLATE c",
+            " AT TIME ZONE 'UTC'",
+            " BETWEEN 1 AND 2",
+            ", 1 UNION SELECT 1",
+            "->'a'",
+            " NOT IN (1)",
         ];
         for link in links {
             let sql = format!("SELECT 1{}", link.repeat(200_000.min(900_000 / link.len())));
@@ -71,7 +84,9 @@ fn long_flat_lists_are_welcome() {
 #[test]
 fn hostile_text_takes_no_exponential_time() {
     // Time that doubled with each level would not end.
-    for open in ["(", "((SELECT ", "CASE ", "f(", "CAST(", "EXTRACT(", "INTERVAL (", "ARRAY[(", "(a, ", "x IN (", "t JOIN ("] {
+    for open in
+        ["(", "((SELECT ", "CASE ", "f(", "CAST(", "EXTRACT(", "INTERVAL (", "ARRAY[(", "(a, ", "x IN (", "t JOIN ("]
+    {
         for prefix in ["SELECT ", "SELECT * FROM ", "SELECT 1 WHERE "] {
             let _ = parse(&format!("{prefix}{}", open.repeat(60)));
             let _ = parse(&format!("{prefix}{}1", open.repeat(60)));
@@ -89,7 +104,8 @@ fn text_has_a_limit() {
 #[test]
 fn statements_keep_their_own_text_and_place() {
     let statements = parse(" ;; SELECT 'é;' ; -- note\n/* x */ show ALL;").expect("two statements");
-    let texts: Vec<(&str, usize)> = statements.iter().map(|statement| (statement.text.as_str(), statement.offset)).collect();
+    let texts: Vec<(&str, usize)> =
+        statements.iter().map(|statement| (statement.text.as_str(), statement.offset)).collect();
     assert_eq!(texts, [("SELECT 'é;'", 4), ("show ALL", 34)]);
     assert_eq!(parse("").expect("nothing").len(), 0);
     assert_eq!(parse(" -- ping").expect("nothing").len(), 0);

@@ -106,7 +106,8 @@ fn lexical_error(error: TokenizerError, text: &Text<'_>) -> Error {
     };
     let near: String = text.slice(place, text.end()).chars().take(32).collect();
     let near = near.lines().next().unwrap_or_default();
-    Error::new("42601", format!("{message} at or near \"{near}\"")).at(place)
+    let place_name = if near.is_empty() { "at end of input".to_owned() } else { format!("at or near \"{near}\"") };
+    Error::new("42601", format!("{message} {place_name}")).at(place)
 }
 
 /// Operators between two enclosing brackets.
@@ -157,8 +158,11 @@ fn bound_nesting(tokens: &[TokenWithSpan]) -> Result<usize, Error> {
         }
         let position = token.span.start.column as usize;
         if levels.len() > BRACKETS_MAX + 1 {
-            return Err(Error::new("54001", format!("statement is nested too deeply: more than {BRACKETS_MAX} brackets"))
-                .at(position));
+            return Err(Error::new(
+                "54001",
+                format!("statement is nested too deeply: more than {BRACKETS_MAX} brackets"),
+            )
+            .at(position));
         }
         if operators > OPERATORS_MAX {
             let message = format!("statement is too complex: more than {OPERATORS_MAX} operators in one expression");

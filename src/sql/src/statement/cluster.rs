@@ -5,9 +5,8 @@ use sqlparser::tokenizer::Token;
 
 use super::Planner;
 use super::database::exists;
-use crate::catalog_view::quoted;
 use crate::error::Error;
-use crate::names;
+use crate::names::{self, in_quotes};
 use crate::parse::{Cursor, OptionItem};
 use crate::plan::{CreateClusterPlan, Plan};
 
@@ -15,12 +14,27 @@ use crate::plan::{CreateClusterPlan, Plan};
 const REPLICAS_MAX: u64 = 16;
 
 const CLUSTER_REFUSED: [&str; 8] = [
-    "availability zones", "introspection interval", "introspection debugging", "disk", "workload class", "schedule",
-    "auto scaling strategy", "experimental arrangement compression",
+    "availability zones",
+    "introspection interval",
+    "introspection debugging",
+    "disk",
+    "workload class",
+    "schedule",
+    "auto scaling strategy",
+    "experimental arrangement compression",
 ];
 const REPLICA_REFUSED: [&str; 11] = [
-    "availability zone", "introspection interval", "introspection debugging", "disk", "billed as", "internal",
-    "storagectl addresses", "storage addresses", "computectl addresses", "compute addresses", "workers",
+    "availability zone",
+    "introspection interval",
+    "introspection debugging",
+    "disk",
+    "billed as",
+    "internal",
+    "storagectl addresses",
+    "storage addresses",
+    "computectl addresses",
+    "compute addresses",
+    "workers",
 ];
 
 #[derive(Clone, Debug)]
@@ -95,7 +109,7 @@ impl CreateCluster {
     pub(crate) fn plan(&self, planner: &mut Planner<'_>) -> Result<Plan, Error> {
         let name = names::check_unreserved(&self.name, "cluster")?;
         if planner.catalog.cluster(&name).is_some() {
-            let message = format!("cluster {} already exists", quoted(&name));
+            let message = format!("cluster {} already exists", in_quotes(&name));
             return exists(self.if_not_exists, "CREATE CLUSTER", "42710", message)
                 .map_err(|error| error.at_ident(&self.name));
         }
@@ -104,7 +118,7 @@ impl CreateCluster {
         for replica in self.replicas.iter().flatten() {
             let planned = replica.plan(planner)?;
             if replicas.iter().any(|(name, _)| *name == planned.0) {
-                let message = format!("replica {} specified more than once", quoted(&planned.0));
+                let message = format!("replica {} specified more than once", in_quotes(&planned.0));
                 return Err(Error::new("42710", message).at_ident(&replica.name));
             }
             replicas.push(planned);
@@ -139,12 +153,12 @@ impl CreateReplica {
         let cluster = names::resolve_cluster(planner.catalog, &self.cluster)?;
         let (name, size) = self.replica.plan(planner)?;
         if cluster.replicas.iter().any(|replica| replica.name == name) {
-            let message = format!("cluster replica {}.{} already exists", quoted(&cluster.name), quoted(&name));
+            let message = format!("cluster replica {}.{} already exists", in_quotes(&cluster.name), in_quotes(&name));
             return exists(self.if_not_exists, "CREATE CLUSTER REPLICA", "42710", message)
                 .map_err(|error| error.at_ident(&self.replica.name));
         }
         if cluster.size.is_some() {
-            let message = format!("cannot create a replica of managed cluster {}", quoted(&cluster.name));
+            let message = format!("cannot create a replica of managed cluster {}", in_quotes(&cluster.name));
             return Err(Error::new("55000", message)
                 .with_hint("Its replicas follow from its REPLICATION FACTOR.")
                 .at_ident(&self.cluster));

@@ -135,11 +135,15 @@ impl Options {
                     "text" => CopyFormat::Text,
                     "csv" => CopyFormat::Csv,
                     "binary" => CopyFormat::Binary,
-                    other => return Err(Error::new("22023", format!("COPY format \"{other}\" not recognized")).at(position)),
+                    other => {
+                        return Err(Error::new("22023", format!("COPY format \"{other}\" not recognized")).at(position));
+                    }
                 };
                 set(&mut self.format, format, position)
             }
-            "delimiter" => set(&mut self.delimiter, (one_byte("delimiter", item.text()?, position)?, position), position),
+            "delimiter" => {
+                set(&mut self.delimiter, (one_byte("delimiter", item.text()?, position)?, position), position)
+            }
             "null" => set(&mut self.null, (item.text()?.to_owned(), position), position),
             "header" => set(&mut self.header, (item.flag()?, position), position),
             "quote" => set(&mut self.quote, (one_byte("quote", item.text()?, position)?, position), position),
@@ -151,7 +155,19 @@ impl Options {
     /// Reads one option of the older spelling; false if none comes next.
     fn traditional(&mut self, cursor: &mut Cursor<'_>) -> Result<bool, Error> {
         let position = cursor.position();
-        let known = ["binary", "csv", "header", "delimiters", "delimiter", "null", "quote", "escape", "encoding", "force", "freeze"];
+        let known = [
+            "binary",
+            "csv",
+            "header",
+            "delimiters",
+            "delimiter",
+            "null",
+            "quote",
+            "escape",
+            "encoding",
+            "force",
+            "freeze",
+        ];
         let Some(name) = cursor.take_one_of(&known) else { return Ok(false) };
         match name {
             "binary" => set(&mut self.format, CopyFormat::Binary, position)?,
@@ -183,7 +199,10 @@ impl Options {
         let options = CopyOptions {
             format,
             delimiter: self.delimiter.map_or(if csv { b',' } else { b'\t' }, |(delimiter, _)| delimiter),
-            null: self.null.as_ref().map_or(if csv { String::new() } else { "\\N".to_owned() }, |(null, _)| null.clone()),
+            null: self
+                .null
+                .as_ref()
+                .map_or(if csv { String::new() } else { "\\N".to_owned() }, |(null, _)| null.clone()),
             header: self.header.is_some_and(|(header, _)| header),
             quote,
             escape: self.escape.map_or(quote, |(escape, _)| escape),
@@ -226,7 +245,9 @@ fn check_consistent(options: &CopyOptions) -> Result<(), &'static str> {
     }
     match format {
         CopyFormat::Csv if delimiter == quote => Err("COPY delimiter and quote must be different"),
-        CopyFormat::Csv if null.as_bytes().contains(quote) => Err("CSV quote character must not appear in the NULL specification"),
+        CopyFormat::Csv if null.as_bytes().contains(quote) => {
+            Err("CSV quote character must not appear in the NULL specification")
+        }
         CopyFormat::Text if b"\\.abcdefghijklmnopqrstuvwxyz0123456789".contains(delimiter) => {
             Err("COPY delimiter cannot be a lower-case letter, a digit, a backslash or a period")
         }

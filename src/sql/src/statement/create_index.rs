@@ -7,12 +7,12 @@ use sqlparser::ast::{Expr, Ident, ObjectName};
 use sqlparser::tokenizer::Token;
 
 use super::Planner;
-use super::planner::Over;
 use super::create_table::{check_new, refuse_options};
+use super::planner::Over;
 use super::qualify::full_name;
-use crate::catalog_view::{FullName, Item, ItemDefinition, quoted};
+use crate::catalog_view::{FullName, Item, ItemDefinition};
 use crate::error::Error;
-use crate::names;
+use crate::names::{self, in_quotes};
 use crate::parse::Cursor;
 use crate::plan::{CreateIndexPlan, Plan};
 
@@ -77,7 +77,7 @@ impl CreateIndex {
     pub(crate) fn plan(&self, planner: &mut Planner<'_>) -> Result<Plan, Error> {
         let item = names::resolve_relation(planner.context, planner.catalog, &self.on)?;
         if let ItemDefinition::Builtin { .. } = item.definition {
-            let message = format!("cannot create an index on system relation {}", quoted(&item.name.item));
+            let message = format!("cannot create an index on system relation {}", in_quotes(&item.name.item));
             return Err(Error::new("42501", message).at_node(&self.on));
         }
         let cluster = names::cluster_or_default(planner.context, planner.catalog, self.cluster.as_ref())?;

@@ -8,9 +8,9 @@ use sqlparser::tokenizer::Token;
 use super::create_table::{check_new, from_source, refuse_options};
 use super::qualify::full_name;
 use super::{Planner, duration};
-use crate::catalog_view::{FullName, SourceReference, quoted};
+use crate::catalog_view::{FullName, SourceReference};
 use crate::error::Error;
-use crate::names;
+use crate::names::{self, in_quotes};
 use crate::parse::{Cursor, OptionItem};
 use crate::plan::{CreateSourcePlan, CreateTablePlan, Plan};
 
@@ -62,8 +62,8 @@ impl CreateSource {
 
     pub(crate) fn plan(&self, planner: &mut Planner<'_>) -> Result<Plan, Error> {
         let name = names::new_item_name(planner.context, planner.catalog, &self.name)?;
-        if let Some(plan) = check_new(planner, &name, self.if_not_exists, "CREATE SOURCE")
-            .map_err(|error| error.at_node(&self.name))?
+        if let Some(plan) =
+            check_new(planner, &name, self.if_not_exists, "CREATE SOURCE").map_err(|error| error.at_node(&self.name))?
         {
             return Ok(plan);
         }
@@ -118,10 +118,7 @@ impl CreateSource {
 }
 
 /// The upstream relation that `name` means: its name and columns. Errors: 42704.
-pub(crate) fn reference(
-    connection: &SourceConnection,
-    name: &ObjectName,
-) -> Result<(String, RelationDesc), Error> {
+pub(crate) fn reference(connection: &SourceConnection, name: &ObjectName) -> Result<(String, RelationDesc), Error> {
     let SourceConnection::LoadGenerator(generator) = connection;
     let idents = names::parts(name)?;
     let wanted = names::fold(idents.last().expect("parts() returns at least one"));
@@ -133,7 +130,7 @@ pub(crate) fn reference(
         }
         None => {
             let known: Vec<&str> = relations.iter().map(|(reference, _)| *reference).collect();
-            Err(Error::new("42704", format!("the source has no upstream relation {}", quoted(&wanted)))
+            Err(Error::new("42704", format!("the source has no upstream relation {}", in_quotes(&wanted)))
                 .with_hint(format!("It has: {}.", known.join(", ")))
                 .at_node(name))
         }

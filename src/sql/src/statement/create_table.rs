@@ -9,9 +9,9 @@ use super::database::exists;
 use super::planner::Over;
 use super::qualify::full_name;
 use super::{Planner, create_source};
-use crate::catalog_view::{FullName, ItemDefinition, SourceReference, quoted};
+use crate::catalog_view::{FullName, ItemDefinition, SourceReference};
 use crate::error::Error;
-use crate::names;
+use crate::names::{self, in_quotes};
 use crate::parse::Cursor;
 use crate::plan::{CreateTablePlan, Plan};
 
@@ -65,8 +65,8 @@ impl CreateTable {
 
     pub(crate) fn plan(&self, planner: &mut Planner<'_>) -> Result<Plan, Error> {
         let name = names::new_item_name(planner.context, planner.catalog, &self.name)?;
-        if let Some(plan) = check_new(planner, &name, self.if_not_exists, "CREATE TABLE")
-            .map_err(|error| error.at_node(&self.name))?
+        if let Some(plan) =
+            check_new(planner, &name, self.if_not_exists, "CREATE TABLE").map_err(|error| error.at_node(&self.name))?
         {
             return Ok(plan);
         }
@@ -85,7 +85,7 @@ impl CreateTable {
         for column in &self.columns {
             let column_name = names::check_identifier(&column.name)?;
             if columns.iter().any(|(other, _)| *other == column_name) {
-                let message = format!("column {} specified more than once", quoted(&column_name));
+                let message = format!("column {} specified more than once", in_quotes(&column_name));
                 return Err(Error::new("42701", message).at_ident(&column.name));
             }
             let scalar = names::resolve_type(&column.typ).map_err(|error| error.at(column.typ_position))?;
@@ -105,8 +105,9 @@ impl CreateTable {
                 defaults.push(None);
                 continue;
             };
-            let scalar = planner
-                .without_params(|planner| planner.assigned(Over::nothing(&RelationDesc::default(), expr), desc, index))?;
+            let scalar = planner.without_params(|planner| {
+                planner.assigned(Over::nothing(&RelationDesc::default(), expr), desc, index)
+            })?;
             if scalar.contains_mz_now() {
                 return Err(Error::unsupported("mz_now() in DEFAULT").at_node(expr));
             }
@@ -153,7 +154,7 @@ impl FromSource {
         let item = names::resolve_or_none(planner.context, planner.catalog, &self.source)?
             .ok_or_else(|| names::unknown(planner.context, planner.catalog, &self.source, "source", "42P01"))?;
         let ItemDefinition::Source { connection, .. } = &item.definition else {
-            let message = format!("{} is a {}, not a source", quoted(&item.name.item), item.kind());
+            let message = format!("{} is a {}, not a source", in_quotes(&item.name.item), item.kind());
             return Err(Error::new("42809", message).at_node(&self.source));
         };
         let (reference, desc) = create_source::reference(connection, &self.reference)?;

@@ -7,9 +7,9 @@ use sqlparser::tokenizer::Token;
 use super::create_table::{check_new, refuse_options};
 use super::qualify::{full_name, qualify};
 use super::{Planner, drop};
-use crate::catalog_view::{FullName, ItemDefinition, quoted};
+use crate::catalog_view::{FullName, ItemDefinition};
 use crate::error::Error;
-use crate::names;
+use crate::names::{self, in_quotes};
 use crate::parse::Cursor;
 use crate::plan::{CreateMaterializedViewPlan, CreateViewPlan, Plan};
 use crate::query::Lifetime;
@@ -64,8 +64,8 @@ impl CreateView {
         let name = names::new_item_name(planner.context, planner.catalog, &self.name)?;
         let replace = self.replaced(planner, &name)?;
         if replace.is_none()
-            && let Some(plan) = check_new(planner, &name, self.if_not_exists, self.tag())
-                .map_err(|error| error.at_node(&self.name))?
+            && let Some(plan) =
+                check_new(planner, &name, self.if_not_exists, self.tag()).map_err(|error| error.at_node(&self.name))?
         {
             return Ok(plan);
         }
@@ -76,7 +76,7 @@ impl CreateView {
         let lifetime = if self.materialized { Lifetime::Maintained } else { Lifetime::View };
         let planned = planner.definition(&self.query, lifetime)?;
         if replace.is_some_and(|replaced| reads_view(planner, &planned.relation, replaced)) {
-            let message = format!("cannot replace {}: its new definition would read itself", quoted(&name.item));
+            let message = format!("cannot replace {}: its new definition would read itself", in_quotes(&name.item));
             return Err(Error::new("42P17", message).at_node(&self.name));
         }
         let desc = self.name_columns(planned.desc)?;
@@ -112,7 +112,7 @@ impl CreateView {
         };
         if !same_kind {
             let wanted = if self.materialized { "materialized view" } else { "view" };
-            let message = format!("{} is a {}, not a {wanted}", quoted(&name.item), item.kind());
+            let message = format!("{} is a {}, not a {wanted}", in_quotes(&name.item), item.kind());
             return Err(Error::new("42809", message).at_node(&self.name));
         }
         drop::check_no_dependents(planner, &item).map_err(|error| error.at_node(&self.name))?;
@@ -130,7 +130,7 @@ impl CreateView {
         }
         for (index, name) in desc.names.iter().enumerate() {
             if desc.names[..index].contains(name) {
-                let message = format!("column {} specified more than once", quoted(name));
+                let message = format!("column {} specified more than once", in_quotes(name));
                 let error = Error::new("42701", message).with_hint("Name the columns with AS.");
                 return Err(match self.columns.get(index) {
                     Some(ident) => error.at_ident(ident),

@@ -66,7 +66,8 @@ impl Fetch {
         cursor.expect(&["fetch"])?;
         let backward = ["backward", "prior", "first", "last", "absolute", "relative"];
         let direction_follows = |cursor: &Cursor<'_>| !matches!(cursor.peek_nth(1), Token::EOF);
-        if direction_follows(cursor) && backward.iter().any(|word| cursor.peek_words(&[word])) || *cursor.peek() == Token::Minus
+        if direction_follows(cursor) && backward.iter().any(|word| cursor.peek_words(&[word]))
+            || *cursor.peek() == Token::Minus
         {
             return Err(cursor.unsupported("FETCH that is not FORWARD"));
         }

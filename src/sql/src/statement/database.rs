@@ -3,9 +3,8 @@
 use sqlparser::ast::{Ident, ObjectName};
 
 use super::Planner;
-use crate::catalog_view::quoted;
 use crate::error::Error;
-use crate::names;
+use crate::names::{self, in_quotes};
 use crate::parse::Cursor;
 use crate::plan::Plan;
 
@@ -30,7 +29,7 @@ impl CreateDatabase {
     pub(crate) fn plan(&self, planner: &mut Planner<'_>) -> Result<Plan, Error> {
         let name = names::check_unreserved(&self.name, "database")?;
         if planner.catalog.databases().contains(&name) {
-            let message = format!("database {} already exists", quoted(&name));
+            let message = format!("database {} already exists", in_quotes(&name));
             return exists(self.if_not_exists, "CREATE DATABASE", "42P04", message);
         }
         Ok(Plan::CreateDatabase { name, if_not_exists: self.if_not_exists })
@@ -53,11 +52,11 @@ impl CreateSchema {
             _ => return Err(Error::new("42601", "improper schema name (too many dotted names)").at_node(&self.name)),
         };
         if !planner.catalog.databases().contains(&database) {
-            return Err(Error::new("3D000", format!("database {} does not exist", quoted(&database))));
+            return Err(Error::new("3D000", format!("database {} does not exist", in_quotes(&database))));
         }
         let name = names::check_unreserved(schema, "schema")?;
         if planner.catalog.schemas(Some(&database)).contains(&name) {
-            let message = format!("schema {} already exists", quoted(&name));
+            let message = format!("schema {} already exists", in_quotes(&name));
             return exists(self.if_not_exists, "CREATE SCHEMA", "42P06", message);
         }
         Ok(Plan::CreateSchema { database, name, if_not_exists: self.if_not_exists })

@@ -7,9 +7,9 @@ use repr::{ClusterId, CollectionId};
 use sqlparser::ast::{Ident, ObjectName};
 
 use super::Planner;
-use crate::catalog_view::{Cluster, Item, ItemDefinition, quoted};
+use crate::catalog_view::{Cluster, Item, ItemDefinition};
 use crate::error::Error;
-use crate::names;
+use crate::names::{self, in_quotes};
 use crate::parse::Cursor;
 use crate::plan::{DropPlan, Plan};
 
@@ -76,7 +76,16 @@ impl Drop {
         ];
         let Some(kind) = kinds.iter().find(|(words, _)| cursor.take(words)).map(|(_, kind)| *kind) else {
             let refused = [
-                "sink", "connection", "secret", "role", "user", "type", "owned", "function", "sequence", "network policy",
+                "sink",
+                "connection",
+                "secret",
+                "role",
+                "user",
+                "type",
+                "owned",
+                "function",
+                "sequence",
+                "network policy",
             ];
             let found = refused.iter().find(|name| cursor.peek_words(&name.split(' ').collect::<Vec<_>>()));
             return Err(match found {
@@ -137,7 +146,10 @@ impl Drop {
         let database = names::resolve_database(planner.catalog, ident)?;
         let schemas = planner.catalog.schemas(Some(&database));
         if !self.cascade && !schemas.is_empty() {
-            return Err(Error::new("2BP01", format!("database {} cannot be dropped with RESTRICT while it contains schemas", quoted(&database))));
+            return Err(Error::new(
+                "2BP01",
+                format!("database {} cannot be dropped with RESTRICT while it contains schemas", in_quotes(&database)),
+            ));
         }
         for schema in schemas {
             doomed.add_schema(planner, self, database.clone(), schema)?;
@@ -156,7 +168,7 @@ impl Drop {
         }
         if !self.kind.matches(&item) {
             let article = if item.kind() == "index" { "an" } else { "a" };
-            let message = format!("{} is {article} {}, not a {noun}", quoted(&item.name.item), item.kind());
+            let message = format!("{} is {article} {}, not a {noun}", in_quotes(&item.name.item), item.kind());
             let hint = format!("Use DROP {} to remove it.", item.kind().to_uppercase());
             return Err(Error::new("42809", message).with_hint(hint));
         }
@@ -173,13 +185,23 @@ struct Doomed {
 }
 
 impl Doomed {
-    fn add_schema(&mut self, planner: &Planner<'_>, drop: &Drop, database: String, schema: String) -> Result<(), Error> {
+    fn add_schema(
+        &mut self,
+        planner: &Planner<'_>,
+        drop: &Drop,
+        database: String,
+        schema: String,
+    ) -> Result<(), Error> {
         let items = planner.catalog.items();
-        let inside: Vec<&Arc<Item>> =
-            items.iter().filter(|item| item.name.database.as_ref() == Some(&database) && item.name.schema == schema).collect();
+        let inside: Vec<&Arc<Item>> = items
+            .iter()
+            .filter(|item| item.name.database.as_ref() == Some(&database) && item.name.schema == schema)
+            .collect();
         if !drop.cascade && !inside.is_empty() {
-            let detail: Vec<String> = inside.iter().map(|item| format!("{} {} is in it", item.kind(), quoted(&item.name.item))).collect();
-            let message = format!("schema {} cannot be dropped without CASCADE while it contains objects", quoted(&schema));
+            let detail: Vec<String> =
+                inside.iter().map(|item| format!("{} {} is in it", item.kind(), in_quotes(&item.name.item))).collect();
+            let message =
+                format!("schema {} cannot be dropped without CASCADE while it contains objects", in_quotes(&schema));
             return Err(Error::new("2BP01", message).with_detail(format!("{}.", detail.join("\n"))));
         }
         for item in inside {
@@ -198,9 +220,16 @@ impl Doomed {
         if !drop.cascade && !inside.is_empty() {
             let detail: Vec<String> = inside
                 .iter()
-                .map(|item| format!("{} {} depends on cluster {}", item.kind(), quoted(&item.name.item), quoted(&cluster.name)))
+                .map(|item| {
+                    format!(
+                        "{} {} depends on cluster {}",
+                        item.kind(),
+                        in_quotes(&item.name.item),
+                        in_quotes(&cluster.name)
+                    )
+                })
                 .collect();
-            return Err(still_needed(&format!("cluster {}", quoted(&cluster.name)), &detail));
+            return Err(still_needed(&format!("cluster {}", in_quotes(&cluster.name)), &detail));
         }
         for item in inside {
             push_new(&mut self.roots, item.id);
@@ -264,7 +293,7 @@ pub(crate) fn check_no_dependents(planner: &Planner<'_>, item: &Item) -> Result<
 }
 
 fn described(item: &Item) -> String {
-    format!("{} {}", item.kind(), quoted(&item.name.item))
+    format!("{} {}", item.kind(), in_quotes(&item.name.item))
 }
 
 fn depends_sentence(planner: &Planner<'_>, item: &Item) -> String {
@@ -279,7 +308,7 @@ fn still_needed(subject: &str, dependents: &[String]) -> Error {
 }
 
 fn required_by_system(name: &str) -> Error {
-    Error::new("2BP01", format!("cannot drop {} because it is required by the database system", quoted(name)))
+    Error::new("2BP01", format!("cannot drop {} because it is required by the database system", in_quotes(name)))
 }
 
 fn is_missing(error: &Error) -> bool {
@@ -303,12 +332,12 @@ fn add_replica(planner: &Planner<'_>, name: &ObjectName, doomed: &mut Doomed) ->
     let cluster = names::resolve_cluster(planner.catalog, cluster)?;
     let folded = names::fold(replica);
     let Some(found) = cluster.replicas.iter().find(|replica| replica.name == folded) else {
-        let message = format!("cluster {} has no replica {}", quoted(&cluster.name), quoted(&folded));
+        let message = format!("cluster {} has no replica {}", in_quotes(&cluster.name), in_quotes(&folded));
         let candidates = cluster.replicas.iter().map(|replica| replica.name.as_str());
         return Err(Error::new("42704", message).hinted(names::perhaps(&folded, candidates)));
     };
     if cluster.size.is_some() {
-        let message = format!("cannot drop a replica of managed cluster {}", quoted(&cluster.name));
+        let message = format!("cannot drop a replica of managed cluster {}", in_quotes(&cluster.name));
         return Err(Error::new("55000", message).with_hint("Its replicas follow from its REPLICATION FACTOR."));
     }
     push_new(&mut doomed.plan.replicas, (cluster.id, found.id));

@@ -6,16 +6,26 @@ use sqlparser::tokenizer::Token;
 
 use super::Planner;
 use super::select::Select;
-use crate::catalog_view::{Item, ItemDefinition, quoted};
+use crate::catalog_view::{Item, ItemDefinition};
 use crate::error::Error;
-use crate::names;
+use crate::names::{self, in_quotes};
 use crate::parse::Cursor;
 use crate::plan::{ExplainPlan, ExplainStage, Finishing, Plan, SelectPlan, When};
 
 /// Words that may stand in WITH and change nothing: what they would add is always shown, or there is nothing to add.
 const MODIFIERS: [&str; 12] = [
-    "arity", "types", "keys", "non negative", "cardinality", "column names", "join implementations", "filter pushdown",
-    "humanized expressions", "linear chains", "node identifiers", "no notices",
+    "arity",
+    "types",
+    "keys",
+    "non negative",
+    "cardinality",
+    "column names",
+    "join implementations",
+    "filter pushdown",
+    "humanized expressions",
+    "linear chains",
+    "node identifiers",
+    "no notices",
 ];
 
 #[derive(Clone, Debug)]
@@ -36,8 +46,15 @@ impl Explain {
     pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Result<Explain, Error> {
         cursor.expect(&["explain"])?;
         let refused = [
-            "raw plan", "locally optimized plan", "optimizer trace", "analyze", "filter pushdown", "key schema",
-            "value schema", "plan insights", "verbose",
+            "raw plan",
+            "locally optimized plan",
+            "optimizer trace",
+            "analyze",
+            "filter pushdown",
+            "key schema",
+            "value schema",
+            "plan insights",
+            "verbose",
         ];
         if let Some(form) = refused.iter().find(|form| cursor.peek_words(&form.split(' ').collect::<Vec<_>>())) {
             return Err(cursor.unsupported(&format!("EXPLAIN {}", form.to_uppercase())));
@@ -45,7 +62,10 @@ impl Explain {
         if cursor.take(&["timestamp"]) {
             parse_format(cursor)?;
             cursor.expect(&["for"])?;
-            return Ok(Explain { stage: ExplainStage::Timestamp, explainee: Explainee::Select(Select::parse(cursor)?) });
+            return Ok(Explain {
+                stage: ExplainStage::Timestamp,
+                explainee: Explainee::Select(Select::parse(cursor)?),
+            });
         }
         let stages: [(&[&str], ExplainStage); 4] = [
             (&["decorrelated", "plan"], ExplainStage::Decorrelated),
@@ -114,7 +134,9 @@ fn parenthesized_query(cursor: &Cursor<'_>) -> bool {
 
 fn parse_modifiers(cursor: &mut Cursor<'_>) -> Result<(), Error> {
     if cursor.take(&["with"]) {
-        for option in cursor.option_list(&MODIFIERS, &["redacted", "timing", "raw syntax", "raw plans", "no fast path"])? {
+        for option in
+            cursor.option_list(&MODIFIERS, &["redacted", "timing", "raw syntax", "raw plans", "no fast path"])?
+        {
             option.flag()?;
         }
     }
@@ -124,7 +146,9 @@ fn parse_modifiers(cursor: &mut Cursor<'_>) -> Result<(), Error> {
 fn parse_format(cursor: &mut Cursor<'_>) -> Result<(), Error> {
     if cursor.take(&["as"]) && !cursor.take(&["text"]) {
         return Err(match cursor.peek() {
-            Token::Word(word) => Error::unsupported(format!("EXPLAIN AS {}", word.value.to_uppercase())).at(cursor.position()),
+            Token::Word(word) => {
+                Error::unsupported(format!("EXPLAIN AS {}", word.value.to_uppercase())).at(cursor.position())
+            }
             _ => cursor.expected("TEXT"),
         });
     }
@@ -136,7 +160,7 @@ fn item_of_kind(planner: &Planner<'_>, name: &ObjectName, kind: &str) -> Result<
     let item = names::resolve_or_none(planner.context, planner.catalog, name)?
         .ok_or_else(|| names::unknown(planner.context, planner.catalog, name, kind, code))?;
     if item.kind() != kind {
-        let message = format!("{} is a {}, not a {kind}", quoted(&item.name.item), item.kind());
+        let message = format!("{} is a {}, not a {kind}", in_quotes(&item.name.item), item.kind());
         return Err(Error::new("42809", message).at_node(name));
     }
     Ok(item)

@@ -31,7 +31,9 @@ impl Insert {
         let starts_query = |cursor: &Cursor<'_>| {
             let words = ["select", "values", "with", "table"];
             *cursor.peek_nth(1) == Token::LParen
-                || words.iter().any(|word| matches!(cursor.peek_nth(1), Token::Word(w) if w.value.eq_ignore_ascii_case(word)))
+                || words
+                    .iter()
+                    .any(|word| matches!(cursor.peek_nth(1), Token::Word(w) if w.value.eq_ignore_ascii_case(word)))
         };
         let listed = *cursor.peek() == Token::LParen && !starts_query(cursor);
         let columns = if listed { cursor.parenthesized(Cursor::ident)? } else { Vec::new() };
@@ -84,6 +86,11 @@ impl Insert {
                     }
                 }
             }
+        }
+        if self.columns.is_empty() && !matches!(source.body.as_ref(), SetExpr::Values(_)) {
+            // A query may have fewer columns than the table, too.
+            let width = planner.collection(&source, Lifetime::OneShot)?.desc.arity();
+            columns.truncate(width.max(1));
         }
         let mut context = planner.query_context(Lifetime::OneShot);
         let relation = query::plan_insert_source(&mut context, target.desc(), &columns, &source)?;

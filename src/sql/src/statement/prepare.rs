@@ -88,7 +88,8 @@ impl Execute {
 
     pub(crate) fn plan(&self, planner: &mut Planner<'_>) -> Result<Plan, Error> {
         let empty = RelationDesc::default();
-        let values = self.values.iter().map(|value| planner.scalar(Over::nothing(&empty, value)).map(|(scalar, _)| scalar));
+        let values =
+            self.values.iter().map(|value| planner.scalar(Over::nothing(&empty, value)).map(|(scalar, _)| scalar));
         Ok(Plan::Execute { name: names::fold(&self.name), params: values.collect::<Result<_, _>>()? })
     }
 }

@@ -59,7 +59,8 @@ pub(crate) fn plan_time(planner: &mut Planner<'_>, expr: &Expr, clause: &str) ->
         return Err(Error::unsupported(format!("{clause} of an expression that is not constant")).at_node(expr));
     }
     let invalid = || {
-        Error::new("22008", format!("{clause} must be a number of milliseconds or a timestamp after 1970")).at_node(expr)
+        Error::new("22008", format!("{clause} must be a number of milliseconds or a timestamp after 1970"))
+            .at_node(expr)
     };
     let arena = Arena::default();
     let datum = scalar.eval(&[], &arena).map_err(|error| Error::new("22023", error.to_string()).at_node(expr))?;

@@ -76,8 +76,15 @@ pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Result<StatementKind, Error> {
         return Err(cursor.unsupported("SHOW REDACTED CREATE"));
     }
     let refused = [
-        "sinks", "connections", "secrets", "network policies", "privileges", "default privileges", "role membership",
-        "functions", "extensions",
+        "sinks",
+        "connections",
+        "secrets",
+        "network policies",
+        "privileges",
+        "default privileges",
+        "role membership",
+        "functions",
+        "extensions",
     ];
     if let Some(name) = refused.iter().find(|name| cursor.peek_words(&name.split(' ').collect::<Vec<_>>())) {
         return Err(cursor.unsupported(&format!("SHOW {}", name.to_uppercase())));
@@ -128,7 +135,7 @@ impl Show {
         } else {
             return Ok(());
         };
-        Err(Error::new("42601", format!("SHOW of {} takes no {wrong}", self.noun())))
+        Err(Error::new("42601", format!("SHOW {} takes no {wrong}", self.noun())))
     }
 
     fn noun(&self) -> String {
@@ -179,12 +186,13 @@ impl Show {
             | Objects::Schemas
             | Objects::Roles
             | Objects::Tables
-            | Objects::Views => "name, comment",
+            | Objects::Views
+            | Objects::Types => "name, comment",
             Objects::MaterializedViews => "name, cluster, comment",
             Objects::Indexes => "name, \"on\", cluster, key, comment",
             Objects::Sources => "name, type, cluster, comment",
             Objects::Subsources => "name, type",
-            Objects::Objects | Objects::Types => "name, type, comment",
+            Objects::Objects => "name, type, comment",
             Objects::Clusters => "name, replicas, comment",
             Objects::ClusterReplicas => "cluster, replica, size, ready, comment",
             Objects::Columns => "name, nullable, type, comment",
@@ -260,10 +268,12 @@ impl Show {
         let all = "mz_catalog.mz_objects";
         let (relation, columns, kind) = match self.objects {
             Objects::Views => ("mz_catalog.mz_views", "", Some("view")),
-            Objects::MaterializedViews => ("mz_catalog.mz_materialized_views", ", cl.name AS cluster", Some("materialized-view")),
+            Objects::MaterializedViews => {
+                ("mz_catalog.mz_materialized_views", ", cl.name AS cluster", Some("materialized-view"))
+            }
             Objects::Sources => ("mz_catalog.mz_sources", ", o.type AS type, cl.name AS cluster", Some("source")),
-            Objects::Subsources => ("mz_catalog.mz_tables", ", 'table' AS type", Some("table")),
-            Objects::Types => ("mz_catalog.mz_types", ", 'type' AS type", Some("type")),
+            Objects::Subsources => ("mz_catalog.mz_tables", ", 'subsource' AS type", Some("table")),
+            Objects::Types => ("mz_catalog.mz_types", "", Some("type")),
             Objects::Objects => (all, ", o.type AS type", None),
             _ => ("mz_catalog.mz_tables", "", Some("table")),
         };
@@ -326,10 +336,7 @@ fn comments(kind: &str, id: &str) -> String {
 }
 
 fn databases() -> String {
-    format!(
-        "SELECT d.name AS name, {COMMENT} FROM mz_catalog.mz_databases AS d {}",
-        comments("database", "d.id")
-    )
+    format!("SELECT d.name AS name, {COMMENT} FROM mz_catalog.mz_databases AS d {}", comments("database", "d.id"))
 }
 
 fn roles() -> String {

@@ -8,6 +8,7 @@ use super::Planner;
 use crate::catalog_view::{Cluster, Item, quoted};
 use crate::error::Error;
 use crate::names;
+use crate::names::in_quotes;
 use crate::parse::Cursor;
 use crate::plan::{Finishing, SelectPlan, When};
 
@@ -52,11 +53,11 @@ impl ShowCreate {
         let item = names::resolve_or_none(planner.context, planner.catalog, &self.name)?
             .ok_or_else(|| names::unknown(planner.context, planner.catalog, &self.name, self.kind, code))?;
         if item.create_sql.is_empty() {
-            let message = format!("cannot show create for system object {}", quoted(&item.name.item));
+            let message = format!("cannot show create for system object {}", in_quotes(&item.name.item));
             return Err(Error::new("42809", message).at_node(&self.name));
         }
         if item.kind() != self.kind {
-            let message = format!("{} is a {}, not a {}", quoted(&item.name.item), item.kind(), self.kind);
+            let message = format!("{} is a {}, not a {}", in_quotes(&item.name.item), item.kind(), self.kind);
             return Err(Error::new("42809", message).at_node(&self.name));
         }
         Ok(item)
@@ -68,7 +69,11 @@ fn cluster_sql(cluster: &Cluster) -> String {
     let text = |text: &str| format!("'{}'", text.replace('\'', "''"));
     match &cluster.size {
         Some(size) => {
-            format!("CREATE CLUSTER {name} (SIZE = {}, REPLICATION FACTOR = {})", text(size), cluster.replication_factor)
+            format!(
+                "CREATE CLUSTER {name} (SIZE = {}, REPLICATION FACTOR = {})",
+                text(size),
+                cluster.replication_factor
+            )
         }
         None => {
             let replicas: Vec<String> = cluster

@@ -7,9 +7,9 @@ use repr::RelationDesc;
 use sqlparser::ast::{Expr, Ident, ObjectName, Value};
 
 use super::{Planner, StatementKind};
-use crate::catalog_view::{Item, ItemDefinition, quoted};
+use crate::catalog_view::{Item, ItemDefinition};
 use crate::error::Error;
-use crate::names;
+use crate::names::{self, in_quotes};
 use crate::parse;
 
 /// A table that users may write.
@@ -21,7 +21,7 @@ impl Target {
     /// Errors: as [`names::resolve_item`], 42809 for what is not a table, 42501 for a system relation.
     pub(crate) fn resolve(planner: &Planner<'_>, name: &ObjectName) -> Result<Target, Error> {
         let item = names::resolve_item(planner.context, planner.catalog, name)?;
-        let shown = quoted(&item.name.item);
+        let shown = in_quotes(&item.name.item);
         let error = match &item.definition {
             ItemDefinition::Table { source: None, .. } => return Ok(Target { item }),
             ItemDefinition::Table { source: Some(_), .. } => {
@@ -65,9 +65,9 @@ impl Target {
     pub(crate) fn column(&self, ident: &Ident) -> Result<usize, Error> {
         let name = names::fold(ident);
         self.desc().column(&name).ok_or_else(|| {
-            let table = quoted(&self.item.name.item);
+            let table = in_quotes(&self.item.name.item);
             let candidates = self.desc().names.iter().map(String::as_str);
-            Error::new("42703", format!("column {} of relation {table} does not exist", quoted(&name)))
+            Error::new("42703", format!("column {} of relation {table} does not exist", in_quotes(&name)))
                 .hinted(names::perhaps(&name, candidates))
                 .at_ident(ident)
         })
@@ -82,7 +82,7 @@ impl Target {
         for ident in idents {
             let column = self.column(ident)?;
             if columns.contains(&column) {
-                let message = format!("column {} specified more than once", quoted(&names::fold(ident)));
+                let message = format!("column {} specified more than once", in_quotes(&names::fold(ident)));
                 return Err(Error::new("42701", message).at_ident(ident));
             }
             columns.push(column);

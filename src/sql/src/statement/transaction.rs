@@ -106,7 +106,11 @@ fn parse_mode(cursor: &mut Cursor<'_>) -> Result<Option<Option<TransactionMode>>
         return Ok(None);
     }
     let levels = [
-        "read uncommitted", "read committed", "repeatable read", "strong session serializable", "strict serializable",
+        "read uncommitted",
+        "read committed",
+        "repeatable read",
+        "strong session serializable",
+        "strict serializable",
         "serializable",
     ];
     let found = levels.into_iter().find(|level| cursor.take(&level.split(' ').collect::<Vec<_>>()));

@@ -8,9 +8,8 @@ use super::Planner;
 use super::delete::matching_rows;
 use super::planner::Over;
 use super::table::Target;
-use crate::catalog_view::quoted;
 use crate::error::Error;
-use crate::names;
+use crate::names::{self, in_quotes};
 use crate::parse::Cursor;
 use crate::plan::{Plan, ReadThenWritePlan, WriteKind};
 
@@ -50,18 +49,13 @@ impl Update {
         Ok(Plan::ReadThenWrite(ReadThenWritePlan { table, kind, relation, assignments, returning: None }))
     }
 
-    fn plan_assignments(
-        &self,
-        planner: &mut Planner<'_>,
-        target: &Target,
-        called: &str,
-    ) -> Result<Vec<Scalar>, Error> {
+    fn plan_assignments(&self, planner: &mut Planner<'_>, target: &Target, called: &str) -> Result<Vec<Scalar>, Error> {
         let mut scalars: Vec<Scalar> = (0..target.desc().arity()).map(Scalar::Column).collect();
         let mut assigned = Vec::new();
         for (ident, expr) in &self.assignments {
             let column = target.column(ident)?;
             if assigned.contains(&column) {
-                let message = format!("multiple assignments to same column {}", quoted(&names::fold(ident)));
+                let message = format!("multiple assignments to same column {}", in_quotes(&names::fold(ident)));
                 return Err(Error::new("42601", message).at_ident(ident));
             }
             assigned.push(column);

@@ -88,7 +88,8 @@ fn parse_set(cursor: &mut Cursor<'_>) -> Result<StatementKind, Error> {
         }
     }
     // `SESSION` is a word of the statement only if a name follows it.
-    let named = |cursor: &Cursor<'_>| matches!(cursor.peek_nth(1), Token::Word(word) if !word.value.eq_ignore_ascii_case("to"));
+    let named =
+        |cursor: &Cursor<'_>| matches!(cursor.peek_nth(1), Token::Word(word) if !word.value.eq_ignore_ascii_case("to"));
     let local = named(cursor) && cursor.take(&["local"]);
     if !local && named(cursor) {
         cursor.take(&["session"]);

@@ -8,29 +8,76 @@ use sql::{FullName, Item, ItemDefinition};
 /// Schema, relation, columns. Columns are text where no type is given.
 const RELATIONS: [(&str, &str, &[(&str, ScalarType)]); 14] = [
     ("mz_catalog", "mz_databases", &[("id", ScalarType::Text), ("name", ScalarType::Text)]),
-    ("mz_catalog", "mz_schemas", &[("id", ScalarType::Text), ("database_id", ScalarType::Text), ("name", ScalarType::Text)]),
-    ("mz_catalog", "mz_objects", &[("id", ScalarType::Text), ("schema_id", ScalarType::Text), ("name", ScalarType::Text), ("type", ScalarType::Text)]),
-    ("mz_catalog", "mz_tables", &[("id", ScalarType::Text), ("schema_id", ScalarType::Text), ("name", ScalarType::Text), ("source_id", ScalarType::Text)]),
-    ("mz_catalog", "mz_views", &[("id", ScalarType::Text), ("schema_id", ScalarType::Text), ("name", ScalarType::Text)]),
+    (
+        "mz_catalog",
+        "mz_schemas",
+        &[("id", ScalarType::Text), ("database_id", ScalarType::Text), ("name", ScalarType::Text)],
+    ),
+    (
+        "mz_catalog",
+        "mz_objects",
+        &[
+            ("id", ScalarType::Text),
+            ("schema_id", ScalarType::Text),
+            ("name", ScalarType::Text),
+            ("type", ScalarType::Text),
+        ],
+    ),
+    (
+        "mz_catalog",
+        "mz_tables",
+        &[
+            ("id", ScalarType::Text),
+            ("schema_id", ScalarType::Text),
+            ("name", ScalarType::Text),
+            ("source_id", ScalarType::Text),
+        ],
+    ),
+    (
+        "mz_catalog",
+        "mz_views",
+        &[("id", ScalarType::Text), ("schema_id", ScalarType::Text), ("name", ScalarType::Text)],
+    ),
     (
         "mz_catalog",
         "mz_materialized_views",
-        &[("id", ScalarType::Text), ("schema_id", ScalarType::Text), ("name", ScalarType::Text), ("cluster_id", ScalarType::Text)],
+        &[
+            ("id", ScalarType::Text),
+            ("schema_id", ScalarType::Text),
+            ("name", ScalarType::Text),
+            ("cluster_id", ScalarType::Text),
+        ],
     ),
     (
         "mz_catalog",
         "mz_sources",
-        &[("id", ScalarType::Text), ("schema_id", ScalarType::Text), ("name", ScalarType::Text), ("type", ScalarType::Text), ("cluster_id", ScalarType::Text)],
+        &[
+            ("id", ScalarType::Text),
+            ("schema_id", ScalarType::Text),
+            ("name", ScalarType::Text),
+            ("type", ScalarType::Text),
+            ("cluster_id", ScalarType::Text),
+        ],
     ),
     (
         "mz_catalog",
         "mz_indexes",
-        &[("id", ScalarType::Text), ("name", ScalarType::Text), ("on_id", ScalarType::Text), ("cluster_id", ScalarType::Text)],
+        &[
+            ("id", ScalarType::Text),
+            ("name", ScalarType::Text),
+            ("on_id", ScalarType::Text),
+            ("cluster_id", ScalarType::Text),
+        ],
     ),
     (
         "mz_catalog",
         "mz_index_columns",
-        &[("index_id", ScalarType::Text), ("index_position", ScalarType::UInt8), ("on_position", ScalarType::UInt8), ("on_expression", ScalarType::Text)],
+        &[
+            ("index_id", ScalarType::Text),
+            ("index_position", ScalarType::UInt8),
+            ("on_position", ScalarType::UInt8),
+            ("on_expression", ScalarType::Text),
+        ],
     ),
     (
         "mz_catalog",
@@ -47,21 +94,30 @@ const RELATIONS: [(&str, &str, &[(&str, ScalarType)]); 14] = [
     (
         "mz_catalog",
         "mz_cluster_replicas",
-        &[("id", ScalarType::Text), ("name", ScalarType::Text), ("cluster_id", ScalarType::Text), ("size", ScalarType::Text)],
+        &[
+            ("id", ScalarType::Text),
+            ("name", ScalarType::Text),
+            ("cluster_id", ScalarType::Text),
+            ("size", ScalarType::Text),
+        ],
     ),
     (
         "mz_internal",
         "mz_comments",
-        &[("id", ScalarType::Text), ("object_type", ScalarType::Text), ("object_sub_id", ScalarType::Int4), ("comment", ScalarType::Text)],
+        &[
+            ("id", ScalarType::Text),
+            ("object_type", ScalarType::Text),
+            ("object_sub_id", ScalarType::Int4),
+            ("comment", ScalarType::Text),
+        ],
     ),
     ("mz_internal", "mz_cluster_replica_statuses", &[("replica_id", ScalarType::Text), ("status", ScalarType::Text)]),
 ];
 
-const MORE: [(&str, &[&str]); 2] =
-    [("mz_types", &["id", "schema_id", "name"]), ("mz_roles", &["id", "name"])];
+const MORE: [(&str, &[&str]); 2] = [("mz_types", &["id", "schema_id", "name"]), ("mz_roles", &["id", "name"])];
 
 /// All of them.
-pub fn items() -> Vec<Item> {
+pub(crate) fn items() -> Vec<Item> {
     let typed = RELATIONS.iter().map(|(schema, relation, columns)| {
         let columns = columns.iter().map(|(name, typ)| (name.to_string(), typ.clone().nullable()));
         (*schema, *relation, RelationDesc::new(columns))

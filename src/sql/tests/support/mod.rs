@@ -1,5 +1,8 @@
 //! A catalog in memory on which plans are carried out at once, and how plans are shown in scripts.
 
+// Each test file uses its part of it.
+#![allow(dead_code, unused_imports)]
+
 mod builtin;
 mod render;
 
@@ -11,16 +14,14 @@ use sql::catalog_view::ReplicaSize;
 use sql::plan::{CreateTablePlan, DropPlan};
 use sql::{CatalogView, Cluster, FullName, Item, ItemDefinition, Plan, PlanContext, Replica};
 
-pub use self::render::{render_description, render_error, render_plan};
+pub(crate) use self::render::{render_description, render_error, render_plan};
 
-const SIZES: [ReplicaSize; 2] = [
-    ReplicaSize { name: "1", workers: 1, processes: 1 },
-    ReplicaSize { name: "2", workers: 2, processes: 1 },
-];
+const SIZES: [ReplicaSize; 2] =
+    [ReplicaSize { name: "1", workers: 1, processes: 1 }, ReplicaSize { name: "2", workers: 2, processes: 1 }];
 
 /// The catalog.
 #[derive(Clone)]
-pub struct Fake {
+pub(crate) struct Fake {
     schemas: BTreeMap<String, BTreeSet<String>>,
     items: BTreeMap<CollectionId, Arc<Item>>,
     clusters: BTreeMap<ClusterId, Arc<Cluster>>,
@@ -28,7 +29,7 @@ pub struct Fake {
 }
 
 /// The session of most scripts.
-pub fn session() -> PlanContext {
+pub(crate) fn session() -> PlanContext {
     PlanContext {
         database: "materialize".into(),
         search_path: vec!["public".into()],
@@ -38,12 +39,12 @@ pub fn session() -> PlanContext {
 }
 
 /// A session in which no unqualified name means anything: definitions must plan alike in it.
-pub fn foreign_session() -> PlanContext {
+pub(crate) fn foreign_session() -> PlanContext {
     PlanContext { database: "none".into(), search_path: Vec::new(), cluster: "none".into(), user: "none".into() }
 }
 
 impl Fake {
-    pub fn new() -> Fake {
+    pub(crate) fn new() -> Fake {
         let quickstart = Cluster {
             id: ClusterId(1),
             name: "quickstart".into(),
@@ -61,7 +62,13 @@ impl Fake {
         self.next
     }
 
-    fn add(&mut self, name: &FullName, create_sql: &str, depends_on: BTreeSet<CollectionId>, definition: ItemDefinition) -> CollectionId {
+    fn add(
+        &mut self,
+        name: &FullName,
+        create_sql: &str,
+        depends_on: BTreeSet<CollectionId>,
+        definition: ItemDefinition,
+    ) -> CollectionId {
         let id = CollectionId::User(self.next());
         let (name, create_sql) = (name.clone(), create_sql.to_owned());
         self.items.insert(id, Arc::new(Item { id, oid: 0, name, create_sql, depends_on, definition }));
@@ -81,7 +88,7 @@ impl Fake {
     }
 
     /// Carries out a plan that changes definitions; others change nothing.
-    pub fn apply(&mut self, plan: &Plan) {
+    pub(crate) fn apply(&mut self, plan: &Plan) {
         match plan {
             Plan::CreateDatabase { name, .. } => {
                 self.schemas.insert(name.clone(), BTreeSet::from(["public".to_owned()]));
@@ -148,12 +155,12 @@ impl Fake {
     }
 
     /// Items that statements made.
-    pub fn user_items(&self) -> Vec<Arc<Item>> {
+    pub(crate) fn user_items(&self) -> Vec<Arc<Item>> {
         self.items.values().filter(|item| matches!(item.id, CollectionId::User(_))).cloned().collect()
     }
 
     /// The catalog without one item.
-    pub fn without(&self, id: CollectionId) -> Fake {
+    pub(crate) fn without(&self, id: CollectionId) -> Fake {
         let mut other = self.clone();
         other.items.remove(&id);
         other

@@ -7,7 +7,7 @@ use sql::plan::{CopyToSource, CreateTablePlan, Finishing, ReturningPlan, SelectP
 use sql::{Description, Error, Plan};
 
 /// An error with all it carries.
-pub fn render_error(error: &Error) -> String {
+pub(crate) fn render_error(error: &Error) -> String {
     let Error { code, message, detail, hint, position } = error;
     let mut text = match position {
         Some(position) => format!("ERROR {code} at {position}: {message}\n"),
@@ -19,7 +19,7 @@ pub fn render_error(error: &Error) -> String {
 }
 
 /// The result's columns and the parameters' types.
-pub fn render_description(description: &Description) -> String {
+pub(crate) fn render_description(description: &Description) -> String {
     let columns = description.desc.as_ref().map_or("none".to_owned(), columns);
     format!("columns: {columns}\nparams: {:?}\n", description.params)
 }
@@ -33,11 +33,13 @@ fn columns(desc: &RelationDesc) -> String {
 }
 
 /// A plan: its name, what decides it, its relation.
-pub fn render_plan(plan: &Plan) -> String {
+pub(crate) fn render_plan(plan: &Plan) -> String {
     match plan {
         Plan::Select(select) => format!("Select{}", render_select(select)),
         Plan::Subscribe(subscribe) => render_subscribe(subscribe),
-        Plan::Explain(explain) => format!("Explain {:?} {:?}{}", explain.stage, explain.subject, render_select(&explain.select)),
+        Plan::Explain(explain) => {
+            format!("Explain {:?} {:?}{}", explain.stage, explain.subject, render_select(&explain.select))
+        }
         Plan::Insert(insert) => {
             let returning = render_returning(insert.returning.as_ref());
             format!("Insert into {}{returning}\n{}", insert.table, insert.relation.pretty())
@@ -57,7 +59,9 @@ pub fn render_plan(plan: &Plan) -> String {
             format!("CopyTo {:?}\n{source}", copy.options)
         }
         Plan::CreateTable(plan) => render_table(plan),
-        Plan::CreateView(plan) => format!("{}\ncolumns: {}\n{}", plan.create_sql, columns(&plan.desc), plan.relation.pretty()),
+        Plan::CreateView(plan) => {
+            format!("{}\ncolumns: {}\n{}", plan.create_sql, columns(&plan.desc), plan.relation.pretty())
+        }
         Plan::CreateMaterializedView(plan) => {
             format!("{}\ncolumns: {}\n{}", plan.create_sql, columns(&plan.desc), plan.relation.pretty())
         }

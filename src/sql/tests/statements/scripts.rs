@@ -4,13 +4,11 @@
 //! separated by empty lines. `exec` also carries the plan out, and checks that what it made can be made again from its
 //! normalized text in a session where no short name means anything. `REWRITE=1` writes down what comes.
 
-mod support;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::support::{Fake, foreign_session, render_description, render_error, render_plan, session};
 use sql::{Error, ItemDefinition, Params, Plan, Statement};
-use support::{Fake, foreign_session, render_description, render_error, render_plan, session};
 
 #[test]
 fn scripts() {
@@ -114,7 +112,10 @@ fn assert_same_when_made_again(catalog: &Fake, item: &sql::Item) {
     assert_eq!(again.depends_on, item.depends_on, "{}", item.create_sql);
     match (&again.definition, &item.definition) {
         (ItemDefinition::View { relation, .. }, ItemDefinition::View { relation: before, .. })
-        | (ItemDefinition::MaterializedView { relation, .. }, ItemDefinition::MaterializedView { relation: before, .. }) => {
+        | (
+            ItemDefinition::MaterializedView { relation, .. },
+            ItemDefinition::MaterializedView { relation: before, .. },
+        ) => {
             assert_eq!(relation, before, "{}", item.create_sql);
         }
         (ItemDefinition::Index { keys, .. }, ItemDefinition::Index { keys: before, .. }) => assert_eq!(keys, before),
