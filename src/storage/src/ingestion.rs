@@ -113,7 +113,7 @@ impl Runner {
         let since = self.since(export.shard).await?;
         let upper = self.upper(export.shard).await?;
         self.board.upper(export.id, upper);
-        Ok(Export { export: export.clone(), upper, since, load: None })
+        Ok(Export { export: export.clone(), upper, since, load: None, lost: false })
     }
 
     /// The since of a shard: of one that was never written, the time of its creation.
@@ -253,9 +253,17 @@ impl<'a> Run<'a> {
         let Some(times) = self.times else { return Ok(false) };
         let maker = Maker { generator: &self.generator, times, piece_updates: self.runner.piece_updates };
         let mut batches = Vec::new();
-        for export in &mut self.exports {
-            if let Some(batch) = export.next_batch(&maker, &self.bindings)? {
-                batches.push((export, batch));
+        for export in self.exports.iter_mut().filter(|export| !export.lost) {
+            match export.next_batch(&maker, &self.bindings) {
+                Ok(Some(batch)) => batches.push((export, batch)),
+                Ok(None) => {}
+                Err(Lost(time)) => {
+                    let (id, shard) = (export.export.id, export.export.shard);
+                    warn!(%id, %shard, %time, "the remap shard has forgotten an offset that an export needs");
+                    let text = format!("the offsets at {time} are not known any more");
+                    self.runner.board.status(id, SourceStatus::Stalled(text));
+                    export.lost = true;
+                }
             }
         }
         let context = &self.runner.context;
@@ -289,7 +297,8 @@ impl<'a> Run<'a> {
 
     /// Lets the remap shard forget what no export needs any more.
     fn release(&mut self, subscription: &Subscription) {
-        let needed = self.exports.iter().map(Export::needs).min().unwrap_or(self.bindings.upper());
+        let needed =
+            self.exports.iter().filter(|export| !export.lost).map(Export::needs).min().unwrap_or(self.bindings.upper());
         let needed = needed.min(self.bindings.upper());
         self.bindings.forget_below(needed.step_back());
         subscription.ack(needed);
@@ -369,7 +378,12 @@ struct Export {
     /// As it was at the start: of a shard still being loaded, the time of its creation.
     since: Timestamp,
     load: Option<Load>,
+    /// It cannot go on; the others can.
+    lost: bool,
 }
+
+/// The offsets at this time are needed, but the remap shard has forgotten them: nobody held it there.
+struct Lost(Timestamp);
 
 /// The first contents, as far as they were made.
 struct Load {
@@ -394,7 +408,7 @@ impl Export {
     }
 
     /// What to append next; none if the shard is as far as the remap shard, or must wait for it.
-    fn next_batch(&mut self, maker: &Maker<'_>, bindings: &Bindings) -> Result<Option<Batch>, End> {
+    fn next_batch(&mut self, maker: &Maker<'_>, bindings: &Bindings) -> Result<Option<Batch>, Lost> {
         if self.upper >= bindings.upper() || self.upper == Timestamp::MAX {
             return Ok(None);
         }
@@ -405,14 +419,8 @@ impl Export {
         if bindings.upper() <= self.since {
             return Ok(None);
         }
-        let frontier = bindings.frontier_at(self.since).ok_or_else(|| self.lost(self.since))?;
+        let frontier = bindings.frontier_at(self.since).ok_or(Lost(self.since))?;
         Ok(Some(self.next_piece(maker, bindings, frontier)))
-    }
-
-    fn lost(&self, time: Timestamp) -> End {
-        let (id, shard) = (self.export.id, self.export.shard);
-        warn!(%id, %shard, %time, "the remap shard has forgotten an offset that an export needs");
-        End::Failed(format!("the offsets of {id} at {time} are not known any more"))
     }
 
     /// A piece of the first contents: the changes of all offsets below `frontier`.
@@ -451,9 +459,9 @@ impl Export {
     }
 
     /// The changes of the bindings behind the upper, of as many as one append should have.
-    fn following(&self, maker: &Maker<'_>, bindings: &Bindings) -> Result<Batch, End> {
+    fn following(&self, maker: &Maker<'_>, bindings: &Bindings) -> Result<Batch, Lost> {
         let before = self.upper.step_back();
-        let mut frontier = bindings.frontier_at(before).ok_or_else(|| self.lost(before))?;
+        let mut frontier = bindings.frontier_at(before).ok_or(Lost(before))?;
         let mut updates = Vec::new();
         for (time, next) in bindings.between(self.upper, bindings.upper()) {
             if updates.len() >= APPEND_UPDATES {

@@ -201,8 +201,8 @@ fn a_tpch_tick_replaces_one_order_and_its_lines() {
         let key = old.unpack_first(Kind::Int);
         assert_eq!(key, new.unpack_first(Kind::Int));
         assert!(seen.insert(key.unwrap_int()), "no order is replaced twice before all were once");
-        let lines = generator.changes("lineitem", offset, times);
-        assert!(lines.map(|(row, _)| row.unpack_first(Kind::Int) == key).all(|same| same));
+        let mut lines = generator.changes("lineitem", offset, times);
+        assert!(lines.all(|(row, _)| row.unpack_first(Kind::Int) == key));
         assert_eq!(generator.changes("part", offset, times).count(), 0);
     }
     assert_eq!(seen.len(), 150);

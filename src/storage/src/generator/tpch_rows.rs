@@ -207,7 +207,7 @@ fn order_key(index: u64) -> u64 {
 /// A third of the customers has no orders: those whose key is a multiple of three.
 fn order_customer(draw: &mut Draw, customers: u64) -> u64 {
     let key = 1 + draw.below(customers);
-    if key % 3 == 0 { key - 1 } else { key }
+    if key.is_multiple_of(3) { key - 1 } else { key }
 }
 
 impl Line {

@@ -281,3 +281,33 @@ fn a_source_without_exports_still_reports_its_progress() {
         world.upper(REMAP).millis() > world.now().saturating_sub(1) && world.now() > super::START + 3_000
     });
 }
+
+#[test]
+fn offsets_that_nobody_held_stop_only_the_export_that_needs_them() {
+    let world = World::new(8);
+    let source = ingestion(&counter(1000), &["counter"]);
+    let created = world.create(&shards(&source));
+    let running = run(&world, 1, &source, 10);
+    world.run_until("running", |world| least_upper(world, &source) > created.millis() + 3_000);
+    drop(running);
+    world.executor.kill(1);
+    // The remap shard goes on alone, and its since with it.
+    let upper = world.upper(REMAP).millis();
+    world.run_until("time passed", |world| world.now() > upper + 10_000);
+    world.append(REMAP, upper, upper + 9_000, Vec::new());
+    let stuck = world.upper(REMAP + 1);
+    world.run_until("forgotten", |world| {
+        world.append(REMAP, world.upper(REMAP).millis(), world.now() + 1, Vec::new());
+        world.run_steps(100);
+        world.leader.since(ShardId(REMAP)).is_some_and(|since| since >= stuck)
+    });
+    let mut running = run(&world, 1, &source, 10);
+    let before = world.upper(REMAP);
+    world.run_until("the source goes on", |world| world.upper(REMAP).millis() > before.millis() + 3_000);
+    let stalled = |response: &StorageResponse| match response {
+        StorageResponse::Status { id, status: SourceStatus::Stalled(_) } => *id == source.exports[0].id,
+        _ => false,
+    };
+    assert!(running.turn().iter().any(stalled));
+    assert_eq!(world.upper(REMAP + 1), stuck, "rather nothing than rows at wrong times");
+}

@@ -47,7 +47,7 @@ impl Reader {
     }
 
     fn upper(&self) -> u64 {
-        self.probe.with_frontier(|frontier| upper_of(frontier)).millis()
+        self.probe.with_frontier(upper_of).millis()
     }
 
     fn sorted(&self) -> Vec<(Result<repr::Row, EvalError>, u64, i64)> {
