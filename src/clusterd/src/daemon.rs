@@ -190,7 +190,7 @@ async fn run(args: Args) -> Result<(), Failure> {
         start_workers(&process, allocators)?;
         ready.store(true, Ordering::SeqCst);
         tracing::info!(process = args.process, workers = args.workers, "clusterd is ready");
-        Ok::<(), Failure>(std::future::pending().await)
+        std::future::pending::<Result<(), Failure>>().await
     };
     tokio::select! {
         result = boot => result?,

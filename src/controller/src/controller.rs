@@ -125,10 +125,14 @@ impl Shared {
             Some(shard) => self.durable.hold(shard, at).map(|hold| ReadHold::shard(id, hold)),
             None => self.index_holds.hold(id, at).map(ReadHold::index),
         };
-        held.map_err(|since| match (since, at) {
-            (Some(since), Some(at)) => ControllerError::BelowSince { id, at, since },
-            _ => ControllerError::UnknownCollection(id),
-        })
+        held.map_err(|since| not_held(id, at, since))
+    }
+}
+
+fn not_held(id: CollectionId, at: Option<Timestamp>, since: Option<Timestamp>) -> ControllerError {
+    match (since, at) {
+        (Some(since), Some(at)) => ControllerError::BelowSince { id, at, since },
+        _ => ControllerError::UnknownCollection(id),
     }
 }
 
@@ -249,7 +253,8 @@ impl Controller {
 
     /// Builds a dataflow on every replica of a cluster, now and after each of their restarts.
     ///
-    /// Precondition: the caller holds every import at or below `as_of`; the controller takes its own holds.
+    /// Precondition: the caller holds every import at or below `as_of`; the controller takes its own holds, also on the shard
+    /// of a materialized view.
     /// Errors: an import is unknown or cannot be held at `as_of`; nothing was done then.
     pub fn create_dataflow(&self, cluster: ClusterId, dataflow: Dataflow) -> Result<(), ControllerError> {
         let mut holds = ReadHolds::default();
@@ -261,6 +266,14 @@ impl Controller {
             };
             imports.push(id);
             holds.insert(self.shared.hold(id, Some(dataflow.as_of))?);
+        }
+        for export in &dataflow.exports {
+            // The view's sink reads back what the view has, from the same as-of on.
+            if let Export::MaterializedView { id, shard, .. } = export {
+                let hold = self.shared.durable.hold(*shard, Some(dataflow.as_of));
+                let hold = hold.map_err(|since| not_held(*id, Some(dataflow.as_of), since))?;
+                holds.insert(ReadHold::shard(*id, hold));
+            }
         }
         let mut state = self.shared.state.lock();
         let State { clusters, collections, .. } = &mut *state;

@@ -26,7 +26,7 @@ const COMMANDS_MAX: usize = 256;
 
 /// Keeps a replica connected for ever. `Shared` outlives it: the owner aborts this task.
 pub(crate) async fn run(shared: Arc<Shared>, spec: ReplicaSpec) {
-    let mut backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(5));
+    let mut backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(1));
     loop {
         let reason = match shared.launcher.ensure(&spec) {
             Err(error) => error.to_string(),
@@ -184,18 +184,18 @@ pub(crate) enum Outgoing {
 }
 
 impl Connection {
-    fn to_workers(&mut self, command: ComputeCommand) -> Outgoing {
+    fn for_workers(&mut self, command: ComputeCommand) -> Outgoing {
         self.sequence += 1;
         self.compute_sequence = self.sequence;
         Outgoing::ToWorkers(Sequenced { sequence: self.sequence, command })
     }
 
-    fn to_processes(&mut self, command: ComputeCommand) -> Outgoing {
+    fn for_processes(&mut self, command: ComputeCommand) -> Outgoing {
         self.sequence += 1;
         Outgoing::ToProcesses(Sequenced { sequence: self.sequence, command })
     }
 
-    fn to_storage(&mut self, command: StorageCommand) -> Outgoing {
+    fn for_storage(&mut self, command: StorageCommand) -> Outgoing {
         self.sequence += 1;
         Outgoing::Storage(Sequenced { sequence: self.sequence, command })
     }
@@ -221,7 +221,7 @@ impl Cluster {
             match &entry.command {
                 Command::Storage(command) => {
                     if storage_replica == Some(id) {
-                        outgoing.push(connection.to_storage(command.clone()));
+                        outgoing.push(connection.for_storage(command.clone()));
                     }
                 }
                 Command::Compute(command) => {
@@ -236,8 +236,8 @@ impl Cluster {
         if !connection.replayed && !more {
             connection.replayed = true;
             connection.cursor = connection.cursor.max(connection.replay_until);
-            outgoing.push(connection.to_storage(StorageCommand::InitializationComplete));
-            outgoing.push(connection.to_workers(ComputeCommand::InitializationComplete));
+            outgoing.push(connection.for_storage(StorageCommand::InitializationComplete));
+            outgoing.push(connection.for_workers(ComputeCommand::InitializationComplete));
         }
         outgoing
     }
@@ -262,10 +262,10 @@ impl Connection {
                 let mut dataflow = dataflow.clone();
                 dataflow.as_of = dataflow.as_of.max(as_of);
                 self.sent_as_of.extend(ids().map(|id| (id, dataflow.as_of)));
-                Some(self.to_workers(ComputeCommand::CreateDataflow(dataflow)))
+                Some(self.for_workers(ComputeCommand::CreateDataflow(dataflow)))
             }
             ComputeCommand::AllowWrites(id) => {
-                (!self.skipped.contains(id)).then(|| self.to_workers(ComputeCommand::AllowWrites(*id)))
+                (!self.skipped.contains(id)).then(|| self.for_workers(ComputeCommand::AllowWrites(*id)))
             }
             ComputeCommand::AllowCompaction { id, since } => {
                 if since.is_none() {
@@ -274,14 +274,14 @@ impl Connection {
                         return None;
                     }
                 }
-                (!self.skipped.contains(id)).then(|| self.to_workers(command.clone()))
+                (!self.skipped.contains(id)).then(|| self.for_workers(command.clone()))
             }
             ComputeCommand::Peek(peek) => is_pending(peek.id).then(|| {
                 let mut peek = peek.clone();
                 peek.after = self.compute_sequence;
-                self.to_processes(ComputeCommand::Peek(peek))
+                self.for_processes(ComputeCommand::Peek(peek))
             }),
-            ComputeCommand::CancelPeek(_) => Some(self.to_processes(command.clone())),
+            ComputeCommand::CancelPeek(_) => Some(self.for_processes(command.clone())),
             ComputeCommand::Hello(_) | ComputeCommand::InitializationComplete => None,
         }
     }
