@@ -29,7 +29,7 @@ pub(crate) async fn serve_compute(shared: Arc<Shared>, duplex: ComputeServerDupl
         return;
     };
     let Some(nonce) = admit(&shared, lane, &hello, "computectl") else { return };
-    shared.peeks.reset();
+    shared.peeks.reset(nonce);
     let command = Command::Compute(Sequenced { sequence, command: ComputeCommand::Hello(hello) });
     if shared.process == 0 && !shared.command(Inbound { nonce, command }).await {
         return;

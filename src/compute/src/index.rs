@@ -8,7 +8,7 @@ use differential_dataflow::trace::{BatchReader, TraceReader};
 use expr::EvalError;
 use repr::Timestamp;
 use timely::progress::Antichain;
-use trace::{KeyBatch, KeySpine, RowRowBatch, RowRowSpine, Ts, upper_of};
+use trace::{ArcBatch, KeyBatch, KeySpine, RowRowBatch, RowRowSpine, Ts, upper_of};
 
 use crate::layout::RowLayout;
 use crate::render::dataflow::DataflowGuard;
@@ -27,6 +27,8 @@ pub(crate) struct IndexTraces {
     /// As the controller allows it. All workers see the same; compaction itself may lag behind for peeks.
     since: Timestamp,
     published: Option<Arc<Snapshot>>,
+    /// Since and upper of the last compaction.
+    compacted: Option<(Timestamp, Timestamp)>,
 }
 
 /// An index of one worker at one moment: immutable, and right for reads at times in `[since, upper)`.
@@ -40,7 +42,7 @@ pub(crate) struct Snapshot {
 
 impl IndexTraces {
     pub(crate) fn new(arrangement: IndexArrangement, guard: Rc<DataflowGuard>, as_of: Timestamp) -> IndexTraces {
-        IndexTraces { arrangement, guard, since: as_of, published: None }
+        IndexTraces { arrangement, guard, since: as_of, published: None, compacted: None }
     }
 
     pub(crate) fn since(&self) -> Timestamp {
@@ -64,6 +66,11 @@ impl IndexTraces {
     /// Lets the traces forget what nobody may read any more, `hold` being the least time that a waiting peek needs.
     pub(crate) fn compact(&mut self, hold: Option<Timestamp>) {
         let since = hold.map_or(self.since, |hold| hold.min(self.since));
+        let done = Some((since, self.upper()));
+        if self.compacted == done {
+            return;
+        }
+        self.compacted = done;
         let logical = Antichain::from_elem(Ts(since));
         let IndexArrangement { oks, errs, .. } = &mut self.arrangement;
         let mut upper = Antichain::new();
@@ -81,26 +88,48 @@ impl IndexTraces {
         let upper = self.upper();
         let IndexArrangement { layout, oks, errs } = &mut self.arrangement;
         let since = oks.get_logical_compaction().first().map_or(self.since, |time| time.0);
-        let mut ok_batches = Vec::new();
-        oks.map_batches(|batch| ok_batches.push(batch.clone()));
-        let mut err_batches = Vec::new();
-        errs.map_batches(|batch| err_batches.push(batch.clone()));
-        ok_batches.retain(|batch| !batch.is_empty());
-        err_batches.retain(|batch| !batch.is_empty());
-        let is_same = self.published.as_ref().is_some_and(|published| {
-            published.since == since
-                && published.upper == upper
-                && published.oks.len() == ok_batches.len()
-                && published.errs.len() == err_batches.len()
-                && published.oks.iter().zip(&ok_batches).all(|(old, new)| old.is_same(new))
-                && published.errs.iter().zip(&err_batches).all(|(old, new)| old.is_same(new))
-        });
-        if is_same {
+        if let Some(published) = &self.published
+            && published.since == since
+            && published.upper == upper
+            && has_batches(oks, &published.oks)
+            && has_batches(errs, &published.errs)
+        {
             return None;
         }
         let layout = Arc::clone(layout);
-        let snapshot = Arc::new(Snapshot { since, upper, layout, oks: ok_batches, errs: err_batches });
+        let snapshot = Arc::new(Snapshot { since, upper, layout, oks: batches(oks), errs: batches(errs) });
         self.published = Some(Arc::clone(&snapshot));
         Some(snapshot)
     }
+}
+
+/// The trace's batches that are not empty.
+fn batches<B, Tr>(trace: &Tr) -> Vec<ArcBatch<B>>
+where
+    B: BatchReader,
+    Tr: TraceReader<Batch = ArcBatch<B>, Time = B::Time>,
+{
+    let mut batches = Vec::new();
+    trace.map_batches(|batch| {
+        if !batch.is_empty() {
+            batches.push(batch.clone());
+        }
+    });
+    batches
+}
+
+/// True if the trace's batches that are not empty are exactly these.
+fn has_batches<B, Tr>(trace: &Tr, batches: &[ArcBatch<B>]) -> bool
+where
+    B: BatchReader,
+    Tr: TraceReader<Batch = ArcBatch<B>, Time = B::Time>,
+{
+    let mut expected = batches.iter();
+    let mut is_same = true;
+    trace.map_batches(|batch| {
+        if !batch.is_empty() {
+            is_same = is_same && expected.next().is_some_and(|expected| expected.is_same(batch));
+        }
+    });
+    is_same && expected.next().is_none()
 }

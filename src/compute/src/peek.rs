@@ -21,6 +21,7 @@ use protocol::compute::ComputeResponse;
 use protocol::peek::{Peek, PeekId, PeekOutcome, PeekTarget};
 use repr::{CollectionId, Timestamp};
 use stdx::Tasks;
+use uuid::Uuid;
 
 use crate::index::Snapshot;
 
@@ -34,7 +35,9 @@ pub struct PeekServer {
 struct State {
     /// For each index the snapshot of each worker; None until the worker has built it, and after it has dropped it.
     published: BTreeMap<CollectionId, Vec<Option<Arc<Snapshot>>>>,
-    /// The sequence number of the last command that each worker has applied.
+    /// The connection that peeks come from; commands of another say nothing about what its peeks may expect.
+    connection: Option<Uuid>,
+    /// The sequence number of the last command of that connection that each worker has applied.
     applied: Vec<u64>,
     peeks: BTreeMap<PeekId, Pending>,
     /// The times of waiting peeks.
@@ -58,6 +61,7 @@ impl PeekServer {
     pub fn new(workers: usize, tasks: Tasks, respond: Arc<dyn Fn(ComputeResponse) + Send + Sync>) -> Arc<PeekServer> {
         let state = State {
             published: BTreeMap::new(),
+            connection: None,
             applied: vec![0; workers],
             peeks: BTreeMap::new(),
             holds: BTreeMap::new(),
@@ -83,13 +87,16 @@ impl PeekServer {
         }
     }
 
-    /// Forgets all peeks without an answer: a new connection has begun, and asks anew for what it still wants.
-    pub fn reset(&self) {
+    /// Begins a connection: forgets all peeks without an answer, for their connection is over. The new one's peeks follow, and
+    /// its Hello, with this nonce, reaches the workers.
+    pub fn reset(&self, nonce: Uuid) {
         let mut state = self.state.lock();
+        state.connection = Some(nonce);
+        state.applied.fill(0);
         let ids: Vec<PeekId> = state.peeks.keys().copied().collect();
-        ids.into_iter().for_each(|id| {
+        for id in ids {
             state.forget(id);
-        });
+        }
     }
 
     /// The least time at which a waiting peek reads the index.
@@ -121,9 +128,12 @@ impl PeekServer {
         waiting.into_iter().for_each(|id| self.answer(id, PeekOutcome::Canceled));
     }
 
-    /// A worker has applied all commands up to `sequence`.
-    pub(crate) fn applied(self: &Arc<Self>, worker: usize, sequence: u64) {
+    /// A worker has applied all commands of the connection up to `sequence`.
+    pub(crate) fn applied(self: &Arc<Self>, worker: usize, connection: Option<Uuid>, sequence: u64) {
         let mut state = self.state.lock();
+        if state.connection != connection {
+            return;
+        }
         state.applied[worker] = sequence;
         if !state.peeks.is_empty() {
             self.advance(state, |_| true);

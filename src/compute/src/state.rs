@@ -135,7 +135,7 @@ impl ComputeState {
             }
             ComputeCommand::InitializationComplete => self.initialization_complete(),
         }
-        self.context.peeks.applied(self.context.local_index, sequence);
+        self.context.peeks.applied(self.context.local_index, self.nonce, sequence);
     }
 
     /// Publishes and reports what the last step has changed.
@@ -219,7 +219,7 @@ impl ComputeState {
         for (id, export) in exports {
             let end = match export {
                 BuiltExport::Index(arrangement) => {
-                    let traces = IndexTraces::new(arrangement, Rc::clone(&guard), dataflow.as_of);
+                    let traces = IndexTraces::new(*arrangement, Rc::clone(&guard), dataflow.as_of);
                     self.indexes.insert(id, traces);
                     End::Index
                 }

@@ -77,7 +77,7 @@ impl Drop for DataflowGuard {
 
 /// An export on this worker.
 pub(crate) enum BuiltExport {
-    Index(IndexArrangement),
+    Index(Box<IndexArrangement>),
     MaterializedView { handle: SinkHandle, token: Token },
     Subscribe(Rc<RefCell<Subscription>>),
 }
@@ -266,7 +266,7 @@ impl<'scope> Builder<'scope, '_> {
         let bundle = self.context.globals.get_mut(on);
         let bundle = bundle.unwrap_or_else(|| panic!("dataflow {name} exports {on}, which it neither reads nor makes"));
         match export {
-            Export::Index { key, .. } => BuiltExport::Index(export_index(bundle, key)),
+            Export::Index { key, .. } => BuiltExport::Index(Box::new(export_index(bundle, key))),
             Export::MaterializedView { id, shard, .. } => {
                 let Streams { oks, errs } = bundle.streams();
                 let sink = ends.sink(&format!("{name} {id}"), *shard, *as_of, oks, errs);

@@ -153,6 +153,18 @@ pub(crate) fn peek_all(id: u128, index: CollectionId, kinds: Vec<Kind>, at: u64)
     }
 }
 
+/// A server of peeks, and where its answers are put.
+pub(crate) fn peek_server(workers: usize) -> (Arc<PeekServer>, Arc<Mutex<BTreeMap<PeekId, PeekOutcome>>>) {
+    let answers: Arc<Mutex<BTreeMap<PeekId, PeekOutcome>>> = Arc::default();
+    let sink = Arc::clone(&answers);
+    let respond = Arc::new(move |response| {
+        if let ComputeResponse::Peek { id, outcome } = response {
+            sink.lock().insert(id, outcome);
+        }
+    });
+    (PeekServer::new(workers, inline_tasks(), respond), answers)
+}
+
 /// What to run and what to read.
 #[derive(Clone)]
 pub(crate) struct Run {
@@ -170,14 +182,7 @@ pub(crate) struct Run {
 /// Runs the dataflows and reads the index at each time.
 pub(crate) fn run(run: Run, shards: BTreeMap<ShardId, Vec<Update>>) -> Vec<PeekOutcome> {
     let histories = Arc::new(Histories { shards, upper: AtomicU64::new(0) });
-    let answers: Arc<Mutex<BTreeMap<PeekId, PeekOutcome>>> = Arc::default();
-    let sink = Arc::clone(&answers);
-    let respond = Arc::new(move |response| {
-        if let ComputeResponse::Peek { id, outcome } = response {
-            sink.lock().insert(id, outcome);
-        }
-    });
-    let peeks = PeekServer::new(run.workers, inline_tasks(), respond);
+    let (peeks, answers) = peek_server(run.workers);
     let is_finished = Arc::new(AtomicBool::new(false));
     let config = timely::Config {
         communication: timely::CommunicationConfig::Process(run.workers),

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use expr::{ColumnOrder, EvalError, Mfp, Scalar};
+use expr::{ColumnOrder, EvalError, Mfp, Relation, Scalar};
+use protocol::ComputeCommand;
 use protocol::peek::{Peek, PeekOutcome, PeekTarget, RowOrder};
 use repr::{CollectionId, Datum, Diff, Kind, Row, ScalarType, ShardId, Timestamp};
 
 use crate::harness::{Update, peek_all};
 use crate::lower::Lowering;
 use crate::single::Single;
-use crate::{call, column, indexed_object, input, literal, shard_import};
+use crate::{call, column, indexed_object, input, int8, literal, shard_import};
 
 const INDEX: CollectionId = CollectionId::User(101);
 
@@ -82,7 +83,7 @@ fn an_unknown_index_fails_only_after_the_commands_before_the_peek() {
     single.advance(1);
     assert!(matches!(single.answer(early), Some(PeekOutcome::Rows(_))));
     assert_eq!(single.answer(other), None);
-    single.handle(protocol::ComputeCommand::InitializationComplete);
+    single.handle(ComputeCommand::InitializationComplete);
     assert!(matches!(single.answer(other), Some(PeekOutcome::Error(_))));
 }
 
@@ -108,7 +109,7 @@ fn a_canceled_peek_is_answered_once() {
 fn peeks_of_an_earlier_connection_are_forgotten() {
     let mut single = indexed();
     let id = single.peek(all(1, 2));
-    single.peeks.reset();
+    single.peeks.reset(uuid::Uuid::from_u128(2));
     single.advance(5);
     assert_eq!(single.answer(id), None);
 }
@@ -166,8 +167,29 @@ fn a_result_above_its_maximum_is_refused() {
 
 #[test]
 fn a_complete_index_answers_at_every_time() {
-    let mut single = indexed();
-    single.advance(u64::MAX);
+    let constant = Relation::constant([vec![Datum::Int(1), Datum::Int(10)]], vec![int8(), int8()]);
+    let mut single = Single::new(BTreeMap::new());
+    single.create(&indexed_object(&constant, Vec::new(), Lowering::default()));
+    single.settle();
+    assert_eq!(single.frontier(INDEX), Some(Timestamp::MAX.millis()));
     let id = single.peek(Peek { at: Timestamp::new(1 << 60), ..all(1, 0) });
-    assert!(matches!(single.answer(id), Some(PeekOutcome::Rows(_)) | None));
+    assert_eq!(single.answer(id), Some(rows(&[(row(1, 10), 1)])));
+}
+
+#[test]
+fn commands_of_an_earlier_connection_prove_nothing_to_a_peek() {
+    let mut single = Single::new(BTreeMap::from([(ShardId(0), history())]));
+    for _ in 0..5 {
+        single.handle(ComputeCommand::InitializationComplete);
+    }
+    single.peeks.reset(uuid::Uuid::from_u128(2));
+    // The workers have not seen the new connection's Hello yet.
+    let id = single.peek(Peek { after: 2, ..all(1, 0) });
+    single.handle(ComputeCommand::InitializationComplete);
+    assert_eq!(single.answer(id), None);
+    single.restart_sequence();
+    single.handle(crate::harness::hello(1, 2));
+    single.create(&indexed_object(&input(0, 2), vec![shard_import(0, 2)], Lowering::default()));
+    single.advance(1);
+    assert!(matches!(single.answer(id), Some(PeekOutcome::Rows(_))));
 }

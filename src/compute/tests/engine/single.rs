@@ -14,7 +14,7 @@ use repr::{CollectionId, ShardId, Timestamp};
 use timely::communication::Allocator;
 use timely::worker::Worker;
 
-use crate::harness::{Histories, MemoryEnds, Update, hello, inline_tasks};
+use crate::harness::{Histories, MemoryEnds, Update, hello, peek_server};
 
 /// Steps after which nothing changes any more.
 const STEPS: usize = 60;
@@ -34,14 +34,8 @@ impl Single {
     /// A worker without dataflows, connected, its replay not yet complete.
     pub(crate) fn new(shards: BTreeMap<ShardId, Vec<Update>>) -> Single {
         let histories = Arc::new(Histories { shards, upper: 0.into() });
-        let answers: Arc<Mutex<BTreeMap<PeekId, PeekOutcome>>> = Arc::default();
-        let sink = Arc::clone(&answers);
-        let respond = Arc::new(move |response| {
-            if let ComputeResponse::Peek { id, outcome } = response {
-                sink.lock().insert(id, outcome);
-            }
-        });
-        let peeks = PeekServer::new(1, inline_tasks(), respond);
+        let (peeks, answers) = peek_server(1);
+        peeks.reset(uuid::Uuid::from_u128(1));
         let worker = Worker::new(compute::worker_config(), Allocator::Thread(Default::default()), None);
         let ends = Box::new(MemoryEnds { histories: Arc::clone(&histories) });
         let context = ComputeContext { local_index: 0, ends, peeks: Arc::clone(&peeks) };
@@ -55,6 +49,11 @@ impl Single {
         self.sequence += 1;
         self.state.handle(Sequenced { sequence: self.sequence, command });
         self.sequence
+    }
+
+    /// A new connection counts its commands from the start.
+    pub(crate) fn restart_sequence(&mut self) {
+        self.sequence = 0;
     }
 
     pub(crate) fn create(&mut self, dataflow: &Dataflow) {
