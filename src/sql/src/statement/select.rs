@@ -19,7 +19,7 @@ pub struct Select {
 #[derive(Clone, Debug)]
 pub struct AsOf {
     pub at_least: bool,
-    pub time: Expr,
+    pub time: Box<Expr>,
 }
 
 impl Select {
@@ -40,7 +40,7 @@ impl AsOf {
             return Ok(None);
         }
         let at_least = cursor.take(&["at", "least"]);
-        Ok(Some(AsOf { at_least, time: cursor.expr()? }))
+        Ok(Some(AsOf { at_least, time: Box::new(cursor.expr()?) }))
     }
 }
 

@@ -36,7 +36,8 @@ pub enum Objects {
     Clusters,
     ClusterReplicas,
     Columns,
-    Objects,
+    /// SHOW OBJECTS.
+    All,
     Types,
     Roles,
 }
@@ -44,7 +45,7 @@ pub enum Objects {
 #[derive(Clone, Debug)]
 pub enum Filter {
     Like(String),
-    Where(Expr),
+    Where(Box<Expr>),
 }
 
 const OBJECTS: [(&[&str], Objects); 16] = [
@@ -61,7 +62,7 @@ const OBJECTS: [(&[&str], Objects); 16] = [
     (&["clusters"], Objects::Clusters),
     (&["cluster", "replicas"], Objects::ClusterReplicas),
     (&["columns"], Objects::Columns),
-    (&["objects"], Objects::Objects),
+    (&["objects"], Objects::All),
     (&["types"], Objects::Types),
     (&["roles"], Objects::Roles),
 ];
@@ -112,7 +113,7 @@ impl Show {
         if cursor.take(&["like"]) {
             show.filter = Some(Filter::Like(cursor.string()?));
         } else if cursor.take(&["where"]) {
-            show.filter = Some(Filter::Where(cursor.expr()?));
+            show.filter = Some(Filter::Where(Box::new(cursor.expr()?)));
         }
         show.check_clauses(cursor)?;
         Ok(show)
@@ -154,7 +155,7 @@ impl Show {
             }
         }
         let filter = match &self.filter {
-            Some(Filter::Where(expr)) => Some(expr.clone()),
+            Some(Filter::Where(expr)) => Some(expr.as_ref().clone()),
             _ => like,
         };
         if let SetExpr::Select(select) = query.body.as_mut() {
@@ -178,7 +179,7 @@ impl Show {
             | Objects::MaterializedViews
             | Objects::Sources
             | Objects::Subsources
-            | Objects::Objects
+            | Objects::All
             | Objects::Types => (self.items(context, catalog)?, "name"),
         };
         let columns = match self.objects {
@@ -192,7 +193,7 @@ impl Show {
             Objects::Indexes => "name, \"on\", cluster, key, comment",
             Objects::Sources => "name, type, cluster, comment",
             Objects::Subsources => "name, type",
-            Objects::Objects => "name, type, comment",
+            Objects::All => "name, type, comment",
             Objects::Clusters => "name, replicas, comment",
             Objects::ClusterReplicas => "cluster, replica, size, ready, comment",
             Objects::Columns => "name, nullable, type, comment",
@@ -274,7 +275,7 @@ impl Show {
             Objects::Sources => ("mz_catalog.mz_sources", ", o.type AS type, cl.name AS cluster", Some("source")),
             Objects::Subsources => ("mz_catalog.mz_tables", ", 'subsource' AS type", Some("table")),
             Objects::Types => ("mz_catalog.mz_types", "", Some("type")),
-            Objects::Objects => (all, ", o.type AS type", None),
+            Objects::All => (all, ", o.type AS type", None),
             _ => ("mz_catalog.mz_tables", "", Some("table")),
         };
         let clustered = columns.contains("cl.name");

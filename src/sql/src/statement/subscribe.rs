@@ -18,7 +18,7 @@ pub struct Subscribe {
     pub snapshot: bool,
     pub progress: bool,
     pub as_of: Option<AsOf>,
-    pub up_to: Option<Expr>,
+    pub up_to: Option<Box<Expr>>,
 }
 
 #[derive(Clone, Debug)]
@@ -49,7 +49,7 @@ impl Subscribe {
         }
         subscribe.as_of = AsOf::parse(cursor)?;
         if cursor.take(&["up", "to"]) {
-            subscribe.up_to = Some(cursor.expr()?);
+            subscribe.up_to = Some(Box::new(cursor.expr()?));
         }
         if cursor.peek_words(&["envelope"]) {
             return Err(cursor.unsupported("SUBSCRIBE with ENVELOPE"));

@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use repr::{CollectionId, RelationDesc, ScalarType};
 use sql::{FullName, Item, ItemDefinition};
 
-/// Schema, relation, columns. Columns are text where no type is given.
-const RELATIONS: [(&str, &str, &[(&str, ScalarType)]); 14] = [
+/// Schema, name, columns.
+type Relation = (&'static str, &'static str, &'static [(&'static str, ScalarType)]);
+
+const RELATIONS: [Relation; 14] = [
     ("mz_catalog", "mz_databases", &[("id", ScalarType::Text), ("name", ScalarType::Text)]),
     (
         "mz_catalog",

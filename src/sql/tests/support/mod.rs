@@ -1,8 +1,5 @@
 //! A catalog in memory on which plans are carried out at once, and how plans are shown in scripts.
 
-// Each test file uses its part of it.
-#![allow(dead_code, unused_imports)]
-
 mod builtin;
 mod render;
 
