@@ -218,18 +218,16 @@ impl Supervisor {
 
     /// Waits until the processes are not to run on, and ends them all.
     async fn watch(&self, mut running: Vec<Running>, desired: &mut watch::Receiver<Desired>) -> Ending {
-        let ending = loop {
-            let exits = running.iter_mut().map(|process| process.exited().boxed());
-            tokio::select! {
-                (how, process, _) = select_all(exits) => break Ending::Died(process, how),
-                changed = desired.changed() => {
-                    if changed.is_err() {
-                        std::future::pending::<()>().await;
-                    }
-                    match &*desired.borrow() {
-                        Desired::Stopped => break Ending::Stop,
-                        Desired::Running(_) => break Ending::Change,
-                    }
+        let exits = running.iter_mut().map(|process| process.exited().boxed());
+        let ending = tokio::select! {
+            (how, process, _) = select_all(exits) => Ending::Died(process, how),
+            changed = desired.changed() => {
+                if changed.is_err() {
+                    std::future::pending::<()>().await;
+                }
+                match &*desired.borrow() {
+                    Desired::Stopped => Ending::Stop,
+                    Desired::Running(_) => Ending::Change,
                 }
             }
         };

@@ -1,3 +1,5 @@
+//! Services of small children: relaunched, adopted, replaced, stopped.
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;

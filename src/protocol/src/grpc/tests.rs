@@ -1,3 +1,5 @@
+//! Links over real sockets.
+
 use std::sync::Arc;
 
 use repr::{CollectionId, Timestamp};
