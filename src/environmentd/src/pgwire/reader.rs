@@ -107,13 +107,87 @@ fn next_message(buffer: &mut BytesMut, context: &DecodeContext) -> Option<Incomi
         let error = Error::unsupported("the fastpath function call");
         return Some(Incoming::Malformed { kind, error });
     }
-    if matches!(kind, b'Q' | b'P') && std::str::from_utf8(&message[5..]).is_err() {
+    if !is_sound_text(kind, &message[5..]) {
         let error = Error::new("22021", "invalid byte sequence for encoding \"UTF8\"");
         return Some(Incoming::Malformed { kind, error });
+    }
+    if kind == b'B' && !is_sound_bind(&message[5..]) {
+        return Some(Incoming::Malformed { kind, error: Error::new("08P01", "invalid message format") });
     }
     Some(match PgWireFrontendMessage::decode(&mut message, context) {
         Ok(Some(decoded)) if message.remaining() == 0 => Incoming::Message(decoded),
         Ok(_) => Incoming::Malformed { kind, error: Error::new("08P01", "invalid message format") },
         Err(error) => Incoming::Malformed { kind, error: Error::new("08P01", format!("invalid message format: {error}")) },
     })
+}
+
+/// Whether the texts at the start of a Query (one) or Parse (two) are UTF-8. What follows them is binary.
+fn is_sound_text(kind: u8, body: &[u8]) -> bool {
+    let texts = match kind {
+        b'Q' => 1,
+        b'P' => 2,
+        _ => return true,
+    };
+    body.split(|byte| *byte == 0).take(texts).all(|text| std::str::from_utf8(text).is_ok())
+}
+
+/// Whether the counts and lengths inside a Bind message add up to its length. The crate's decoder takes them on trust.
+fn is_sound_bind(body: &[u8]) -> bool {
+    let mut rest = body;
+    let walked = skip_name(&mut rest)
+        .and_then(|()| skip_name(&mut rest))
+        .and_then(|()| skip_formats(&mut rest))
+        .and_then(|()| skip_values(&mut rest))
+        .and_then(|()| skip_formats(&mut rest));
+    walked.is_some() && rest.is_empty()
+}
+
+fn skip_name(rest: &mut &[u8]) -> Option<()> {
+    let end = rest.iter().position(|byte| *byte == 0)?;
+    *rest = &rest[end + 1..];
+    Some(())
+}
+
+fn take_count(rest: &mut &[u8]) -> Option<usize> {
+    let (count, behind) = rest.split_first_chunk::<2>()?;
+    *rest = behind;
+    Some(usize::from(u16::from_be_bytes(*count)))
+}
+
+fn skip_formats(rest: &mut &[u8]) -> Option<()> {
+    let bytes = take_count(rest)? * 2;
+    *rest = rest.get(bytes..)?;
+    Some(())
+}
+
+fn skip_values(rest: &mut &[u8]) -> Option<()> {
+    for _ in 0..take_count(rest)? {
+        let (length, behind) = rest.split_first_chunk::<4>()?;
+        let bytes = match i32::from_be_bytes(*length) {
+            -1 => 0,
+            length => usize::try_from(length).ok()?,
+        };
+        *rest = behind.get(bytes..)?;
+    }
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bind_whose_lengths_do_not_add_up_is_found() {
+        assert!(is_sound_bind(b"p\0s\0\0\x01\0\x01\0\x02\0\0\0\x01x\xff\xff\xff\xff\0\0"));
+        for broken in [
+            &b""[..],
+            b"p\0s",
+            b"\0\0\0\x02\0\x01",
+            b"\0\0\0\0\0\x01\0\0\0\x09ab\0\0",
+            b"\0\0\0\0\0\x01\xff\xff\xff\xfe\0\0",
+            b"\0\0\0\0\0\0\0\0z",
+        ] {
+            assert!(!is_sound_bind(broken), "{broken:?}");
+        }
+    }
 }
