@@ -224,7 +224,7 @@ impl Show {
         Ok(format!(
             "SELECT c.name AS name, c.nullable AS nullable, c.type AS type, c.position AS position, {COMMENT} \
              FROM mz_catalog.mz_columns AS c \
-             LEFT JOIN mz_internal.mz_comments AS k ON k.id = c.id AND k.object_sub_id = c.position::int8 \
+             LEFT JOIN mz_internal.mz_comments AS k ON k.id = c.id AND k.object_sub_id::int8 = c.position::int8 \
              WHERE c.id = {}",
             literal(&item.id.to_string()),
         ))

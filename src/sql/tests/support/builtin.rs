@@ -109,7 +109,7 @@ const RELATIONS: [Relation; 14] = [
         &[
             ("id", ScalarType::Text),
             ("object_type", ScalarType::Text),
-            ("object_sub_id", ScalarType::Int4),
+            ("object_sub_id", ScalarType::UInt8),
             ("comment", ScalarType::Text),
         ],
     ),
