@@ -101,7 +101,9 @@ impl Scalar {
         Scalar::IsNull(Box::new(self))
     }
 
+    /// The negation: named as SQL names it, like the variant.
     #[must_use]
+    #[allow(clippy::should_implement_trait)]
     pub fn not(self) -> Scalar {
         Scalar::Not(Box::new(self))
     }

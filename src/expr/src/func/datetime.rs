@@ -22,7 +22,7 @@ pub(super) static TABLE: &[FuncDef] = &[
         "extract",
         &[Text, Timestamp],
         Numeric,
-        |a, _, arena| pack(timestamp_part(unit(a)?, stamp(a, 1), PLAIN)?, arena),
+        |a, _, arena| pack(timestamp_part(unit(a, PLAIN)?, stamp(a, 1), PLAIN)?, arena),
         "A field of a timestamp.",
     )
     .fallible()
@@ -32,7 +32,7 @@ pub(super) static TABLE: &[FuncDef] = &[
         "extract",
         &[Text, TimestampTz],
         Numeric,
-        |a, _, arena| pack(timestamp_part(unit(a)?, stamp(a, 1), ZONED)?, arena),
+        |a, _, arena| pack(timestamp_part(unit(a, ZONED)?, stamp(a, 1), ZONED)?, arena),
         "A field of a timestamp.",
     )
     .fallible()
@@ -52,7 +52,7 @@ pub(super) static TABLE: &[FuncDef] = &[
         "extract",
         &[Text, Time],
         Numeric,
-        |a, _, arena| pack(Some(time_part(unit(a)?, a[1].unwrap_time(), "time without time zone")?), arena),
+        |a, _, arena| pack(Some(time_part(unit(a, TIME)?, a[1].unwrap_time(), TIME)?), arena),
         "A field of a time.",
     )
     .fallible(),
@@ -61,7 +61,7 @@ pub(super) static TABLE: &[FuncDef] = &[
         "extract",
         &[Text, Interval],
         Numeric,
-        |a, _, arena| pack(Some(interval_part(unit(a)?, a[1].unwrap_interval())?), arena),
+        |a, _, arena| pack(Some(interval_part(unit(a, "interval")?, a[1].unwrap_interval())?), arena),
         "A field of an interval.",
     )
     .fallible(),
@@ -70,7 +70,7 @@ pub(super) static TABLE: &[FuncDef] = &[
         "date_part",
         &[Text, Timestamp],
         Float8,
-        |a, _, _| float(timestamp_part(unit(a)?, stamp(a, 1), PLAIN)?),
+        |a, _, _| float(timestamp_part(unit(a, PLAIN)?, stamp(a, 1), PLAIN)?),
         "A field of a timestamp.",
     )
     .fallible()
@@ -80,7 +80,7 @@ pub(super) static TABLE: &[FuncDef] = &[
         "date_part",
         &[Text, TimestampTz],
         Float8,
-        |a, _, _| float(timestamp_part(unit(a)?, stamp(a, 1), ZONED)?),
+        |a, _, _| float(timestamp_part(unit(a, ZONED)?, stamp(a, 1), ZONED)?),
         "A field of a timestamp.",
     )
     .fallible()
@@ -90,7 +90,7 @@ pub(super) static TABLE: &[FuncDef] = &[
         "date_part",
         &[Text, Date],
         Float8,
-        |a, _, _| float(timestamp_part(unit(a)?, midnight(a[1])?, PLAIN)?),
+        |a, _, _| float(timestamp_part(unit(a, PLAIN)?, midnight(a[1])?, PLAIN)?),
         "A field of a date.",
     )
     .fallible()
@@ -100,7 +100,7 @@ pub(super) static TABLE: &[FuncDef] = &[
         "date_part",
         &[Text, Time],
         Float8,
-        |a, _, _| float(Some(time_part(unit(a)?, a[1].unwrap_time(), "time without time zone")?)),
+        |a, _, _| float(Some(time_part(unit(a, TIME)?, a[1].unwrap_time(), TIME)?)),
         "A field of a time.",
     )
     .fallible(),
@@ -109,7 +109,7 @@ pub(super) static TABLE: &[FuncDef] = &[
         "date_part",
         &[Text, Interval],
         Float8,
-        |a, _, _| float(Some(interval_part(unit(a)?, a[1].unwrap_interval())?)),
+        |a, _, _| float(Some(interval_part(unit(a, "interval")?, a[1].unwrap_interval())?)),
         "A field of an interval.",
     )
     .fallible(),
@@ -118,7 +118,7 @@ pub(super) static TABLE: &[FuncDef] = &[
         "date_trunc",
         &[Text, Timestamp],
         Timestamp,
-        |a, _, _| truncate(unit(a)?, stamp(a, 1), PLAIN).map(Datum::Timestamp),
+        |a, _, _| truncate(unit(a, PLAIN)?, stamp(a, 1), PLAIN).map(Datum::Timestamp),
         "The start of a unit of time.",
     )
     .fallible(),
@@ -127,7 +127,7 @@ pub(super) static TABLE: &[FuncDef] = &[
         "date_trunc",
         &[Text, TimestampTz],
         TimestampTz,
-        |a, _, _| truncate(unit(a)?, stamp(a, 1), ZONED).map(Datum::Timestamp),
+        |a, _, _| truncate(unit(a, ZONED)?, stamp(a, 1), ZONED).map(Datum::Timestamp),
         "The start of a unit of time.",
     )
     .fallible(),
@@ -136,7 +136,7 @@ pub(super) static TABLE: &[FuncDef] = &[
         "date_trunc",
         &[Text, TimestampTz, Text],
         TimestampTz,
-        |a, _, _| truncate_in_zone(unit(a)?, stamp(a, 1), zone(a[2].unwrap_text())?),
+        |a, _, _| truncate_in_zone(unit(a, ZONED)?, stamp(a, 1), zone(a[2].unwrap_text())?),
         "The start of a unit of time in a time zone.",
     )
     .fallible(),
@@ -145,7 +145,7 @@ pub(super) static TABLE: &[FuncDef] = &[
         "date_trunc",
         &[Text, Interval],
         Interval,
-        |a, _, _| truncate_interval(unit(a)?, a[1].unwrap_interval()).map(Datum::Interval),
+        |a, _, _| truncate_interval(unit(a, "interval")?, a[1].unwrap_interval()).map(Datum::Interval),
         "Without fields smaller than a unit.",
     )
     .fallible(),
@@ -344,17 +344,19 @@ const UNITS: &[&[&str]] = &[
 /// Types by whose name units are refused.
 const PLAIN: &str = "timestamp without time zone";
 const ZONED: &str = "timestamp with time zone";
+const TIME: &str = "time without time zone";
 
 fn stamp(args: &[Datum<'_>], index: usize) -> i64 {
     args[index].unwrap_timestamp()
 }
 
 /// The unit named by the first argument.
-fn unit(args: &[Datum<'_>]) -> Result<Unit, EvalError> {
+fn unit(args: &[Datum<'_>], typ: &str) -> Result<Unit, EvalError> {
     let given = args[0].unwrap_text();
     let name = given.to_ascii_lowercase();
     let found = UNITS.iter().find(|names| names.contains(&name.as_str()));
-    found.map(|names| Unit(names[0])).ok_or_else(|| invalid_parameter(format!("unit \"{name}\" not recognized")))
+    let unknown = || invalid_parameter(format!("unit \"{name}\" not recognized for type {typ}"));
+    found.map(|names| Unit(names[0])).ok_or_else(unknown)
 }
 
 fn unsupported(unit: Unit, typ: &str) -> EvalError {
@@ -437,7 +439,7 @@ fn timestamp_part(unit: Unit, timestamp: i64, typ: &str) -> Result<Option<Number
 
 /// A field of a date: PostgreSQL refuses what a date does not have.
 fn date_part(args: &[Datum<'_>]) -> Result<Option<Number>, EvalError> {
-    let unit = unit(args)?;
+    let unit = unit(args, "date")?;
     if matches!(unit.0, "microseconds" | "milliseconds" | "second" | "minute" | "hour") {
         return Err(unsupported(unit, "date"));
     }
@@ -587,7 +589,8 @@ fn from_epoch<'a>(seconds: f64) -> Value<'a> {
         return Ok(Datum::Timestamp(infinity));
     }
     let micros = (seconds * 1e6).round_ties_even();
-    let out_of_range = || EvalError::new("22008", format!("timestamp out of range: \"{seconds}\""));
+    let shown = || crate::text_of(Datum::float8(seconds), &repr::ScalarType::Float8);
+    let out_of_range = || EvalError::new("22008", format!("timestamp out of range: \"{}\"", shown()));
     if micros.abs() >= 9.3e18 {
         return Err(out_of_range());
     }

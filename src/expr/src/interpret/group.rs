@@ -73,6 +73,9 @@ fn reduce_group(
     Ok(Some(output))
 }
 
+/// One distinct row of a group: unpacked, packed, and how often it occurs.
+type Member<'a> = (Vec<Datum<'a>>, &'a Row, Diff);
+
 /// In each group, in `order` and then in the order of bytes, the rows at `[offset, offset + limit)`.
 pub(super) fn top_k(
     input: Collection,
@@ -84,7 +87,7 @@ pub(super) fn top_k(
 ) -> Collection {
     let Collection { rows, errors } = input;
     let mut output = Collection { rows: BTreeMap::new(), errors };
-    let mut groups: BTreeMap<Row, Vec<(Vec<Datum<'_>>, &Row, Diff)>> = BTreeMap::new();
+    let mut groups: BTreeMap<Row, Vec<Member<'_>>> = BTreeMap::new();
     for (row, diff) in &rows {
         let datums = row.unpack(kinds);
         let key = Row::pack(group_key.iter().map(|column| datums[*column]));
