@@ -114,19 +114,7 @@ fn put_op(out: &mut Encoder, op: &Op) {
             out.u8(TAG_RETIRE);
             out.varint(shard.0);
         }
-        Op::Append { shard, writer, expect_upper, new_upper, batch } => {
-            out.u8(TAG_APPEND);
-            out.varint(shard.0);
-            out.varint(writer.generation);
-            out.varint(writer.writer);
-            out.varint(writer.incarnation);
-            out.time(*expect_upper);
-            out.time(*new_upper);
-            out.bool(batch.is_some());
-            if let Some(batch) = batch {
-                put_batch(out, batch);
-            }
-        }
+        Op::Append { .. } => put_append(out, op),
         Op::Commit { .. } => put_commit(out, op),
         Op::Since { shard, generation, since } => {
             out.u8(TAG_SINCE);
@@ -157,6 +145,21 @@ fn put_op(out: &mut Encoder, op: &Op) {
             out.u8(TAG_UNPIN);
             out.varint(id.0);
         }
+    }
+}
+
+fn put_append(out: &mut Encoder, op: &Op) {
+    let Op::Append { shard, writer, expect_upper, new_upper, batch } = op else { return };
+    out.u8(TAG_APPEND);
+    out.varint(shard.0);
+    out.varint(writer.generation);
+    out.varint(writer.writer);
+    out.varint(writer.incarnation);
+    out.time(*expect_upper);
+    out.time(*new_upper);
+    out.bool(batch.is_some());
+    if let Some(batch) = batch {
+        put_batch(out, batch);
     }
 }
 

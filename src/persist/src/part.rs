@@ -327,3 +327,6 @@ fn decode_block(raw: Bytes) -> Result<Vec<Update>, DecodeError> {
     }
     Ok(updates)
 }
+
+#[cfg(test)]
+mod tests;
