@@ -52,7 +52,7 @@ pub(crate) fn resolve(signatures: &[Signature<'_>], args: &[Option<ScalarType>])
         count_exact(types, args)
             + types.iter().zip(args).filter(|(typ, arg)| arg.as_ref().is_some_and(|arg| prefers(arg, typ))).count()
     });
-    if candidates.len() > 1 && !by_category(&mut candidates, args) {
+    if candidates.len() > 1 && !by_category(signatures, &mut candidates, args) {
         return Resolution::Ambiguous;
     }
     if candidates.len() > 1 {
@@ -101,20 +101,30 @@ fn castable(types: &[ScalarType], args: &[Option<ScalarType>]) -> bool {
 }
 
 /// Decides by the categories that the candidates accept where the argument is unknown; string wins. False: undecidable.
-fn by_category(candidates: &mut Vec<(usize, Vec<ScalarType>)>, args: &[Option<ScalarType>]) -> bool {
+///
+/// A polymorphic argument accepts no category of its own (None), so that `'a' || 'b'` is the concatenation of texts.
+fn by_category(
+    signatures: &[Signature<'_>],
+    candidates: &mut Vec<(usize, Vec<ScalarType>)>,
+    args: &[Option<ScalarType>],
+) -> bool {
     for (index, arg) in args.iter().enumerate() {
         if arg.is_some() {
             continue;
         }
-        let categories: Vec<Category> = candidates.iter().map(|(_, types)| category(&types[index])).collect();
-        let chosen = if categories.contains(&Category::String) {
-            Category::String
+        let accepted = |(signature, types): &(usize, Vec<ScalarType>)| {
+            let concrete = signatures[*signature].arg(index).and_then(ArgType::concrete);
+            concrete.map(|_| category(&types[index]))
+        };
+        let categories: Vec<Option<Category>> = candidates.iter().map(accepted).collect();
+        let chosen = if categories.contains(&Some(Category::String)) {
+            Some(Category::String)
         } else if categories.iter().all(|category| *category == categories[0]) {
             categories[0]
         } else {
             return false;
         };
-        candidates.retain(|(_, types)| category(&types[index]) == chosen);
+        candidates.retain(|candidate| accepted(candidate) == chosen);
         if candidates.iter().any(|(_, types)| is_preferred(&types[index])) {
             candidates.retain(|(_, types)| is_preferred(&types[index]));
         }
