@@ -381,7 +381,8 @@ impl HirScalar {
         HirScalar::literal(Datum::Bool(value), ScalarType::Bool)
     }
 
-    pub(crate) fn is_null(self) -> HirScalar {
+    /// `self IS NULL`.
+    pub(crate) fn null_test(self) -> HirScalar {
         HirScalar::IsNull(Box::new(self))
     }
 
@@ -410,7 +411,7 @@ impl HirScalar {
             Scalar::Or(args) => HirScalar::Or(all(args)),
             Scalar::Coalesce(args) => HirScalar::Coalesce(all(args)),
             Scalar::If { cond, then, els } => HirScalar::if_then_else(convert(*cond), convert(*then), convert(*els)),
-            Scalar::IsNull(inner) => convert(*inner).is_null(),
+            Scalar::IsNull(inner) => convert(*inner).null_test(),
             Scalar::Not(inner) => convert(*inner).not(),
         })
     }

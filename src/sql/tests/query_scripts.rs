@@ -110,3 +110,27 @@ fn show_error(error: &Error, sql: &str) -> String {
     }
     shown
 }
+
+/// Plans on the little stack that threads have.
+fn outcome(sql: String) -> Result<(), &'static str> {
+    let thread = std::thread::Builder::new().stack_size(2 << 20).spawn(move || {
+        let statements = sql::parse(&sql).map_err(|error| error.code)?;
+        let planned = sql::plan(&statements[0], &session(), &Fake::new(), &mut Params::default());
+        planned.map(drop).map_err(|error| error.code)
+    });
+    thread.expect("a thread").join().expect("planning does not panic")
+}
+
+#[test]
+fn long_and_deep_inputs_are_planned_or_refused() {
+    let repeated = |part: &str, count: usize| part.repeat(count);
+    assert_eq!(outcome(format!("SELECT 1{}", repeated("+1", 200_000))), Err("54001"));
+    assert_eq!(outcome(format!("SELECT 1{}", repeated("+1", 100))), Ok(()));
+    assert_eq!(outcome(format!("SELECT {}1{}", repeated("(", 200_000), repeated(")", 200_000))), Err("54001"));
+    assert_eq!(outcome(format!("SELECT 1 IN (0{})", repeated(",1", 50_000))), Ok(()));
+    assert_eq!(outcome(format!("SELECT true{}", repeated(" AND 1 = 2", 400))), Ok(()));
+    assert_eq!(outcome(format!("SELECT 1{}", repeated(" UNION ALL SELECT 1", 100))), Ok(()));
+    assert_eq!(outcome(format!("SELECT 1{}", repeated(",1", 2_000))), Ok(()));
+    let froms: Vec<String> = (0..20).map(|n| format!("(SELECT 1 AS c{n}) AS t{n}")).collect();
+    assert_eq!(outcome(format!("SELECT * FROM {}", froms.join(", "))), Ok(()));
+}

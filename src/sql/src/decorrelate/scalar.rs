@@ -3,6 +3,7 @@
 use expr::Scalar;
 use repr::ScalarType;
 
+use super::subquery::Semijoin;
 use super::{Flat, Lowering, Outer};
 use crate::hir::HirScalar;
 use crate::stack::with_stack;
@@ -122,8 +123,8 @@ impl Lowering {
         flat = flat.filter(plain);
         for predicate in queries {
             flat = match self.semijoin(flat, predicate, row, outer) {
-                Ok(flat) => flat,
-                Err((mut flat, predicate)) => {
+                Semijoin::Done(flat) => flat,
+                Semijoin::NoForm(mut flat, predicate) => {
                     let predicate = self.scalar(predicate, &mut flat, row, outer);
                     flat.filter(vec![predicate])
                 }

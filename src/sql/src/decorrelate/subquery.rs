@@ -78,32 +78,27 @@ impl Lowering {
         attach(over, applied.base, Flat::union(vec![reduced, default]), &applied.keys)
     }
 
-    /// Filters by a conjunct that is a subquery test, without computing its value for each row. Gives both back if the
-    /// conjunct has no such form.
-    pub(super) fn semijoin(
-        &mut self,
-        flat: Flat,
-        predicate: HirScalar,
-        row: usize,
-        outer: &Outer,
-    ) -> Result<Flat, (Flat, HirScalar)> {
+    /// Filters by a conjunct that is a subquery test, without computing its value for each row, if it has such a form.
+    pub(super) fn semijoin(&mut self, flat: Flat, predicate: HirScalar, row: usize, outer: &Outer) -> Semijoin {
         match predicate {
-            HirScalar::Exists(relation) => Ok(self.exists_join(flat, *relation, row, outer)),
+            HirScalar::Exists(relation) => Semijoin::Done(self.exists_join(flat, *relation, row, outer)),
             HirScalar::Quantified { quantifier: Quantifier::Any, relation, predicate } => {
-                let Some(pairs) = equalities(&predicate) else {
-                    let predicate = HirScalar::Quantified { quantifier: Quantifier::Any, relation, predicate };
-                    return Err((flat, predicate));
-                };
-                Ok(self.in_join(flat, *relation, pairs, row, outer))
+                match equalities(&predicate) {
+                    Some(pairs) => Semijoin::Done(self.in_join(flat, *relation, pairs, row, outer)),
+                    None => {
+                        let quantifier = Quantifier::Any;
+                        Semijoin::NoForm(flat, HirScalar::Quantified { quantifier, relation, predicate })
+                    }
+                }
             }
             HirScalar::Not(inner) => match *inner {
-                HirScalar::Exists(relation) => Ok(self.not_exists_join(flat, *relation, row, outer)),
+                HirScalar::Exists(relation) => Semijoin::Done(self.not_exists_join(flat, *relation, row, outer)),
                 HirScalar::Quantified { quantifier: Quantifier::Any, relation, predicate } => {
                     self.not_in_join(flat, relation, predicate, row, outer)
                 }
-                other => Err((flat, other.not())),
+                other => Semijoin::NoForm(flat, other.not()),
             },
-            other => Err((flat, other)),
+            other => Semijoin::NoForm(flat, other),
         }
     }
 
@@ -147,10 +142,10 @@ impl Lowering {
         predicate: Box<HirScalar>,
         row: usize,
         outer: &Outer,
-    ) -> Result<Flat, (Flat, HirScalar)> {
+    ) -> Semijoin {
         let again =
             |relation, predicate| HirScalar::Quantified { quantifier: Quantifier::Any, relation, predicate }.not();
-        let Some(pairs) = equalities(&predicate) else { return Err((flat, again(relation, predicate))) };
+        let Some(pairs) = equalities(&predicate) else { return Semijoin::NoForm(flat, again(relation, predicate)) };
         let bound = self.bindings.len();
         let sides = self.sides(flat.clone(), (*relation).clone(), pairs, row, outer);
         let nullable = sides
@@ -161,7 +156,7 @@ impl Lowering {
         if nullable {
             // What was bound for the attempt is of no use to the other form.
             self.bindings.truncate(bound);
-            return Err((flat, again(relation, predicate)));
+            return Semijoin::NoForm(flat, again(relation, predicate));
         }
         let base = self.bind(sides.base);
         let (left, right): (Vec<usize>, Vec<usize>) = sides.on.iter().copied().unzip();
@@ -171,7 +166,7 @@ impl Lowering {
         let found = candidates.clone().join(sides.values, &on).project((0..left.len()).collect());
         let missing = candidates.minus(found);
         let on: Vec<(usize, usize)> = left.into_iter().enumerate().map(|(place, key)| (key, place)).collect();
-        Ok(base.join(missing, &on))
+        Semijoin::Done(base.join(missing, &on))
     }
 
     /// Both sides of the equalities of an IN, as columns.
@@ -222,6 +217,14 @@ impl Lowering {
         let base = std::mem::replace(over, Flat::unit());
         self.apply(base, relation, more, row, outer)
     }
+}
+
+/// What became of a conjunct.
+#[allow(clippy::large_enum_variant)]
+pub(super) enum Semijoin {
+    Done(Flat),
+    /// It is none that a join can decide; both as they came.
+    NoForm(Flat, HirScalar),
 }
 
 struct Sides {

@@ -275,10 +275,10 @@ impl QueryContext<'_> {
     fn is_null_scalar(&mut self, inner: &Expr) -> Result<HirScalar, Error> {
         match self.expression(inner)? {
             Planned::Row(fields) => {
-                let tests = fields.into_iter().map(|field| Ok(self.settle_known(field)?.0.is_null()));
+                let tests = fields.into_iter().map(|field| Ok(self.settle_known(field)?.0.null_test()));
                 Ok(HirScalar::And(tests.collect::<Result<_, Error>>()?))
             }
-            planned => Ok(self.settle_known(planned).map_err(|error| error.at_node(inner))?.0.is_null()),
+            planned => Ok(self.settle_known(planned).map_err(|error| error.at_node(inner))?.0.null_test()),
         }
     }
 
@@ -291,7 +291,7 @@ impl QueryContext<'_> {
         };
         let scalar = self.condition(inner, what)?;
         let test = match truth {
-            None => scalar.is_null(),
+            None => scalar.null_test(),
             Some(true) => HirScalar::Coalesce(vec![scalar, HirScalar::bool(false)]),
             Some(false) => HirScalar::Coalesce(vec![scalar.not(), HirScalar::bool(false)]),
         };
@@ -303,7 +303,7 @@ impl QueryContext<'_> {
         let (left, right) = (self.expression(left)?, self.expression(right)?);
         let (left, right) = match (left, right) {
             (Planned::Unknown { text: None, .. }, other) | (other, Planned::Unknown { text: None, .. }) => {
-                return Ok(Planned::bool(self.settle_known(other)?.0.is_null().not()));
+                return Ok(Planned::bool(self.settle_known(other)?.0.null_test().not()));
             }
             both => both,
         };

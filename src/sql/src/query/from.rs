@@ -36,12 +36,12 @@ impl QueryContext<'_> {
     /// The product of the entries of a FROM clause; without any one row without columns.
     pub(super) fn from(&mut self, from: &[TableWithJoins]) -> Result<Source, Error> {
         let before = std::mem::replace(&mut self.from_start, self.levels.len());
-        let result = self.from_list(from);
+        let result = self.entries(from);
         self.from_start = before;
         result
     }
 
-    fn from_list(&mut self, from: &[TableWithJoins]) -> Result<Source, Error> {
+    fn entries(&mut self, from: &[TableWithJoins]) -> Result<Source, Error> {
         let Some((first, rest)) = from.split_first() else {
             return Ok(Source { relation: HirRelation::unit(), scope: Scope::default(), arity: 0 });
         };

@@ -17,7 +17,7 @@ impl QueryContext<'_> {
     pub(super) fn function(&mut self, function: &Function) -> Result<Planned, Error> {
         let name = function_name(&function.name)?;
         if function.over.is_some() {
-            return Err(Error::unsupported("window functions are").at_node(&function.name)).map_err(window_message);
+            return Err(Error::new("0A000", "window functions are not supported").at_node(&function.name));
         }
         if aggregate::is_aggregate(&name) {
             return self.aggregate(&name, function);
@@ -260,11 +260,6 @@ impl QueryContext<'_> {
 fn subscript_call(key: &str, args: Vec<HirScalar>, types: Vec<ScalarType>, ret: ScalarType) -> Result<Planned, Error> {
     let func = by_key(key).ok_or_else(|| Error::unsupported("subscripting"))?;
     Ok(Planned::typed(HirScalar::call(func, args, types, ret.clone()), ret))
-}
-
-fn window_message(mut error: Error) -> Error {
-    error.message = "window functions are not supported".to_owned();
-    error
 }
 
 /// The folded name of a function. Errors: 42883 in a schema that has no functions.

@@ -19,11 +19,10 @@ impl QueryContext<'_> {
             UnaryOperator::Not => Ok(Planned::bool(self.condition(inner, "argument of NOT")?.not())),
             UnaryOperator::Minus => {
                 // A literal takes its sign before its type: -2147483648 is an integer.
-                if let Expr::Value(value) = strip(inner) {
-                    if let sqlparser::ast::Value::Number(digits, _) = &value.value {
-                        return super::literal::plan_number(&format!("-{digits}"))
-                            .map_err(|error| error.at_node(value));
-                    }
+                if let Expr::Value(value) = strip(inner)
+                    && let sqlparser::ast::Value::Number(digits, _) = &value.value
+                {
+                    return super::literal::plan_number(&format!("-{digits}")).map_err(|error| error.at_node(value));
                 }
                 let operand = self.expression(inner)?;
                 self.operator("-", vec![operand]).map_err(|error| error.at_node(inner))

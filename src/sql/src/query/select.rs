@@ -223,10 +223,10 @@ impl QueryContext<'_> {
         if let Some(digits) = ordinal(expr) {
             return output_position(digits, outputs.names.len(), clause).map_err(|error| error.at_node(expr));
         }
-        if let Expr::Value(value) = strip(expr) {
-            if !matches!(value.value, Value::Placeholder(_)) {
-                return Err(Error::new("42601", format!("non-integer constant in {clause}")).at_node(expr));
-            }
+        if let Expr::Value(value) = strip(expr)
+            && !matches!(value.value, Value::Placeholder(_))
+        {
+            return Err(Error::new("42601", format!("non-integer constant in {clause}")).at_node(expr));
         }
         if let Expr::Identifier(ident) = strip(expr) {
             let name = fold(ident);
@@ -357,9 +357,7 @@ fn check_select(select: &Select) -> Result<(), Error> {
         return Err(Error::unsupported("SELECT INTO").at_node(select));
     }
     if !select.named_window.is_empty() {
-        let mut error = Error::unsupported("WINDOW").at_node(select);
-        error.message = "window functions are not supported".to_owned();
-        return Err(error);
+        return Err(Error::new("0A000", "window functions are not supported").at_node(select));
     }
     if select.qualify.is_some() {
         return Err(Error::unsupported("QUALIFY").at_node(select));
