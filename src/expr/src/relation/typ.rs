@@ -9,7 +9,7 @@ use repr::row::skip_datum;
 use repr::{ColumnType, Diff, Kind, RelationType, Row, ScalarType};
 
 use super::Relation;
-use crate::aggregate::{AggregateFunc, output_type};
+use crate::aggregate::{Aggregate, AggregateFunc, output_type};
 use crate::func::FuncKind;
 use crate::scalar::{Scalar, with_stack};
 
@@ -90,40 +90,7 @@ impl Relation {
             }
             Relation::Filter { predicates, .. } => filter(inputs[0].clone(), predicates),
             Relation::Join { equivalences, .. } => join(inputs, equivalences),
-            Relation::Reduce { group_key, aggregates, .. } => {
-                let input = &inputs[0];
-                let mut columns: Vec<_> = group_key.iter().map(|key| key.typ(&input.columns)).collect();
-                let key_arity = columns.len();
-                for aggregate in aggregates {
-                    let nullable = match aggregate.func {
-                        AggregateFunc::Count => false,
-                        AggregateFunc::StddevSamp
-                        | AggregateFunc::VarSamp
-                        | AggregateFunc::StringAgg { .. }
-                        | AggregateFunc::ArrayAgg { .. } => true,
-                        // NULL where FILTER, which makes a row's argument NULL, leaves nothing.
-                        AggregateFunc::ListAgg { .. }
-                        | AggregateFunc::JsonbAgg { .. }
-                        | AggregateFunc::JsonbObjectAgg { .. }
-                        | AggregateFunc::Sum
-                        | AggregateFunc::Avg
-                        | AggregateFunc::Min
-                        | AggregateFunc::Max
-                        | AggregateFunc::BoolAnd
-                        | AggregateFunc::BoolOr
-                        | AggregateFunc::StddevPop
-                        | AggregateFunc::VarPop
-                        | AggregateFunc::AnyThree
-                        | AggregateFunc::AllThree => aggregate.expr.nullable(&input.columns),
-                    };
-                    columns.push(ColumnType { scalar: output_type(&aggregate.func, &aggregate.arg_type), nullable });
-                }
-                let mut keys = vec![(0..key_arity).collect()];
-                keys.extend(kept_keys(&input.keys, |column| {
-                    group_key.iter().position(|key| *key == Scalar::Column(column))
-                }));
-                RelationType { columns, keys: minimal_keys(keys) }
-            }
+            Relation::Reduce { group_key, aggregates, .. } => reduce(&inputs[0], group_key, aggregates),
             Relation::TopK { group_key, limit, .. } => {
                 let mut typ = inputs[0].clone();
                 if *limit == Some(1) {
@@ -144,6 +111,43 @@ impl Relation {
                 RelationType::new(columns)
             }
         }
+    }
+}
+
+/// Key columns, then aggregates. The group is a key, and so is an input's key that survives in it.
+fn reduce(input: &RelationType, group_key: &[Scalar], aggregates: &[Aggregate]) -> RelationType {
+    let mut columns: Vec<_> = group_key.iter().map(|key| key.typ(&input.columns)).collect();
+    for aggregate in aggregates {
+        columns.push(ColumnType {
+            scalar: output_type(&aggregate.func, &aggregate.arg_type),
+            nullable: aggregate_nullable(aggregate, input),
+        });
+    }
+    let mut keys = vec![(0..group_key.len()).collect()];
+    keys.extend(kept_keys(&input.keys, |column| group_key.iter().position(|key| *key == Scalar::Column(column))));
+    RelationType { columns, keys: minimal_keys(keys) }
+}
+
+/// Whether an aggregate over a group of at least one row may be NULL.
+fn aggregate_nullable(aggregate: &Aggregate, input: &RelationType) -> bool {
+    match aggregate.func {
+        AggregateFunc::Count
+        | AggregateFunc::ArrayAgg { .. }
+        | AggregateFunc::ListAgg { .. }
+        | AggregateFunc::JsonbAgg { .. }
+        | AggregateFunc::JsonbObjectAgg { .. } => false,
+        // NULL over one row, and where all values in the records are NULL.
+        AggregateFunc::StddevSamp | AggregateFunc::VarSamp | AggregateFunc::StringAgg { .. } => true,
+        AggregateFunc::Sum
+        | AggregateFunc::Avg
+        | AggregateFunc::Min
+        | AggregateFunc::Max
+        | AggregateFunc::BoolAnd
+        | AggregateFunc::BoolOr
+        | AggregateFunc::StddevPop
+        | AggregateFunc::VarPop
+        | AggregateFunc::AnyThree
+        | AggregateFunc::AllThree => aggregate.expr.nullable(&input.columns),
     }
 }
 
