@@ -125,7 +125,7 @@ impl Graph<'_> {
         for class in self.equivalences {
             // Union-find in the small: each member starts alone, enforced pairs join their groups.
             let mut group: Vec<usize> = (0..class.len()).collect();
-            let mut link = |left: usize, right: usize, group: &mut Vec<usize>| {
+            let link = |left: usize, right: usize, group: &mut Vec<usize>| {
                 let (from, to) = (group[left], group[right]);
                 group.iter_mut().for_each(|entry| {
                     if *entry == from {
