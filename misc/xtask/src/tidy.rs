@@ -114,12 +114,7 @@ fn rust_files(root: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn check_file(
-    root: &Path,
-    file: &Path,
-    problems: &mut Vec<String>,
-    sizes: &mut BTreeMap<String, usize>,
-) -> Result<()> {
+fn check_file(root: &Path, file: &Path, problems: &mut Vec<String>, sizes: &mut BTreeMap<String, usize>) -> Result<()> {
     let name = file.strip_prefix(root).expect("found below the root").display().to_string();
     let text = read(file)?;
     let is_module = file.file_name().is_some_and(|file| file != "build.rs");
@@ -164,9 +159,9 @@ fn functions(text: &str) -> Vec<(String, usize)> {
 }
 
 fn function_name(line: &str) -> Option<&str> {
-    let mut words = line.split_whitespace().skip_while(|word| {
-        matches!(*word, "async" | "const" | "unsafe") || word.starts_with("pub")
-    });
+    let mut words = line
+        .split_whitespace()
+        .skip_while(|word| matches!(*word, "async" | "const" | "unsafe") || word.starts_with("pub"));
     if words.next()? != "fn" {
         return None;
     }

@@ -18,11 +18,36 @@ pub fn catalog_kinds() -> [Kind; 3] {
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(crate) enum Record {
     /// The next number for an id of any kind, and for an oid.
-    Counters { next_id: u64, next_oid: u32 },
-    Database { id: u64, oid: u32, name: String },
-    Schema { id: u64, oid: u32, database: String, name: String },
-    Cluster { id: u64, name: String, size: Option<String>, replication_factor: u32, replicas: Vec<ReplicaRecord> },
-    Item { id: u64, oid: u32, database: String, schema: String, name: String, create_sql: String },
+    Counters {
+        next_id: u64,
+        next_oid: u32,
+    },
+    Database {
+        id: u64,
+        oid: u32,
+        name: String,
+    },
+    Schema {
+        id: u64,
+        oid: u32,
+        database: String,
+        name: String,
+    },
+    Cluster {
+        id: u64,
+        name: String,
+        size: Option<String>,
+        replication_factor: u32,
+        replicas: Vec<ReplicaRecord>,
+    },
+    Item {
+        id: u64,
+        oid: u32,
+        database: String,
+        schema: String,
+        name: String,
+        create_sql: String,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use repr::{ClusterId, CollectionId, Diff, ReplicaId, Row, ShardId};
 use sql::catalog_view::SourceReference;
-use sql::plan::{
-    CreateIndexPlan, CreateMaterializedViewPlan, CreateSourcePlan, CreateTablePlan, CreateViewPlan,
-};
+use sql::plan::{CreateIndexPlan, CreateMaterializedViewPlan, CreateSourcePlan, CreateTablePlan, CreateViewPlan};
 use sql::{CatalogView, Cluster, Error, FullName, Item, ItemDefinition, Replica};
 
 use crate::catalog::{Catalog, Database, Schema};
@@ -17,16 +15,33 @@ use crate::record::{Record, ReplicaRecord};
 #[derive(Clone, Debug)]
 pub enum Op {
     /// Makes the database and its schema `public`.
-    CreateDatabase { name: String },
-    CreateSchema { database: String, name: String },
+    CreateDatabase {
+        name: String,
+    },
+    CreateSchema {
+        database: String,
+        name: String,
+    },
     CreateItem(Box<NewItem>),
     CreateCluster(NewCluster),
-    CreateReplica { cluster: ClusterId, name: String, size: String },
+    CreateReplica {
+        cluster: ClusterId,
+        name: String,
+        size: String,
+    },
     DropItem(CollectionId),
-    DropSchema { database: String, name: String },
-    DropDatabase { name: String },
+    DropSchema {
+        database: String,
+        name: String,
+    },
+    DropDatabase {
+        name: String,
+    },
     DropCluster(ClusterId),
-    DropReplica { cluster: ClusterId, replica: ReplicaId },
+    DropReplica {
+        cluster: ClusterId,
+        replica: ReplicaId,
+    },
 }
 
 /// An item that has no id yet. Shards in `definition` are placeholders: each item's shard gets the item's number.
@@ -259,10 +274,8 @@ impl Transaction {
             return Err(Error::new("42710", format!("cluster \"{name}\" already exists")));
         }
         let id = ClusterId(self.next_id());
-        let replicas = replicas
-            .into_iter()
-            .map(|(name, size)| Replica { id: ReplicaId(self.next_id()), name, size })
-            .collect();
+        let replicas =
+            replicas.into_iter().map(|(name, size)| Replica { id: ReplicaId(self.next_id()), name, size }).collect();
         let cluster = Cluster { id, name: name.clone(), size, replication_factor, replicas };
         self.write(&cluster_record(&cluster), Diff::ONE);
         self.out.catalog.clusters.insert(name, Arc::new(cluster));

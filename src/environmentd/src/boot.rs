@@ -212,10 +212,9 @@ async fn open_log(data_dir: &Path, args: &Args, tasks: &Tasks, rng: Rng) -> Resu
     config.generation = args.deploy_generation;
     config.version = DURABLE_VERSION;
     Leader::open(config).await.map_err(|error| match error {
-        OpenError::Newer(reason) => BootError::Data(format!(
-            "data directory {} was written by a newer version: {reason}",
-            data_dir.display()
-        )),
+        OpenError::Newer(reason) => {
+            BootError::Data(format!("data directory {} was written by a newer version: {reason}", data_dir.display()))
+        }
         other => BootError::Data(format!("cannot open the log in {}: {other}", data_dir.display())),
     })
 }

@@ -62,9 +62,17 @@ enum Submission {
         reply: oneshot::Sender<Result<Timestamp, SubmitError>>,
     },
     /// Moves the tables' upper beyond a time.
-    Tick { at: Timestamp },
-    Reserve { ticket: u64, tables: BTreeSet<ShardId>, granted: oneshot::Sender<()> },
-    Release { ticket: u64 },
+    Tick {
+        at: Timestamp,
+    },
+    Reserve {
+        ticket: u64,
+        tables: BTreeSet<ShardId>,
+        granted: oneshot::Sender<()>,
+    },
+    Release {
+        ticket: u64,
+    },
 }
 
 /// The sessions' end of the committer; cheap to clone.
@@ -384,7 +392,9 @@ fn refuse(replies: Vec<oneshot::Sender<Result<Timestamp, SubmitError>>>, failure
                     .with_hint("Free some disk space; reads go on, and writes resume by themselves."),
             ),
             CommitError::Conflict { .. } => SubmitError::Conflict,
-            CommitError::CatalogMoved { .. } | CommitError::NotFound(_) | CommitError::SchemaChanged(_) => SubmitError::Stale,
+            CommitError::CatalogMoved { .. } | CommitError::NotFound(_) | CommitError::SchemaChanged(_) => {
+                SubmitError::Stale
+            }
             other => SubmitError::Failed(Error::new("08007", format!("the outcome of the commit is unknown: {other}"))),
         };
         // Nobody listens any more when the client has gone.

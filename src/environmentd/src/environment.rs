@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
-use catalog::builtin::Facts;
 use catalog::Catalog;
+use catalog::builtin::Facts;
 use controller::Controller;
 use parking_lot::Mutex;
 use persist::LeaderHandle;

@@ -63,7 +63,11 @@ async fn metrics(State(health): State<Health>) -> impl IntoResponse {
         let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}");
     };
     gauge("environmentd_sessions_count", "Open SQL sessions.", environment.sessions.count() as u64);
-    gauge("environmentd_oracle_read_timestamp_milliseconds", "The oracle's read time.", environment.oracle.read_ts().millis());
+    gauge(
+        "environmentd_oracle_read_timestamp_milliseconds",
+        "The oracle's read time.",
+        environment.oracle.read_ts().millis(),
+    );
     gauge("environmentd_timeline_now_milliseconds", "The leader's clock.", environment.leader.now().millis());
     let upper = environment.leader.group_upper(TABLES).millis();
     gauge("environmentd_tables_upper_milliseconds", "The durable upper of all tables.", upper);

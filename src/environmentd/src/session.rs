@@ -24,11 +24,21 @@ const BUFFERED_BYTES_MAX: usize = 1 << 30;
 
 /// What a statement yields.
 pub enum Response {
-    Complete { tag: String },
+    Complete {
+        tag: String,
+    },
     /// The tag is made of `verb` and the number of rows.
-    Rows { desc: RelationDesc, rows: Rows, verb: &'static str },
+    Rows {
+        desc: RelationDesc,
+        rows: Rows,
+        verb: &'static str,
+    },
     CopyIn(CopyFromPlan),
-    CopyOut { desc: RelationDesc, rows: Rows, options: CopyOptions },
+    CopyOut {
+        desc: RelationDesc,
+        rows: Rows,
+        options: CopyOptions,
+    },
     Empty,
 }
 
@@ -90,9 +100,15 @@ enum Transaction {
 enum Work {
     Nothing,
     /// Reads at one time of everything readable.
-    Reads { chosen: Chosen, holds: Box<ReadHolds> },
+    Reads {
+        chosen: Chosen,
+        holds: Box<ReadHolds>,
+    },
     /// Inserts, kept back until the commit.
-    Writes { appends: Appends, bytes: usize },
+    Writes {
+        appends: Appends,
+        bytes: usize,
+    },
 }
 
 /// As ReadyForQuery reports it.
@@ -312,9 +328,8 @@ impl Session {
         let transaction = std::mem::replace(&mut self.transaction, Transaction::None);
         self.end_of_transaction();
         match transaction {
-            Transaction::Implicit(Work::Writes { appends, .. }) | Transaction::Explicit(Work::Writes { appends, .. }) => {
-                self.write_tables(appends).await
-            }
+            Transaction::Implicit(Work::Writes { appends, .. })
+            | Transaction::Explicit(Work::Writes { appends, .. }) => self.write_tables(appends).await,
             _ => Ok(()),
         }
     }

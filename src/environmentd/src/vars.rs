@@ -42,7 +42,12 @@ const fn reported(name: &'static str, default: &'static str, check: Check, descr
 /// Names are shown as written here and compared without regard to case.
 const VARIABLES: &[Definition] = &[
     reported("application_name", "", Check::Any, "Sets the application name to be reported in statistics."),
-    var("auto_route_catalog_queries", "on", Check::Bool, "Accepted for compatibility; catalog queries need no cluster."),
+    var(
+        "auto_route_catalog_queries",
+        "on",
+        Check::Bool,
+        "Accepted for compatibility; catalog queries need no cluster.",
+    ),
     var("bytea_output", "hex", Check::OneOf(&["hex"]), "The output format for bytea."),
     reported("client_encoding", "UTF8", Check::OneOf(&["UTF8", "UTF-8", "UNICODE"]), "The client's character set."),
     var(
@@ -144,8 +149,9 @@ fn normalize(definition: &'static Definition, value: &str) -> Result<String, Err
         Check::TimeZone => match value.to_ascii_uppercase().as_str() {
             "UTC" | "ETC/UTC" | "GMT" | "ZULU" | "+00:00" | "0" | "+00" | "LOCAL" | "DEFAULT" => Some("UTC".to_owned()),
             _ => {
-                return Err(invalid(definition, value)
-                    .with_hint("Times are shown in UTC; use AT TIME ZONE for another zone."));
+                return Err(
+                    invalid(definition, value).with_hint("Times are shown in UTC; use AT TIME ZONE for another zone.")
+                );
             }
         },
         Check::UInt => value.parse::<u64>().ok().map(|number| number.to_string()),

@@ -55,7 +55,8 @@ fn write_plan(out: &mut String, plan: &Plan, depth: usize, name: &dyn Fn(Collect
 }
 
 fn headline(node: &Node, name: &dyn Fn(CollectionId) -> String) -> String {
-    let with = |text: String, mfp: &expr::Mfp| if mfp.is_identity() { text } else { format!("{text} {}", mfp_text(mfp)) };
+    let with =
+        |text: String, mfp: &expr::Mfp| if mfp.is_identity() { text } else { format!("{text} {}", mfp_text(mfp)) };
     match node {
         Node::Constant { rows: Ok(rows) } => format!("Constant ({} distinct rows)", rows.len()),
         Node::Constant { rows: Err(error) } => format!("Error {error}"),

@@ -44,7 +44,12 @@ pub(crate) fn choose(
         let candidates = (0..inputs.len()).filter(|input| !joined.contains(input));
         let ranked = candidates.map(|input| {
             let step = graph.step(&joined, input);
-            let rank = (step.lookup_key.len().min(1), arranged(input, &step.lookup_key), graph.is_unique(&step), step.lookup_key.len());
+            let rank = (
+                step.lookup_key.len().min(1),
+                arranged(input, &step.lookup_key),
+                graph.is_unique(&step),
+                step.lookup_key.len(),
+            );
             (rank, std::cmp::Reverse(input), step)
         });
         let best = ranked.max_by(|left, right| (&left.0, &left.1).cmp(&(&right.0, &right.1)));
@@ -73,9 +78,14 @@ impl Graph<'_> {
         let filters = |relation: &Relation| {
             let mut count = 0_usize;
             let mut node = relation;
-            while let Relation::Project { input, .. } | Relation::Map { input, .. } | Relation::Filter { input, .. } = node {
+            while let Relation::Project { input, .. } | Relation::Map { input, .. } | Relation::Filter { input, .. } =
+                node
+            {
                 if let Relation::Filter { predicates, .. } = node {
-                    count += predicates.iter().filter(|p| !matches!(p, Scalar::Not(inner) if matches!(**inner, Scalar::IsNull(_)))).count();
+                    count += predicates
+                        .iter()
+                        .filter(|p| !matches!(p, Scalar::Not(inner) if matches!(**inner, Scalar::IsNull(_))))
+                        .count();
                 }
                 node = input;
             }
@@ -102,10 +112,14 @@ impl Graph<'_> {
     }
 
     fn is_unique(&self, step: &Step) -> bool {
-        let columns: Vec<usize> = step.lookup_key.iter().filter_map(|scalar| match scalar {
-            Scalar::Column(column) => Some(*column),
-            _ => None,
-        }).collect();
+        let columns: Vec<usize> = step
+            .lookup_key
+            .iter()
+            .filter_map(|scalar| match scalar {
+                Scalar::Column(column) => Some(*column),
+                _ => None,
+            })
+            .collect();
         self.inputs[step.input].typ().keys.iter().any(|key| key.iter().all(|column| columns.contains(column)))
     }
 

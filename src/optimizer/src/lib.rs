@@ -30,10 +30,8 @@ pub trait Objects {
 type Pass = fn(&mut Relation);
 
 /// The passes in order. The middle ones run until nothing changes, but at most [`ROUNDS_MAX`] times.
-const BEFORE: &[(&str, Pass)] = &[
-    ("normalize lets", passes::lets::normalize),
-    ("split distinct aggregates", passes::distinct::split),
-];
+const BEFORE: &[(&str, Pass)] =
+    &[("normalize lets", passes::lets::normalize), ("split distinct aggregates", passes::distinct::split)];
 const REPEATED: &[(&str, Pass)] = &[
     ("fuse", passes::fuse::fuse),
     ("fold constants", passes::fold::fold),

@@ -30,14 +30,7 @@ pub fn lower(
     for (id, relation) in objects_to_build {
         plans.push(Object { id, plan: lowering.lower(&relation)? });
     }
-    Ok(Dataflow {
-        name,
-        imports: lowering.imports()?,
-        objects: plans,
-        exports,
-        as_of: Timestamp::MIN,
-        until: None,
-    })
+    Ok(Dataflow { name, imports: lowering.imports()?, objects: plans, exports, as_of: Timestamp::MIN, until: None })
 }
 
 /// How an imported collection is read.
@@ -172,12 +165,7 @@ impl Lowering<'_> {
         }
     }
 
-    fn join(
-        &mut self,
-        inputs: &[Relation],
-        equivalences: &[Vec<Scalar>],
-        mfp: Mfp,
-    ) -> Result<Node, EvalError> {
+    fn join(&mut self, inputs: &[Relation], equivalences: &[Vec<Scalar>], mfp: Mfp) -> Result<Node, EvalError> {
         let sides: Vec<Side> = inputs.iter().map(Side::new).collect();
         let arranged = |input: usize, key: &[Scalar]| self.index_for(&sides[input], key).is_some();
         let order = join_order::choose(inputs, equivalences, arranged);
@@ -334,7 +322,11 @@ impl Physical {
                 scalar.permute(&joined_position);
                 scalar
             });
-            stages.push(JoinStage { input: step.input, lookup_key: lookup_key.collect(), stream_key: stream_key.collect() });
+            stages.push(JoinStage {
+                input: step.input,
+                lookup_key: lookup_key.collect(),
+                stream_key: stream_key.collect(),
+            });
             place(step.input, &mut joined_position);
         }
         stages

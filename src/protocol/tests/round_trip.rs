@@ -15,8 +15,7 @@ fn a_peek_with_a_predicate_survives() {
     let literal = Scalar::literal(Datum::Text("x"), ScalarType::Text);
     let predicate = Scalar::compare("=", Scalar::Column(0), literal, ScalarType::Text);
     let mfp = Mfp::identity(vec![Kind::Text, Kind::Int]).filter([predicate]);
-    let target =
-        PeekTarget::Index { index: CollectionId::User(1), keys: Some(vec![Row::pack([Datum::Text("x")])]) };
+    let target = PeekTarget::Index { index: CollectionId::User(1), keys: Some(vec![Row::pack([Datum::Text("x")])]) };
     let peek = Peek {
         id: uuid::Uuid::nil(),
         target,

@@ -148,7 +148,8 @@ impl Spawn for TokioSpawn {
     #[allow(clippy::disallowed_methods, reason = "this is the place that sleeps")]
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
         // The timer is made on first poll, inside the runtime, so that `sleep` may be called from any thread.
-        let sleep: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move { tokio::time::sleep(duration).await });
+        let sleep: Pin<Box<dyn Future<Output = ()> + Send>> =
+            Box::pin(async move { tokio::time::sleep(duration).await });
         sleep
     }
 }

@@ -134,7 +134,8 @@ async fn check(server: &Mutex<Server>, history: &History) -> Result<()> {
     let lost: Vec<&u64> = acknowledged.difference(&present).collect();
     assert!(lost.is_empty(), "acknowledged transfers were lost: {lost:?}");
     let unknown = history.unknown.lock().await.clone();
-    let strange: Vec<u64> = present.iter().filter(|id| !acknowledged.contains(id) && !unknown.contains(id)).copied().collect();
+    let strange: Vec<u64> =
+        present.iter().filter(|id| !acknowledged.contains(id) && !unknown.contains(id)).copied().collect();
     assert!(strange.is_empty(), "refused transfers were applied: {strange:?}");
     let total = column(server, "SELECT total FROM total").await?;
     assert_eq!(total, vec![vec![Some((ACCOUNTS * 1000).to_string())]], "money was made or lost");

@@ -8,7 +8,8 @@ use system_test::server::{describe, rows};
 
 fn psql(server: &Server, arguments: &[&str]) -> Result<String> {
     let port = server.sql_port().to_string();
-    let connection = ["-X", "-h", "127.0.0.1", "-p", &port, "-U", "materialize", "-v", "ON_ERROR_STOP=1", "materialize"];
+    let connection =
+        ["-X", "-h", "127.0.0.1", "-p", &port, "-U", "materialize", "-v", "ON_ERROR_STOP=1", "materialize"];
     let output = Command::new("psql").args(connection).args(arguments).output().context("cannot run psql")?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     if !output.status.success() {

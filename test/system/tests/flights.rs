@@ -45,7 +45,12 @@ fn copy_tables(data: &Path, connection: &[&str]) -> Result<()> {
     for table in TABLES {
         let file = data.join(format!("{table}.csv"));
         let copy = format!("\\copy {table} FROM '{}' WITH (FORMAT csv, HEADER, NULL 'NA')", file.display());
-        let output = Command::new("psql").args(["-X", "-q", "-v", "ON_ERROR_STOP=1"]).args(connection).arg("-c").arg(copy).output()?;
+        let output = Command::new("psql")
+            .args(["-X", "-q", "-v", "ON_ERROR_STOP=1"])
+            .args(connection)
+            .arg("-c")
+            .arg(copy)
+            .output()?;
         if !output.status.success() {
             bail!("copying {table}: {}", String::from_utf8_lossy(&output.stderr));
         }
@@ -107,7 +112,11 @@ async fn maintained_views_equal_postgres_on_real_flights() -> Result<()> {
     for (client, views) in [(&ours, VIEWS.to_owned()), (&theirs, postgres_views())] {
         for statement in SCHEMA.split_inclusive(';').chain(views.split_inclusive(';')) {
             if !statement.trim().is_empty() {
-                client.batch_execute(statement).await.map_err(|error| system_test::server::describe(&error)).with_context(|| statement.to_owned())?;
+                client
+                    .batch_execute(statement)
+                    .await
+                    .map_err(|error| system_test::server::describe(&error))
+                    .with_context(|| statement.to_owned())?;
             }
         }
     }
@@ -117,7 +126,11 @@ async fn maintained_views_equal_postgres_on_real_flights() -> Result<()> {
     ours.batch_execute("SET statement_timeout = '300 s'").await?;
     compare("loading", &ours, &theirs).await?;
     for change in CHANGES {
-        let mine = ours.execute(change, &[]).await.map_err(|error| system_test::server::describe(&error)).with_context(|| change.to_owned())?;
+        let mine = ours
+            .execute(change, &[])
+            .await
+            .map_err(|error| system_test::server::describe(&error))
+            .with_context(|| change.to_owned())?;
         let expected = theirs.execute(change, &[]).await?;
         assert_eq!(mine, expected, "rows changed by {change}");
         compare(change, &ours, &theirs).await?;

@@ -151,18 +151,31 @@ fn encryption_requests_are_declined() -> Result<()> {
 #[test]
 fn malformed_messages_end_or_keep_the_connection_as_in_postgres() -> Result<()> {
     let server = Server::start()?;
-    let bind = |body: &[u8]| [message(b'P', b"\0select $1::int4\0\0\0"), message(b'B', body), message(b'S', b"")].concat();
+    let bind =
+        |body: &[u8]| [message(b'P', b"\0select $1::int4\0\0\0"), message(b'B', body), message(b'S', b"")].concat();
     let cases: Vec<(&str, Vec<u8>, &str)> = vec![
         ("unknown type", message(b'y', b""), "E08P01 closed"),
         ("type 0", message(0, b""), "E08P01 closed"),
         ("length 3", vec![b'Q', 0, 0, 0, 3], "E08P01 closed"),
         ("length 4 GiB", vec![b'Q', 255, 255, 255, 255], "E08P01 closed"),
         ("password", message(b'p', b"x\0"), "E08P01 closed"),
-        ("copy data outside of COPY", [message(b'd', b"x"), message(b'c', b""), query("select 1")].concat(), "T D C ZI"),
+        (
+            "copy data outside of COPY",
+            [message(b'd', b"x"), message(b'c', b""), query("select 1")].concat(),
+            "T D C ZI",
+        ),
         ("function call", message(b'F', b"\0\0\0\0\0\0\0\0\0\0"), "E0A000 ZI"),
         ("bytes that are not UTF-8", message(b'Q', b"select '\xff'\0"), "E22021 ZI"),
-        ("parse of two statements", [message(b'P', b"\0select 1; select 2\0\0\0"), message(b'S', b"")].concat(), "E42601 ZI"),
-        ("bind of an unknown statement", [message(b'B', b"\0nope\0\0\0\0\0\0\0"), message(b'S', b"")].concat(), "E26000 ZI"),
+        (
+            "parse of two statements",
+            [message(b'P', b"\0select 1; select 2\0\0\0"), message(b'S', b"")].concat(),
+            "E42601 ZI",
+        ),
+        (
+            "bind of an unknown statement",
+            [message(b'B', b"\0nope\0\0\0\0\0\0\0"), message(b'S', b"")].concat(),
+            "E26000 ZI",
+        ),
         ("execute of an unknown portal", [message(b'E', b"nope\0\0\0\0\0"), message(b'S', b"")].concat(), "E34000 ZI"),
         ("too few parameters", bind(b"\0\0\0\0\0\0\0\0"), "1 E08P01 ZI"),
         ("text that is no integer", bind(b"\0\0\0\0\0\x01\0\0\0\x03abc\0\0"), "1 E22P02 ZI"),

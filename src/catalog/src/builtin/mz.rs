@@ -5,9 +5,7 @@ use repr::{Datum, Kind, Row, pg_type};
 use sql::catalog_view::SourceReference;
 use sql::{CatalogView, Item, ItemDefinition};
 
-use super::Column::{
-    Bool, Oid, OptionalText, OptionalUInt8, Text, TextArray, UInt8, Int8,
-};
+use super::Column::{Bool, Int8, Oid, OptionalText, OptionalUInt8, Text, TextArray, UInt8};
 use super::{Builtin, Facts, OWNER_ID, OWNER_OID, SCHEMAS, oid, optional};
 use crate::catalog::Catalog;
 use crate::sizes::REPLICA_SIZES;

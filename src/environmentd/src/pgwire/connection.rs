@@ -69,14 +69,7 @@ impl Connection {
     pub(super) fn new(session: Session, stream: TcpStream) -> Connection {
         let (reader, writer) = stream.into_split();
         let messages = Messages::read(&session.environment.tasks, reader);
-        Connection {
-            session,
-            messages,
-            writer,
-            out: BytesMut::new(),
-            portals: BTreeMap::new(),
-            skipping: false,
-        }
+        Connection { session, messages, writer, out: BytesMut::new(), portals: BTreeMap::new(), skipping: false }
     }
 
     /// Serves the client until one of us ends it.
@@ -235,7 +228,10 @@ impl Connection {
     ) -> Result<T, End> {
         let gone = messages.gone();
         let shutdown = session.environment.shutdown.clone();
-        let ended = select(Box::pin(async move { gone.triggered().await }), Box::pin(async move { shutdown.triggered().await }));
+        let ended = select(
+            Box::pin(async move { gone.triggered().await }),
+            Box::pin(async move { shutdown.triggered().await }),
+        );
         match select(std::pin::pin!(work(session)), ended).await {
             Either::Left((output, _)) => Ok(output),
             Either::Right((Either::Left(_), _)) => Err(End::Client),

@@ -41,9 +41,8 @@ impl Connection {
                 },
             }
         }
-        let count = Self::unless_gone(&self.messages, &mut self.session, async |session| {
-            session.finish_copy(reader).await
-        });
+        let count =
+            Self::unless_gone(&self.messages, &mut self.session, async |session| session.finish_copy(reader).await);
         let count = count.await.map_err(Stop::End)??;
         Ok(format!("COPY {count}"))
     }

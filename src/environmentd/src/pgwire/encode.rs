@@ -38,10 +38,9 @@ pub(super) fn formats(codes: &[i16], count: usize, what: &str) -> Result<Vec<For
         [] => Ok(vec![Format::Text; count]),
         [code] => Ok(vec![Format::from_code(*code)?; count]),
         codes if codes.len() == count => codes.iter().map(|code| Format::from_code(*code)).collect(),
-        codes => Err(Error::new(
-            "08P01",
-            format!("bind message has {} {what} formats but {count} {what}s", codes.len()),
-        )),
+        codes => {
+            Err(Error::new("08P01", format!("bind message has {} {what} formats but {count} {what}s", codes.len())))
+        }
     }
 }
 
@@ -116,12 +115,8 @@ fn set_length(out: &mut BytesMut, position: usize, own: usize) -> Result<(), Err
 /// The message for an error, or for a notice by its severity.
 pub(super) fn error_response(error: &Error) -> PgWireBackendMessage {
     let severity = error.severity.name().to_owned();
-    let mut fields = vec![
-        (b'S', severity.clone()),
-        (b'V', severity),
-        (b'C', error.code.clone()),
-        (b'M', error.message.clone()),
-    ];
+    let mut fields =
+        vec![(b'S', severity.clone()), (b'V', severity), (b'C', error.code.clone()), (b'M', error.message.clone())];
     fields.extend(error.detail.clone().map(|detail| (b'D', detail)));
     fields.extend(error.hint.clone().map(|hint| (b'H', hint)));
     fields.extend(error.position.map(|position| (b'P', position.to_string())));

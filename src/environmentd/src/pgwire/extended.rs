@@ -102,15 +102,18 @@ impl Connection {
     }
 
     fn bind(&mut self, bind: Bind) -> Result<(), Error> {
-        let Bind { portal_name, statement_name, parameter_format_codes, parameters, result_column_format_codes, .. } =
-            bind;
+        let Bind {
+            portal_name, statement_name, parameter_format_codes, parameters, result_column_format_codes, ..
+        } = bind;
         let name = statement_name.unwrap_or_default();
         let prepared = self.statement(&name)?.clone();
         if parameters.len() != prepared.types.len() {
             let (given, wanted) = (parameters.len(), prepared.types.len());
             return Err(Error::new(
                 "08P01",
-                format!("bind message supplies {given} parameters, but prepared statement \"{name}\" requires {wanted}"),
+                format!(
+                    "bind message supplies {given} parameters, but prepared statement \"{name}\" requires {wanted}"
+                ),
             ));
         }
         let parameter_formats = formats(&parameter_format_codes, parameters.len(), "parameter")?;

@@ -18,7 +18,10 @@ const MESSAGE_BYTES_MAX: usize = 64 << 20;
 pub(super) enum Incoming {
     Message(PgWireFrontendMessage),
     /// The message's frame was sound but its body was not: an error, and the connection goes on.
-    Malformed { kind: u8, error: Error },
+    Malformed {
+        kind: u8,
+        error: Error,
+    },
     /// The stream cannot be followed any more.
     Broken(Error),
 }
@@ -117,7 +120,9 @@ fn next_message(buffer: &mut BytesMut, context: &DecodeContext) -> Option<Incomi
     Some(match PgWireFrontendMessage::decode(&mut message, context) {
         Ok(Some(decoded)) if message.remaining() == 0 => Incoming::Message(decoded),
         Ok(_) => Incoming::Malformed { kind, error: Error::new("08P01", "invalid message format") },
-        Err(error) => Incoming::Malformed { kind, error: Error::new("08P01", format!("invalid message format: {error}")) },
+        Err(error) => {
+            Incoming::Malformed { kind, error: Error::new("08P01", format!("invalid message format: {error}")) }
+        }
     })
 }
 

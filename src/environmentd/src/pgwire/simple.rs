@@ -71,5 +71,4 @@ impl Connection {
             Response::CopyOut { desc, rows, options } => self.copy_out(&desc, rows, &options).await.map(Some),
         }
     }
-
 }

@@ -8,10 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use pgwire::messages::startup::{
-    Authentication, BackendKeyData, NegotiateProtocolVersion, ParameterStatus, SecretKey,
-};
 use pgwire::messages::PgWireBackendMessage;
+use pgwire::messages::startup::{Authentication, BackendKeyData, NegotiateProtocolVersion, ParameterStatus, SecretKey};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tracing::debug;
@@ -96,8 +94,7 @@ async fn first_packet(environment: &Environment, stream: &mut TcpStream) -> io::
             }
             version => {
                 let (major, minor) = (version >> 16, version & 0xffff);
-                let message =
-                    format!("unsupported frontend protocol {major}.{minor}: server supports 3.0 to 3.2");
+                let message = format!("unsupported frontend protocol {major}.{minor}: server supports 3.0 to 3.2");
                 refuse(stream, &Error::fatal("0A000", message)).await?;
                 return Ok(None);
             }
@@ -245,8 +242,8 @@ mod tests {
     #[test]
     fn options_are_split_at_blanks_and_unescaped() {
         let options = parse_options("--transaction_isolation=strict\\ serializable -c cluster=c").unwrap();
-        let expected =
-            [("transaction_isolation", "strict serializable"), ("cluster", "c")].map(|(n, v)| (n.to_owned(), v.to_owned()));
+        let expected = [("transaction_isolation", "strict serializable"), ("cluster", "c")]
+            .map(|(n, v)| (n.to_owned(), v.to_owned()));
         assert_eq!(options, expected);
         assert_eq!(parse_options("oops").unwrap_err().code, "42601");
     }

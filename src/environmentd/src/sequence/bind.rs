@@ -69,7 +69,10 @@ impl Session {
             prepare::bind_functions_in(self, &mut arg)?;
             let from = arg.typ(&[]).scalar;
             let mut value = cast(arg, &from, typ, CastContext::Assignment).ok_or_else(|| {
-                Error::new("42804", format!("parameter of type {from:?} cannot be coerced to the expected type {typ:?}"))
+                Error::new(
+                    "42804",
+                    format!("parameter of type {from:?} cannot be coerced to the expected type {typ:?}"),
+                )
             })?;
             value.reduce(&[]);
             if let Some(Err(error)) = value.as_literal() {

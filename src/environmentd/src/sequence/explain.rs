@@ -67,12 +67,18 @@ impl Session {
             "                query timestamp: {}\n          oracle read timestamp: {}\n                            now: {}\n",
             chosen.at, chosen.read_ts, chosen.now
         );
-        text += &format!("                          since: {}\n                          upper: {}\n", chosen.since, chosen.upper);
+        text += &format!(
+            "                          since: {}\n                          upper: {}\n",
+            chosen.since, chosen.upper
+        );
         let name_of = self.name_of();
         for id in inputs {
             let name = name_of(id).unwrap_or_else(|| id.to_string());
             if let Some(frontiers) = self.environment.controller.frontiers(id) {
-                text += &format!("\nsource {name} ({id}):\n  read frontier: [{}]\n write frontier: [{}]\n", frontiers.since, frontiers.upper);
+                text += &format!(
+                    "\nsource {name} ({id}):\n  read frontier: [{}]\n write frontier: [{}]\n",
+                    frontiers.since, frontiers.upper
+                );
             }
         }
         drop(holds);

@@ -41,11 +41,7 @@ impl Session {
     }
 
     /// Binds everything that is constant for this statement, optimizes, and finds how to read.
-    pub(crate) async fn prepare(
-        &mut self,
-        mut relation: Relation,
-        when: &sql::plan::When,
-    ) -> Result<Prepared, Error> {
+    pub(crate) async fn prepare(&mut self, mut relation: Relation, when: &sql::plan::When) -> Result<Prepared, Error> {
         let catalog = self.environment.catalog();
         let cluster = catalog.cluster(self.vars.cluster()).map(|cluster| cluster.id);
         let objects = ClusterObjects { catalog: Arc::clone(&catalog), cluster, before: None };
@@ -99,8 +95,7 @@ impl Session {
     /// The session's cluster. Errors: 22023 if there is no such cluster, 55000 if it has no replicas.
     pub(crate) fn live_cluster(&self, cluster: Option<ClusterId>) -> Result<ClusterId, Error> {
         let name = self.vars.cluster();
-        let cluster =
-            cluster.ok_or_else(|| Error::new("22023", format!("unknown cluster \"{name}\"")))?;
+        let cluster = cluster.ok_or_else(|| Error::new("22023", format!("unknown cluster \"{name}\"")))?;
         if self.environment.controller.has_replicas(cluster) {
             return Ok(cluster);
         }
@@ -150,8 +145,7 @@ impl Session {
         mfp: Mfp,
         finishing: &Finishing,
     ) -> Result<Counted, Error> {
-        let order =
-            RowOrder { order: finishing.order_by.clone(), limit: finishing.limit, offset: finishing.offset };
+        let order = RowOrder { order: finishing.order_by.clone(), limit: finishing.limit, offset: finishing.offset };
         let peek = Peek {
             id: uuid::Builder::from_random_bytes(self.environment.rng.bytes16()).into_uuid(),
             target,

@@ -47,7 +47,10 @@ impl Session {
         let (chosen, holds) = self.choose(&when, &import_ids(&dataflow)).await?;
         if up_to.is_some_and(|up_to| up_to < chosen.at) {
             let up_to = up_to.expect("just looked at");
-            return Err(Error::new("22000", format!("subscription's UP TO ({up_to}) is below its AS OF ({})", chosen.at)));
+            return Err(Error::new(
+                "22000",
+                format!("subscription's UP TO ({up_to}) is below its AS OF ({})", chosen.at),
+            ));
         }
         dataflow.as_of = chosen.at;
         dataflow.until = up_to;

@@ -55,7 +55,8 @@ impl Target {
         for ((name, typ), datum) in self.desc.iter().zip(datums) {
             if datum.is_null() && !typ.nullable {
                 let table = &self.item.name.item;
-                let message = format!("null value in column \"{name}\" of relation \"{table}\" violates not-null constraint");
+                let message =
+                    format!("null value in column \"{name}\" of relation \"{table}\" violates not-null constraint");
                 return Err(Error::new("23502", message).with_detail(self.failing_row(datums)));
             }
         }
@@ -196,7 +197,8 @@ impl Session {
                 }
             }
         }
-        let returned = self.returning(plan.returning.clone(), after.iter().map(|(row, count)| (row, *count)), &kinds)?;
+        let returned =
+            self.returning(plan.returning.clone(), after.iter().map(|(row, count)| (row, *count)), &kinds)?;
         Ok(Change { updates, count, returned })
     }
 
@@ -233,13 +235,7 @@ struct Change {
     returned: Option<(RelationDesc, Vec<Row>)>,
 }
 
-fn assigned(
-    assignments: &[Scalar],
-    target: &Target,
-    row: &Row,
-    kinds: &[Kind],
-    arena: &Arena,
-) -> Result<Row, Error> {
+fn assigned(assignments: &[Scalar], target: &Target, row: &Row, kinds: &[Kind], arena: &Arena) -> Result<Row, Error> {
     let datums = row.unpack(kinds);
     let mut new = Vec::with_capacity(assignments.len());
     for assignment in assignments {

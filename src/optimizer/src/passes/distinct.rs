@@ -11,7 +11,10 @@ pub(crate) fn split(relation: &mut Relation) {
         if let Relation::Reduce { aggregates, .. } = node {
             for aggregate in aggregates.iter_mut() {
                 // The least of distinct values is the least of all.
-                if matches!(aggregate.func, AggregateFunc::Min | AggregateFunc::Max | AggregateFunc::BoolAnd | AggregateFunc::BoolOr) {
+                if matches!(
+                    aggregate.func,
+                    AggregateFunc::Min | AggregateFunc::Max | AggregateFunc::BoolAnd | AggregateFunc::BoolOr
+                ) {
                     aggregate.distinct = false;
                 }
             }

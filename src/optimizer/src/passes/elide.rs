@@ -37,7 +37,9 @@ fn is_non_negative(relation: &Relation) -> bool {
     let mut non_negative = true;
     relation.visit_pre(&mut |node| match node {
         Relation::Negate { .. } => non_negative = false,
-        Relation::Constant { rows: Ok(rows), .. } => non_negative &= rows.iter().all(|(_, diff)| !diff.is_invalid_count()),
+        Relation::Constant { rows: Ok(rows), .. } => {
+            non_negative &= rows.iter().all(|(_, diff)| !diff.is_invalid_count())
+        }
         _ => {}
     });
     non_negative

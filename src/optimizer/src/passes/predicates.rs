@@ -46,7 +46,9 @@ fn push_filter(node: &mut Relation) {
         Relation::TopK { input: below, group_key, .. } => {
             let group_key = group_key.clone();
             push_some(below, predicates, |p| {
-                !p.could_error() && !p.support().is_empty() && p.support().iter().all(|column| group_key.contains(column))
+                !p.could_error()
+                    && !p.support().is_empty()
+                    && p.support().iter().all(|column| group_key.contains(column))
             })
         }
         Relation::Reduce { input: below, group_key, .. } => push_through_reduce(below, group_key, predicates),
