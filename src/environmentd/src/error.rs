@@ -8,14 +8,14 @@ use expr::EvalError;
 pub struct Error {
     pub severity: Severity,
     /// SQLSTATE.
-    pub code: String,
+    pub code: Box<str>,
     pub message: String,
     pub detail: Option<String>,
-    pub hint: Option<String>,
+    pub hint: Option<Box<str>>,
     /// Characters from the start of the query string, from 1.
     pub position: Option<usize>,
     /// Where it happened, such as the line of a COPY.
-    pub context: Option<String>,
+    pub context: Option<Box<str>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ impl Error {
     pub fn new(code: &str, message: impl Into<String>) -> Error {
         Error {
             severity: Severity::Error,
-            code: code.to_owned(),
+            code: code.into(),
             message: message.into(),
             detail: None,
             hint: None,
@@ -74,13 +74,13 @@ impl Error {
     }
 
     #[must_use]
-    pub fn with_hint(mut self, hint: impl Into<String>) -> Error {
+    pub fn with_hint(mut self, hint: impl Into<Box<str>>) -> Error {
         self.hint = Some(hint.into());
         self
     }
 
     #[must_use]
-    pub fn with_context(mut self, context: impl Into<String>) -> Error {
+    pub fn with_context(mut self, context: impl Into<Box<str>>) -> Error {
         self.context = Some(context.into());
         self
     }
@@ -93,14 +93,14 @@ impl Error {
 impl From<sql::Error> for Error {
     fn from(error: sql::Error) -> Error {
         let sql::Error { code, message, detail, hint, position } = error;
-        Error { detail, hint, position, ..Error::new(code, message) }
+        Error { detail, hint: hint.map(Into::into), position, ..Error::new(code, message) }
     }
 }
 
 impl From<EvalError> for Error {
     fn from(error: EvalError) -> Error {
         let code = error.code().to_owned();
-        Error { detail: error.detail, hint: error.hint, ..Error::new(&code, error.message) }
+        Error { detail: error.detail, hint: error.hint.map(Into::into), ..Error::new(&code, error.message) }
     }
 }
 

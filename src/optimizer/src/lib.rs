@@ -75,8 +75,7 @@ fn apply(name: &str, pass: Pass, relation: &mut Relation) {
     pass(relation);
     if let Some(before) = types_before {
         assert_eq!(before, relation.kinds(), "pass \"{name}\" changed the columns of\n{}", relation.pretty());
-        if let Err(problem) = expr::relation::typecheck(relation) {
-            panic!("pass \"{name}\" made a relation that does not typecheck: {problem}\n{}", relation.pretty());
-        }
+        let checked = expr::relation::typecheck(relation);
+        assert!(checked.is_ok(), "pass \"{name}\" broke the types: {checked:?}\n{}", relation.pretty());
     }
 }

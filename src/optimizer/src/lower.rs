@@ -300,8 +300,8 @@ impl Physical {
         let mut next = 0;
         let mut place = |input: usize, joined_position: &mut Vec<usize>| {
             let (offset, arity) = self.inputs[input];
-            for column in offset..offset + arity {
-                joined_position[column] = next;
+            for position in &mut joined_position[offset..offset + arity] {
+                *position = next;
                 next += 1;
             }
         };

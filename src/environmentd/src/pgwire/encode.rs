@@ -116,11 +116,11 @@ fn set_length(out: &mut BytesMut, position: usize, own: usize) -> Result<(), Err
 pub(super) fn error_response(error: &Error) -> PgWireBackendMessage {
     let severity = error.severity.name().to_owned();
     let mut fields =
-        vec![(b'S', severity.clone()), (b'V', severity), (b'C', error.code.clone()), (b'M', error.message.clone())];
+        vec![(b'S', severity.clone()), (b'V', severity), (b'C', error.code.to_string()), (b'M', error.message.clone())];
     fields.extend(error.detail.clone().map(|detail| (b'D', detail)));
-    fields.extend(error.hint.clone().map(|hint| (b'H', hint)));
+    fields.extend(error.hint.as_deref().map(|hint| (b'H', hint.to_owned())));
     fields.extend(error.position.map(|position| (b'P', position.to_string())));
-    fields.extend(error.context.clone().map(|context| (b'W', context)));
+    fields.extend(error.context.as_deref().map(|context| (b'W', context.to_owned())));
     match error.severity {
         Severity::Error | Severity::Fatal => PgWireBackendMessage::ErrorResponse(ErrorResponse::new(fields)),
         Severity::Notice | Severity::Warning => PgWireBackendMessage::NoticeResponse(NoticeResponse::new(fields)),

@@ -49,9 +49,8 @@ impl Session {
             None => cursor.take(wanted, count == FetchCount::All).await?,
             Some(limit_ms) => {
                 // What arrived before the deadline is kept in the cursor, so nothing is lost by giving up.
-                match tasks.timeout(Duration::from_millis(limit_ms), cursor.fill(wanted)).await {
-                    Ok(outcome) => outcome?,
-                    Err(_) => {}
+                if let Ok(outcome) = tasks.timeout(Duration::from_millis(limit_ms), cursor.fill(wanted)).await {
+                    outcome?;
                 }
                 cursor.drain(wanted)
             }

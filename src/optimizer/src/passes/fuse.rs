@@ -14,14 +14,12 @@ fn fuse_node(node: &mut Relation) {
                 *node = inner.take_dangerous();
             }
         }
-        Relation::Union { inputs } => {
-            if inputs.iter().any(|input| matches!(input, Relation::Union { .. })) {
-                let flat = std::mem::take(inputs).into_iter().flat_map(|input| match input {
-                    Relation::Union { inputs } => inputs,
-                    other => vec![other],
-                });
-                *inputs = flat.collect();
-            }
+        Relation::Union { inputs } if inputs.iter().any(|input| matches!(input, Relation::Union { .. })) => {
+            let flat = std::mem::take(inputs).into_iter().flat_map(|input| match input {
+                Relation::Union { inputs } => inputs,
+                other => vec![other],
+            });
+            *inputs = flat.collect();
         }
         Relation::Join { .. } => fuse_join(node),
         _ => {}

@@ -1,3 +1,5 @@
+//! How text is read: limits, places, statements.
+
 use super::*;
 
 fn error(sql: &str) -> Error {
