@@ -1,7 +1,6 @@
 //! From MIR to better MIR to the physical plan: an ordered list of passes, then the choice of an access path, then lowering.
 //!
-//! Pure: no async, no I/O, no clock. Knows other objects only through [`Objects`]. Reading order: `passes` (each file opens
-//! with the law it keeps), `join_order`, `access`, `lower`, `explain`.
+//! Pure: no async, no I/O, no clock. Knows other objects only by [`Objects`]. Reading order: `passes`, `access`, `lower`.
 
 mod access;
 mod explain;
