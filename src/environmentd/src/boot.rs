@@ -4,27 +4,23 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
-use catalog::{CATALOG_SHARD, Catalog};
-use controller::{Controller, ControllerConfig, OrchestratorLauncher};
+use controller::OrchestratorLauncher;
 use orchestrator::process::ChildLifetime;
 use orchestrator::{Orchestrator, ProcessOrchestrator, ProcessOrchestratorConfig};
-use persist::{Commit, CreateShard, Leader, LeaderConfig, LeaderHandle, LogError, OpenError, RocksLog};
-use stdx::{Rng, Shutdown, Task, Tasks};
+use persist::{Leader, LeaderConfig, LeaderHandle, LogError, OpenError, RocksLog};
+use stdx::{Rng, Task, Tasks};
 use tokio::net::{TcpListener, UnixListener};
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tracing::{error, info, warn};
 
 use crate::args::Args;
-use crate::committer::{Committer, TABLES};
-use crate::environment::{Environment, Sessions};
+use crate::environment::Environment;
 use crate::http::{self, Health};
-use crate::oracle::Oracle;
+use crate::open::{Parts, open};
 use crate::pgwire::{self, Audience};
-use crate::realize::Realizer;
 
 /// Why the daemon does not start, or has stopped; each with its exit code.
 #[derive(Debug, thiserror::Error)]
@@ -46,10 +42,10 @@ impl BootError {
     }
 }
 
-/// The version that replicas must share.
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Grows with every change of what is durable; a log led by a higher one is refused.
 const DURABLE_VERSION: u32 = 1;
+
+pub use crate::open::VERSION;
 
 /// A running environment.
 pub struct Running {
@@ -85,7 +81,6 @@ pub async fn start(args: &Args, tasks: Tasks) -> Result<Running, BootError> {
     let rng = Rng::from_entropy();
     let leader = open_log(&data_dir, args, &tasks, rng.clone()).await?;
     let sockets = bind(args, &data_dir).await?;
-    let catalog = load_catalog(&leader, &args.bootstrap_replica_size).await?;
 
     let lifetime = match args.orchestrator_process_keep_children {
         true => ChildLifetime::Kept,
@@ -106,15 +101,8 @@ pub async fn start(args: &Args, tasks: Tasks) -> Result<Running, BootError> {
         leading_args: vec![format!("--log-filter={}", args.log_filter), format!("--log-format={log_format}")],
         shardctl: format!("unix:{}", sockets.shardctl_path.display()),
     };
-    let controller = Controller::new(ControllerConfig {
-        tasks: tasks.clone(),
-        rng: rng.clone(),
-        durable: Arc::new(leader.clone()),
-        launcher: Arc::new(launcher),
-        version: VERSION.to_owned(),
-    });
-    let (environment, realizer, committer) = assemble(tasks, rng, leader, controller, catalog);
-    realizer.boot();
+    let parts = Parts { tasks, rng, leader, launcher: Arc::new(launcher), replica_size: &args.bootstrap_replica_size };
+    let (environment, committer) = open(parts).await?;
     let ready = Arc::new(AtomicBool::new(false));
     let addresses = addresses(&sockets).map_err(|error| BootError::Usage(error.to_string()))?;
     write_addresses(&data_dir, &addresses)?;
@@ -124,38 +112,6 @@ pub async fn start(args: &Args, tasks: Tasks) -> Result<Running, BootError> {
     ready.store(true, Ordering::SeqCst);
     let keep_children = args.orchestrator_process_keep_children;
     Ok(Running { environment, addresses, data_dir, shardctl_socket, keep_children, orchestrator, listeners, committer })
-}
-
-/// Puts the shared parts together and starts the committer.
-fn assemble(
-    tasks: Tasks,
-    rng: Rng,
-    leader: LeaderHandle,
-    controller: Controller,
-    catalog: Catalog,
-) -> (Arc<Environment>, Arc<Realizer>, Task) {
-    let catalog = Arc::new(ArcSwap::from_pointee(catalog));
-    let next_transient = Arc::new(AtomicU64::new(1));
-    let oracle = Arc::new(Oracle::new(leader.floor()));
-    let realizer = Arc::new(Realizer {
-        catalog: Arc::clone(&catalog),
-        controller: controller.clone(),
-        next_transient: Arc::clone(&next_transient),
-    });
-    let (committer, task) = Committer::start(&tasks, leader.clone(), Arc::clone(&oracle), Arc::clone(&realizer) as _);
-    let environment = Arc::new(Environment {
-        tasks,
-        rng,
-        shutdown: Shutdown::new(),
-        leader,
-        controller,
-        catalog,
-        oracle,
-        committer,
-        sessions: Sessions::default(),
-        next_transient,
-    });
-    (environment, realizer, task)
 }
 
 /// Until mutual TLS and passwords exist, other machines are let in only on demand.
@@ -217,24 +173,6 @@ async fn open_log(data_dir: &Path, args: &Args, tasks: &Tasks, rng: Rng) -> Resu
         }
         other => BootError::Data(format!("cannot open the log in {}: {other}", data_dir.display())),
     })
-}
-
-/// Reads the catalog; a new log gets its first one.
-async fn load_catalog(leader: &LeaderHandle, replica_size: &str) -> Result<Catalog, BootError> {
-    let data = |error: &dyn std::fmt::Display| BootError::Data(format!("cannot read the catalog: {error}"));
-    if !leader.is_shard(CATALOG_SHARD) {
-        let known = catalog::REPLICA_SIZES.iter().any(|size| size.name == replica_size);
-        if !known {
-            return Err(BootError::Usage(format!("--bootstrap-replica-size: unknown size {replica_size:?}")));
-        }
-        let mut commit = Commit::tick(TABLES, leader.now().max(leader.speculative_group_upper(TABLES)));
-        commit.creates = vec![CreateShard { shard: CATALOG_SHARD, group: Some(TABLES), scheduled: false }];
-        commit.appends = vec![(CATALOG_SHARD, catalog::initial_updates(replica_size))];
-        leader.commit(commit).await.map_err(|error| data(&error))?;
-    }
-    let at = leader.group_upper(TABLES).step_back();
-    let rows = leader.snapshot(CATALOG_SHARD, at).await.map_err(|error| data(&error))?;
-    catalog::load(&rows, leader.catalog_version()).map_err(|error| data(&error))
 }
 
 async fn bind(args: &Args, data_dir: &Path) -> Result<Sockets, BootError> {

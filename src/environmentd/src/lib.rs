@@ -1,15 +1,17 @@
 //! The daemon of an environment: sockets and sessions, choosing times, committing, and the wiring of everything below.
 //!
-//! Links no dataflow. Reading order: `args`, `boot`, `environment`, `session`, `sequence` (the life of each statement),
-//! `oracle`, `committer`, `realize`, `pgwire`, `http`.
+//! Links no dataflow. Reading order: `args`, `boot`, `open`, `environment`, `session`, `sequence` (the life of each statement),
+//! `oracle`, `committer`, `realize`, `pgwire`, `http`; `embedded` is the way in without sockets.
 
 pub mod args;
 pub mod boot;
 mod committer;
+pub mod embedded;
 pub mod environment;
 pub mod error;
 mod http;
 mod objects;
+mod open;
 mod oracle;
 mod pgwire;
 mod realize;

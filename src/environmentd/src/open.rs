@@ -1,0 +1,83 @@
+//! From an open log to a running environment: the part of starting that has nothing to do with the machine.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use arc_swap::ArcSwap;
+use catalog::{CATALOG_SHARD, Catalog};
+use controller::{Controller, ControllerConfig, ReplicaLauncher};
+use persist::{Commit, CreateShard, LeaderHandle};
+use stdx::{Rng, Shutdown, Task, Tasks};
+
+use crate::boot::BootError;
+use crate::committer::{Committer, TABLES};
+use crate::environment::{Environment, Sessions};
+use crate::oracle::Oracle;
+use crate::realize::Realizer;
+
+/// The version that replicas must share.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// What an environment needs from its surroundings.
+pub(crate) struct Parts<'a> {
+    pub(crate) tasks: Tasks,
+    pub(crate) rng: Rng,
+    pub(crate) leader: LeaderHandle,
+    pub(crate) launcher: Arc<dyn ReplicaLauncher>,
+    /// Of the replica that a new log's catalog begins with.
+    pub(crate) replica_size: &'a str,
+}
+
+/// Reads the catalog, builds everything it names, and starts the committer, whose task is returned.
+pub(crate) async fn open(parts: Parts<'_>) -> Result<(Arc<Environment>, Task), BootError> {
+    let Parts { tasks, rng, leader, launcher, replica_size } = parts;
+    let catalog = load_catalog(&leader, replica_size).await?;
+    let controller = Controller::new(ControllerConfig {
+        tasks: tasks.clone(),
+        rng: rng.clone(),
+        durable: Arc::new(leader.clone()),
+        launcher,
+        version: VERSION.to_owned(),
+    });
+    let catalog = Arc::new(ArcSwap::from_pointee(catalog));
+    let next_transient = Arc::new(AtomicU64::new(1));
+    let oracle = Arc::new(Oracle::new(leader.floor()));
+    let realizer = Arc::new(Realizer {
+        catalog: Arc::clone(&catalog),
+        controller: controller.clone(),
+        next_transient: Arc::clone(&next_transient),
+    });
+    let (committer, task) = Committer::start(&tasks, leader.clone(), Arc::clone(&oracle), Arc::clone(&realizer) as _);
+    let environment = Arc::new(Environment {
+        tasks,
+        rng,
+        shutdown: Shutdown::new(),
+        leader,
+        controller,
+        catalog,
+        oracle,
+        committer,
+        sessions: Sessions::default(),
+        next_transient,
+    });
+    realizer.boot();
+    Ok((environment, task))
+}
+
+/// Reads the catalog; a new log gets its first one.
+async fn load_catalog(leader: &LeaderHandle, replica_size: &str) -> Result<Catalog, BootError> {
+    let data = |error: &dyn std::fmt::Display| BootError::Data(format!("cannot read the catalog: {error}"));
+    if !leader.is_shard(CATALOG_SHARD) {
+        let known = catalog::REPLICA_SIZES.iter().any(|size| size.name == replica_size);
+        if !known {
+            return Err(BootError::Usage(format!("--bootstrap-replica-size: unknown size {replica_size:?}")));
+        }
+        let mut commit = Commit::tick(TABLES, leader.now().max(leader.speculative_group_upper(TABLES)));
+        commit.creates = vec![CreateShard { shard: CATALOG_SHARD, group: Some(TABLES), scheduled: false }];
+        commit.appends = vec![(CATALOG_SHARD, catalog::initial_updates(replica_size))];
+        leader.commit(commit).await.map_err(|error| data(&error))?;
+    }
+    let at = leader.group_upper(TABLES).step_back();
+    let rows = leader.snapshot(CATALOG_SHARD, at).await.map_err(|error| data(&error))?;
+    catalog::load(&rows, leader.catalog_version()).map_err(|error| data(&error))
+}
