@@ -1,15 +1,20 @@
 //! CREATE and DROP: planned on one version of the catalog, admitted only if it is still the newest, else planned again.
 
-use catalog::{NewCluster, NewItem, Op};
+use std::sync::Arc;
+
+use catalog::{Catalog, NewCluster, NewItem, Op};
 use controller::ReadHolds;
+use expr::func::Volatility;
+use expr::{Relation, Scalar};
 use repr::CollectionId;
 use sql::plan::{CreateClusterPlan, DropPlan, Params};
 use sql::statement::Statement;
-use sql::{CatalogView, Plan};
+use sql::{CatalogView, Item, Plan};
 
 use super::complete;
 use crate::committer::SubmitError;
 use crate::error::Error;
+use crate::objects::ClusterObjects;
 use crate::session::{Response, Session};
 
 /// Times a DDL statement is planned again because others came first.
@@ -30,6 +35,7 @@ impl Session {
                 return complete(tag);
             }
             let tag = tag(&planned);
+            check_maintainable(&catalog, &planned)?;
             // Held until the new dataflows exist, so that their inputs stay readable at the commit's time.
             let holds = self.hold_inputs(&planned)?;
             let (ops, notices) = ops(planned);
@@ -66,6 +72,38 @@ impl Session {
         }
         Ok(self.environment.controller.acquire_holds(&stored)?)
     }
+}
+
+/// Refuses what no dataflow can maintain, while the user still listens: functions of the session or the clock that came in
+/// with a view, relations of the system catalog, `mz_now()` where it is no filter.
+fn check_maintainable(catalog: &Arc<Catalog>, plan: &Plan) -> Result<(), Error> {
+    let (relation, cluster, what) = match plan {
+        Plan::CreateMaterializedView(plan) => (plan.relation.clone(), plan.cluster, "a materialized view"),
+        Plan::CreateIndex(plan) => {
+            let on = catalog.item_by_id(plan.on);
+            let Some(desc) = on.as_deref().and_then(Item::desc) else { return Ok(()) };
+            (Relation::get_global(plan.on, desc.typ.clone()), plan.cluster, "an index")
+        }
+        _ => return Ok(()),
+    };
+    let objects = ClusterObjects { catalog: Arc::clone(catalog), cluster: Some(cluster), before: None };
+    let relation = optimizer::optimize(relation, &objects);
+    let mut unmaintainable = None;
+    relation.visit_scalars(&mut |scalar| {
+        scalar.visit_pre(&mut |node| {
+            if let Scalar::Call { func, .. } = node
+                && func.volatility != Volatility::Immutable
+            {
+                unmaintainable.get_or_insert(func.name);
+            }
+        });
+    });
+    if let Some(name) = unmaintainable {
+        return Err(Error::unsupported(format!("the function {name} in {what}"))
+            .with_hint("Its value would change without any change of data; mz_now() in a filter can be maintained."));
+    }
+    optimizer::lower(String::new(), vec![(CollectionId::Transient(0), relation)], &objects, Vec::new())?;
+    Ok(())
 }
 
 fn tag(plan: &Plan) -> &'static str {
