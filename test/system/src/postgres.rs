@@ -22,7 +22,17 @@ fn bin_dir() -> Result<PathBuf> {
 }
 
 impl Postgres {
+    /// Starts an oracle, whose data may be lost in a crash of the machine.
     pub fn start() -> Result<Postgres> {
+        Postgres::start_with("-c fsync=off")
+    }
+
+    /// Starts a peer for benchmarks, which keeps what it acknowledges.
+    pub fn start_durable() -> Result<Postgres> {
+        Postgres::start_with("-c fsync=on -c synchronous_commit=on")
+    }
+
+    fn start_with(settings: &str) -> Result<Postgres> {
         let bin = bin_dir()?;
         let directory = tempfile::tempdir()?;
         let postgres = Postgres { directory, bin };
@@ -36,7 +46,7 @@ impl Postgres {
         let data = postgres.data();
         postgres.run("initdb", &["-D", &data, "-U", "postgres", "-A", "trust", "--locale=C", "-E", "UTF8"])?;
         let socket = postgres.directory.path().display().to_string();
-        let options = format!("-c listen_addresses= -c unix_socket_directories={socket} -c fsync=off");
+        let options = format!("-c listen_addresses= -c unix_socket_directories={socket} {settings}");
         postgres.run("pg_ctl", &["-D", &data, "-w", "-o", &options, "-l", &format!("{data}.log"), "start"])?;
         Ok(postgres)
     }
