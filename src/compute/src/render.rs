@@ -13,6 +13,7 @@ mod flat_map;
 mod join;
 mod let_rec;
 pub(crate) mod operators;
+mod pairs;
 mod reduce;
 pub(crate) mod subscribe;
 mod threshold;

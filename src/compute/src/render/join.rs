@@ -9,23 +9,24 @@
 //!
 //! A delta join is rendered as the chain of its first path: the same rows, at the price of arranging the intermediates.
 
-use differential_dataflow::VecCollection;
 use differential_dataflow::operators::arrange::Arranged;
+use differential_dataflow::operators::join::join_with_tactic;
 use differential_dataflow::trace::{BatchCursor, Cursor, Navigable, TraceReader};
+use differential_dataflow::{AsCollection, VecCollection};
 use expr::mfp::MfpPlan;
 use expr::{EvalError, Mfp};
 use protocol::plan::{JoinKind, JoinPlan, JoinStage};
 use repr::{Kind, Row};
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::generic::Operator;
 use trace::Diff;
 
 use super::Context;
 use super::bundle::{ArrangedRows, Bundle, RowTrace};
 use super::operators::{Streams, apply_mfp, split_results};
+use super::pairs::{PairLogic, SlicedTactic};
 use super::time::RenderTime;
 use crate::evaluator::{MfpEvaluator, permute_inputs};
-
-/// Forms the output row of a pair, if there is one: from the key, the left value and the right value.
-type PairLogic = Box<dyn FnMut(&Row, &Row, &Row) -> Option<Result<Row, EvalError>>>;
 
 pub(super) fn render<'scope, T: RenderTime>(
     context: &mut Context<'scope, T>,
@@ -132,7 +133,7 @@ fn join_pair<'scope, T: RenderTime>(
 fn join_traces<'scope, T, Left, Right>(
     left: Arranged<'scope, Left>,
     right: Arranged<'scope, Right>,
-    mut logic: PairLogic,
+    logic: PairLogic,
 ) -> VecCollection<'scope, T, Result<Row, EvalError>, Diff>
 where
     T: RenderTime,
@@ -143,5 +144,14 @@ where
     for<'a> BatchCursor<Left>: Cursor<Key<'a> = &'a Row, Val<'a> = &'a Row>,
     for<'a> BatchCursor<Right>: Cursor<Key<'a> = &'a Row, Val<'a> = &'a Row>,
 {
-    left.join_core(right, move |key, left, right| logic(key, left, right))
+    let slices = join_with_tactic(left, right, SlicedTactic::new(logic));
+    let updates = slices.unary(Pipeline, "JoinRows", |_, _| {
+        |input, output| {
+            input.for_each(|capability, slice| {
+                let mut updates = std::mem::take(&mut slice.updates);
+                output.session(&capability).give_container(&mut updates);
+            });
+        }
+    });
+    updates.as_collection()
 }
