@@ -298,7 +298,8 @@ impl Controller {
             }
         }
         let (exports, as_of) = (dataflow.exports.clone(), dataflow.as_of);
-        owner.dataflows.insert(key, DataflowState { exports, imports, as_of, holds });
+        let reads = dataflow.imports.iter().map(Import::on).collect();
+        owner.dataflows.insert(key, DataflowState { exports, imports, reads, as_of, holds });
         owner.push_compute(ComputeCommand::CreateDataflow(Box::new(dataflow)));
         for id in writes {
             owner.push_compute(ComputeCommand::AllowWrites(id));
@@ -338,6 +339,7 @@ impl Controller {
     }
 
     /// Drops indexes, materialized views, sources, tables, subscribes, in any order; unknown ids are ignored.
+    /// A subscribe that reads a dropped collection ends; one that reads by a dropped index goes on.
     pub fn drop_collections(&self, ids: Vec<CollectionId>) {
         let mut holds = Vec::new();
         {
@@ -347,6 +349,9 @@ impl Controller {
                 state.sources.remove(&id);
                 self.shared.index_holds.remove(id);
                 for cluster in state.clusters.values_mut() {
+                    for subscribe in cluster.subscribes_reading(id) {
+                        cluster.drop_collection(subscribe, &mut holds);
+                    }
                     cluster.drop_collection(id, &mut holds);
                 }
             }
@@ -493,6 +498,12 @@ impl Cluster {
         for ingestion in ingestions {
             self.push_storage(StorageCommand::RunIngestion(Box::new(ingestion)));
         }
+    }
+
+    fn subscribes_reading(&self, id: CollectionId) -> Vec<CollectionId> {
+        let flow = |subscribe: &CollectionId| self.exports.get(subscribe).and_then(|key| self.dataflows.get(key));
+        let reads = |subscribe: &&CollectionId| flow(subscribe).is_some_and(|flow| flow.reads.contains(&id));
+        self.subscribes.keys().filter(reads).copied().collect()
     }
 
     fn drop_collection(&mut self, id: CollectionId, holds: &mut Vec<ReadHolds>) {

@@ -79,6 +79,8 @@ pub(crate) struct Cluster {
 pub(crate) struct DataflowState {
     pub(crate) exports: Vec<Export>,
     pub(crate) imports: Vec<CollectionId>,
+    /// The collections that the imports stand for: an index stands for what it is on.
+    pub(crate) reads: Vec<CollectionId>,
     /// The as-of at which a replica that connects now builds it: its inputs are held there.
     pub(crate) as_of: Timestamp,
     pub(crate) holds: ReadHolds,

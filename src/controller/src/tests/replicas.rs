@@ -277,6 +277,18 @@ fn a_subscription_takes_each_interval_once_from_whichever_replica_is_first() {
 }
 
 #[test]
+fn a_subscription_ends_when_what_it_reads_is_dropped() {
+    check(|world| async move {
+        with_table(&world);
+        let export = Export::Subscribe { id: user(5), on: user(99), with_snapshot: true, up_to: None };
+        let flow = dataflow(vec![shard_import(1, 1)], export, 10);
+        let mut subscribe = world.controller.subscribe(CLUSTER, flow).unwrap();
+        world.controller.drop_collections(vec![user(1)]);
+        assert!(subscribe.next().await.is_none());
+    });
+}
+
+#[test]
 fn sources_run_on_the_first_replica_and_move_when_it_is_dropped() {
     check(|mut world| async move {
         world.shards.set(7, 0, 1);
