@@ -68,7 +68,10 @@ impl Session {
         for (mut arg, typ) in args.into_iter().zip(&prepared.types) {
             prepare::bind_functions_in(self, &mut arg)?;
             let from = arg.typ(&[]).scalar;
-            let mut value = cast(arg, &from, typ, CastContext::Assignment).ok_or_else(|| {
+            // A quoted literal is of no type yet: it becomes what the parameter is.
+            let is_quoted = from == ScalarType::Text && arg.as_literal().is_some();
+            let context = if is_quoted { CastContext::Explicit } else { CastContext::Assignment };
+            let mut value = cast(arg, &from, typ, context).ok_or_else(|| {
                 Error::new(
                     "42804",
                     format!("parameter of type {from:?} cannot be coerced to the expected type {typ:?}"),

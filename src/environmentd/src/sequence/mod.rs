@@ -28,6 +28,10 @@ impl Session {
     /// From a statement to its response.
     pub(crate) async fn sequence(&mut self, statement: &Statement, mut params: Params) -> Result<Response, Error> {
         let plan = self.plan(statement, &mut params)?;
+        if params.values.is_none() && !params.types.is_empty() {
+            // Nobody can bind them any more: planning only had to take them for NULLs.
+            return Err(Error::new("42P02", format!("there is no parameter ${}", params.types.len())));
+        }
         match plan {
             Plan::Select(plan) => {
                 let desc = plan.desc.clone();
