@@ -206,7 +206,12 @@ impl Vars {
     pub(crate) fn get(&self, name: &str) -> Result<&str, Error> {
         let definition = definition(name)?;
         let set = [&self.local, &self.session, &self.initial].into_iter().find_map(|layer| layer.get(definition.name));
-        Ok(set.map_or(definition.default, String::as_str))
+        match set {
+            Some(value) => Ok(value),
+            // A transaction that says nothing of its isolation has the session's default.
+            None if definition.name == "transaction_isolation" => self.get("default_transaction_isolation"),
+            None => Ok(definition.default),
+        }
     }
 
     /// A variable known to exist.
@@ -260,9 +265,7 @@ impl Vars {
     }
 
     pub(crate) fn is_strict_serializable(&self) -> bool {
-        let own = self.local.get("transaction_isolation").or_else(|| self.session.get("transaction_isolation"));
-        let level = own.or_else(|| self.initial.get("transaction_isolation")).map(String::as_str);
-        level.unwrap_or_else(|| self.known("default_transaction_isolation")) == "strict serializable"
+        self.known("transaction_isolation") == "strict serializable"
     }
 }
 
@@ -277,6 +280,17 @@ mod tests {
         assert_eq!(vars.statement_timeout(), Some(Duration::from_secs(5)));
         vars.end_transaction();
         assert_eq!(vars.statement_timeout(), Some(Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn a_transaction_has_the_default_isolation_unless_it_says_another() {
+        let mut vars = Vars::default();
+        assert!(vars.is_strict_serializable());
+        vars.set("default_transaction_isolation", "serializable", false).unwrap();
+        assert_eq!(vars.get("transaction_isolation").unwrap(), "serializable");
+        assert!(!vars.is_strict_serializable());
+        vars.set("transaction_isolation", "strict serializable", true).unwrap();
+        assert!(vars.is_strict_serializable());
     }
 
     #[test]
