@@ -128,7 +128,7 @@ impl World {
         self.start_environment(faults);
         let end = self.executor.boot() + DISTURBED;
         while self.executor.boot() < end {
-            let rest = Duration::from_millis(self.around.rng.below(6_000));
+            let rest = Duration::from_millis(self.around.rng.below(12_000));
             self.run_for(rest);
             self.disturb(faults);
         }
