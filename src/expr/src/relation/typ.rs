@@ -131,14 +131,17 @@ fn reduce(input: &RelationType, group_key: &[Scalar], aggregates: &[Aggregate]) 
 /// Whether an aggregate over a group of at least one row may be NULL.
 fn aggregate_nullable(aggregate: &Aggregate, input: &RelationType) -> bool {
     match aggregate.func {
-        AggregateFunc::Count
-        | AggregateFunc::ArrayAgg { .. }
-        | AggregateFunc::ListAgg { .. }
-        | AggregateFunc::JsonbAgg { .. }
-        | AggregateFunc::JsonbObjectAgg { .. } => false,
+        AggregateFunc::Count => false,
         // NULL over one row, and where all values in the records are NULL.
-        AggregateFunc::StddevSamp | AggregateFunc::VarSamp | AggregateFunc::StringAgg { .. } => true,
-        AggregateFunc::Sum
+        AggregateFunc::StddevSamp
+        | AggregateFunc::VarSamp
+        | AggregateFunc::StringAgg { .. }
+        | AggregateFunc::ArrayAgg { .. } => true,
+        // NULL where FILTER, which makes a row's argument NULL, leaves nothing.
+        AggregateFunc::ListAgg { .. }
+        | AggregateFunc::JsonbAgg { .. }
+        | AggregateFunc::JsonbObjectAgg { .. }
+        | AggregateFunc::Sum
         | AggregateFunc::Avg
         | AggregateFunc::Min
         | AggregateFunc::Max
