@@ -74,8 +74,9 @@ async fn write(server: Arc<Mutex<Server>>, history: Arc<History>, stop: Arc<Atom
             history.unknown.lock().await.insert(txid);
             match client.batch_execute(&sql).await {
                 Ok(()) => {
-                    history.unknown.lock().await.remove(&txid);
+                    // Never in neither: a check may look at any moment.
                     history.acknowledged.lock().await.insert(txid);
+                    history.unknown.lock().await.remove(&txid);
                     if sql.starts_with("CREATE") {
                         history.tables_made.lock().await.insert(txid);
                     }
@@ -133,7 +134,10 @@ async fn check(server: &Mutex<Server>, history: &History) -> Result<()> {
     }
     let lost: Vec<&u64> = acknowledged.difference(&present).collect();
     assert!(lost.is_empty(), "acknowledged transfers were lost: {lost:?}");
+    // Writers go on: what was read may have been acknowledged since. It moves from unknown to acknowledged, so the sets are
+    // read in this order.
     let unknown = history.unknown.lock().await.clone();
+    let acknowledged = history.acknowledged.lock().await.clone();
     let strange: Vec<u64> =
         present.iter().filter(|id| !acknowledged.contains(id) && !unknown.contains(id)).copied().collect();
     assert!(strange.is_empty(), "refused transfers were applied: {strange:?}");
