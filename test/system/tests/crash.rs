@@ -149,9 +149,10 @@ async fn check(server: &Mutex<Server>, history: &History) -> Result<()> {
          (SELECT target, sum(amount) FROM transfers GROUP BY target EXCEPT ALL SELECT id, amount FROM moved)",
     );
     assert_eq!(differences.await?, Vec::<Vec<Option<String>>>::new(), "a view differs from its recomputation");
+    let tables_made = history.tables_made.lock().await.clone();
     let tables = column(server, "SELECT name FROM mz_tables WHERE name LIKE 't%' AND id LIKE 'u%'").await?;
     let names: BTreeSet<String> = tables.into_iter().filter_map(|row| row[0].clone()).collect();
-    for txid in history.tables_made.lock().await.iter() {
+    for txid in &tables_made {
         assert!(names.contains(&format!("t{txid}")), "acknowledged table t{txid} was lost");
     }
     Ok(())
