@@ -43,8 +43,8 @@ fn run() -> Result<bool> {
             execute(command)
         }
         "slt" => {
-            let built = execute(cargo(&root, &["build", "--bin", "environmentd", "--bin", "clusterd"], &[]))?;
-            Ok(built && execute(cargo(&root, &["test", "-p", "system-test", "--test", "slt", "--"], &rest))?)
+            let built = execute(cargo(&root, &["build", "--workspace", "--bins", "--tests"], &[]))?;
+            Ok(built && execute(cargo(&root, &["test", "--workspace", "--test", "slt", "--"], &rest))?)
         }
         "bench" => {
             let build = ["build", "--release", "--bin", "environmentd", "--bin", "clusterd"];
