@@ -10,7 +10,7 @@ use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use stdx::{Rng, Tasks};
 use uuid::Uuid;
 
-use crate::op::Part;
+use crate::op::{HollowPart, Part};
 use crate::part::{CorruptPart, PART_BYTES_MAX, PartReader, PartWriter, Update, consolidate};
 
 /// A store of immutable objects under names that are never used again.
@@ -150,6 +150,39 @@ pub(crate) async fn delete_part(blob: &Blob, key: &str) -> Result<(), BlobError>
         Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
         Err(error) => Err(BlobError::of(key, &error)),
     }
+}
+
+/// What a part was found to hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PartCounts {
+    pub bytes: u64,
+    pub blocks: u64,
+    pub updates: u64,
+}
+
+/// Reads a part through and checks every checksum, its counts and its order.
+///
+/// Errors: `Missing`; `Corrupt`, which names the part and the offset.
+pub async fn verify_part(blob: &Blob, part: &HollowPart) -> Result<PartCounts, BlobError> {
+    let mut counts = PartCounts { bytes: part.bytes, ..PartCounts::default() };
+    let mut reader = open_part(blob, &Part::Hollow(part.clone())).await?;
+    let mut last = None;
+    while let Some(block) = reader.next_block() {
+        counts.blocks += 1;
+        for (row, time, _) in block? {
+            let next = Some((row, time));
+            if next <= last {
+                return Err(reader.corrupt(0, "updates are not sorted and consolidated").into());
+            }
+            last = next;
+            counts.updates += 1;
+        }
+    }
+    if counts.updates != part.updates {
+        let cause = format!("{} updates instead of {}", counts.updates, part.updates);
+        return Err(reader.corrupt(0, &cause).into());
+    }
+    Ok(counts)
 }
 
 /// Writes sorted updates as they come, one part in memory at a time.

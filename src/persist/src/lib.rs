@@ -22,7 +22,7 @@ mod shards;
 mod state;
 mod timeline;
 
-pub use blob::{Blob, BlobError, local_blob, memory_blob};
+pub use blob::{Blob, BlobError, PartCounts, local_blob, memory_blob, verify_part};
 pub use checkpoint::{decode_state, encode_state};
 pub use codec::DecodeError;
 pub use encode::{FORMAT_VERSION, decode_txns, encode_txns};

@@ -304,7 +304,7 @@ impl PartReader {
         decode_block(raw).map_err(|error| self.corrupt(start, &error.to_string()))
     }
 
-    fn corrupt(&self, offset: usize, cause: &str) -> CorruptPart {
+    pub(crate) fn corrupt(&self, offset: usize, cause: &str) -> CorruptPart {
         CorruptPart { part: self.name.clone(), offset, cause: cause.to_owned() }
     }
 }
