@@ -100,6 +100,20 @@ impl MemLog {
         true
     }
 
+    /// Damages the newest checkpoint that is sound, for tests. False if there is none but the oldest kept one, without which
+    /// nothing could be loaded.
+    pub fn damage_newest_checkpoint(&self) -> bool {
+        let mut slots = self.storage.slots.lock();
+        let sound = |bytes: &Bytes| Checkpoint::decode(bytes.clone()).is_ok();
+        let newest = slots.checkpoints.iter_mut().skip(1).rev().find(|(_, bytes)| sound(bytes));
+        let Some((_, bytes)) = newest else { return false };
+        let mut damaged = bytes.to_vec();
+        let last = damaged.len() - 1;
+        damaged[last] ^= 1;
+        *bytes = Bytes::from(damaged);
+        true
+    }
+
     async fn travel(&self) {
         if let Some(weather) = &self.weather {
             weather.travel(1).await;
