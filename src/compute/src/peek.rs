@@ -49,6 +49,13 @@ enum Pending {
     Reading(Arc<AtomicBool>),
 }
 
+/// Who looks whether a peek can be answered. A connection may read a few values itself; a worker has other things to do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Thread {
+    Connection,
+    Worker,
+}
+
 /// What can be done about a waiting peek.
 enum Readiness {
     Wait,
@@ -75,7 +82,7 @@ impl PeekServer {
         let mut state = self.state.lock();
         state.hold(&peek);
         state.peeks.insert(peek.id, Pending::Waiting(Arc::clone(&peek)));
-        self.advance(state, |candidate| candidate == peek.id);
+        self.advance(state, |candidate| candidate == peek.id, Thread::Connection);
     }
 
     /// Answers a peek with Canceled, if it has not been answered.
@@ -136,19 +143,24 @@ impl PeekServer {
         }
         state.applied[worker] = sequence;
         if !state.peeks.is_empty() {
-            self.advance(state, |_| true);
+            self.advance(state, |_| true, Thread::Worker);
         }
     }
 
     fn advance_index(self: &Arc<Self>, state: parking_lot::MutexGuard<'_, State>, index: CollectionId) {
         let waiting = state.waiting_for(index);
         if !waiting.is_empty() {
-            self.advance(state, |id| waiting.contains(&id));
+            self.advance(state, |id| waiting.contains(&id), Thread::Worker);
         }
     }
 
     /// Looks at the waiting peeks that `concerns` names, and starts or answers those that can be.
-    fn advance(self: &Arc<Self>, mut state: parking_lot::MutexGuard<'_, State>, concerns: impl Fn(PeekId) -> bool) {
+    fn advance(
+        self: &Arc<Self>,
+        mut state: parking_lot::MutexGuard<'_, State>,
+        concerns: impl Fn(PeekId) -> bool,
+        thread: Thread,
+    ) {
         let mut answers = Vec::new();
         let mut reads = Vec::new();
         let waiting: Vec<Arc<Peek>> = state
@@ -178,7 +190,11 @@ impl PeekServer {
         drop(state);
         answers.into_iter().for_each(|(id, outcome)| self.answer(id, outcome));
         for (peek, snapshots, is_canceled) in reads {
-            self.start(peek, snapshots, is_canceled);
+            let outcome = (thread == Thread::Connection).then(|| read::read_quickly(&peek, &snapshots)).flatten();
+            match outcome {
+                Some(outcome) => self.finish(peek.id, outcome),
+                None => self.start(peek, snapshots, is_canceled),
+            }
         }
     }
 
@@ -188,11 +204,16 @@ impl PeekServer {
             let id = peek.id;
             let read = move || read::read(&peek, &snapshots, &is_canceled);
             let outcome = server.tasks.spawn_blocking("peek-read", read).await;
-            if server.state.lock().forget(id) {
-                server.answer(id, outcome);
-            }
+            server.finish(id, outcome);
         });
         task.detach();
+    }
+
+    /// Answers a peek, unless it was canceled.
+    fn finish(&self, id: PeekId, outcome: PeekOutcome) {
+        if self.state.lock().forget(id) {
+            self.answer(id, outcome);
+        }
     }
 
     fn answer(&self, id: PeekId, outcome: PeekOutcome) {

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use crate::committer::Appends;
 use crate::environment::{Environment, Registration};
 use crate::error::Error;
+use crate::sequence::generic::GenericSlot;
 use crate::sequence::subscribe::Subscription;
 use crate::sequence::timestamp::{self, Chosen};
 use crate::vars::Vars;
@@ -74,6 +75,8 @@ pub(crate) struct PreparedStatement {
     pub(crate) statement: Option<Arc<Statement>>,
     pub(crate) types: Vec<ScalarType>,
     pub(crate) desc: Option<RelationDesc>,
+    /// Shared by the portals that are made of it.
+    pub(crate) generic: GenericSlot,
 }
 
 /// A query opened by DECLARE, or a portal made by Bind.
@@ -228,6 +231,16 @@ impl Session {
     /// Errors put an explicit transaction into its failed state. Cancel safety: dropped, the statement's effect is all or
     /// nothing, and which of the two is unknown.
     pub(crate) async fn execute(&mut self, statement: &Statement, params: Params) -> Result<Response, Error> {
+        self.execute_with(statement, params, None).await
+    }
+
+    /// As [`Session::execute`], for a prepared statement: its plan is kept where it serves all values.
+    pub(crate) async fn execute_with(
+        &mut self,
+        statement: &Statement,
+        params: Params,
+        generic: Option<&GenericSlot>,
+    ) -> Result<Response, Error> {
         if !self.in_transaction() {
             self.statement_wall_ms = self.environment.tasks.clock().wall_ms();
         }
@@ -237,7 +250,7 @@ impl Session {
                 "current transaction is aborted, commands ignored until end of transaction block",
             ));
         }
-        let result = self.execute_within_limits(statement, params).await;
+        let result = self.execute_within_limits(statement, params, generic).await;
         if result.is_err() {
             self.fail_transaction();
         }
@@ -245,12 +258,17 @@ impl Session {
     }
 
     /// Applies `statement_timeout` and cancel requests.
-    async fn execute_within_limits(&mut self, statement: &Statement, params: Params) -> Result<Response, Error> {
+    async fn execute_within_limits(
+        &mut self,
+        statement: &Statement,
+        params: Params,
+        generic: Option<&GenericSlot>,
+    ) -> Result<Response, Error> {
         let tasks = self.environment.tasks.clone();
         let limit = self.vars.statement_timeout();
         let mut cancellations = self.cancellations();
         cancellations.mark_unchanged();
-        let work = std::pin::pin!(self.sequence(statement, params));
+        let work = std::pin::pin!(self.sequence(statement, params, generic));
         let canceled = std::pin::pin!(cancellations.changed());
         let interrupted = async {
             match limit {

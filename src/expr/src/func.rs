@@ -273,6 +273,11 @@ pub fn interval_key() -> Func {
     by_key("interval_key").expect("in the table of comparisons")
 }
 
+/// Stands for a parameter, given by its index, until the statement is executed.
+pub fn parameter() -> Func {
+    by_key("parameter").expect("in the table of session functions")
+}
+
 /// The cast to mz_timestamp that clamps values outside the range of times.
 pub fn clamped_mz_timestamp() -> Func {
     by_key("mz_timestamp_clamped").expect("in the table of casts")

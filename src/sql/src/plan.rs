@@ -357,7 +357,7 @@ pub struct DropPlan {
 }
 
 /// What planning needs of the session.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlanContext {
     pub database: String,
     /// Schemas tried for unqualified names, after the built-in `mz_catalog`, `pg_catalog`, (`mz_internal` and

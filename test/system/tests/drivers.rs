@@ -139,3 +139,46 @@ async fn transactions_read_at_one_time_and_write_all_or_nothing() -> Result<()> 
     assert_eq!(rows(&reader, "SELECT count(*) FROM a").await?, [[Some("1".to_owned())]]);
     Ok(())
 }
+
+/// A prepared query that an index answers keeps its plan; what it rests on may change under it.
+#[tokio::test]
+async fn a_prepared_query_follows_its_values_and_the_catalog() -> Result<()> {
+    let server = Server::start()?;
+    let client = server.connect().await?;
+    let setup = "CREATE TABLE t (id bigint, name text); CREATE INDEX by_id ON t (id);
+                 INSERT INTO t VALUES (1, 'one'), (2, 'two'), (NULL, 'none')";
+    client.batch_execute(setup).await?;
+    let by_id = client.prepare("SELECT name FROM t WHERE id = $1 OR (name = 'none' AND $2) ORDER BY name").await?;
+    let names = async |id: Option<i64>, also_none: Option<bool>| -> Result<Vec<String>> {
+        let rows = client.query(&by_id, &[&id, &also_none]).await?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
+    };
+    for _ in 0..2 {
+        assert_eq!(names(Some(2), Some(false)).await?, ["two"]);
+        assert_eq!(names(Some(1), Some(true)).await?, ["none", "one"]);
+        assert_eq!(names(None, Some(false)).await?, [""; 0], "nothing equals NULL");
+        assert_eq!(names(None, None).await?, [""; 0]);
+        client.batch_execute("DROP INDEX IF EXISTS by_id").await?;
+    }
+    client.batch_execute("CREATE INDEX by_name ON t (name); INSERT INTO t VALUES (2, 'zwei')").await?;
+    assert_eq!(names(Some(2), Some(false)).await?, ["two", "zwei"]);
+
+    let arithmetic = client.prepare("SELECT 10 / $1::int, $1 + 1, current_database()").await?;
+    let row = client.query_one(&arithmetic, &[&5i32]).await?;
+    assert_eq!((row.get::<_, i32>(0), row.get::<_, i32>(1), row.get::<_, &str>(2)), (2, 6, "materialize"));
+    let error = client.query(&arithmetic, &[&0i32]).await.expect_err("division by zero");
+    assert_eq!(error.code().map(|code| code.code()), Some("22012"));
+    assert_eq!(client.query_one(&arithmetic, &[&2i32]).await?.get::<_, i32>(0), 5);
+
+    let limited = client.prepare("SELECT name FROM t ORDER BY name LIMIT $1").await?;
+    for limit in [1i64, 3, 0] {
+        assert_eq!(client.query(&limited, &[&limit]).await?.len(), usize::try_from(limit)?);
+    }
+    client.batch_execute("DROP TABLE t; CREATE TABLE t (id bigint, name bigint)").await?;
+    let error = client.query(&by_id, &[&1i64, &true]).await.expect_err("the type of a column has changed");
+    assert!(error.code().is_some(), "{error}");
+    client.batch_execute("DROP TABLE t").await?;
+    let error = client.query(&limited, &[&1i64]).await.expect_err("the table is gone");
+    assert_eq!(error.code().map(|code| code.code()), Some("42P01"));
+    Ok(())
+}

@@ -18,19 +18,36 @@ use crate::layout::output_kinds;
 
 /// Keys looked at between two checks whether the peek is still wanted.
 const CHECK_KEYS: usize = 1024;
+/// What a connection reads itself: handing a read to the pool and back takes longer than this many keys and values.
+const QUICK_KEYS: usize = 16;
+const QUICK_VALUES: usize = 256;
 
 /// Answers a peek. `snapshots` are those of all workers of the process, each with its time in `[since, upper)`.
 pub(super) fn read(peek: &Peek, snapshots: &[Arc<Snapshot>], is_canceled: &AtomicBool) -> PeekOutcome {
-    match try_read(peek, snapshots, is_canceled) {
+    match try_read(peek, snapshots, is_canceled, usize::MAX) {
         Ok(rows) => PeekOutcome::Rows(rows),
         Err(Stop::Error(error)) => PeekOutcome::Error(error),
-        Err(Stop::Canceled) => PeekOutcome::Canceled,
+        Err(Stop::Canceled | Stop::TooLong) => PeekOutcome::Canceled,
+    }
+}
+
+/// Answers a peek that looks up few keys with few values; None if there is more to read than is quick.
+pub(super) fn read_quickly(peek: &Peek, snapshots: &[Arc<Snapshot>]) -> Option<PeekOutcome> {
+    let PeekTarget::Index { keys, .. } = &peek.target;
+    if keys.as_ref().is_none_or(|keys| keys.len() > QUICK_KEYS) {
+        return None;
+    }
+    match try_read(peek, snapshots, &AtomicBool::new(false), QUICK_VALUES) {
+        Ok(rows) => Some(PeekOutcome::Rows(rows)),
+        Err(Stop::Error(error)) => Some(PeekOutcome::Error(error)),
+        Err(Stop::Canceled | Stop::TooLong) => None,
     }
 }
 
 enum Stop {
     Error(EvalError),
     Canceled,
+    TooLong,
 }
 
 impl From<EvalError> for Stop {
@@ -39,7 +56,12 @@ impl From<EvalError> for Stop {
     }
 }
 
-fn try_read(peek: &Peek, snapshots: &[Arc<Snapshot>], is_canceled: &AtomicBool) -> Result<Vec<(Row, Diff)>, Stop> {
+fn try_read(
+    peek: &Peek,
+    snapshots: &[Arc<Snapshot>],
+    is_canceled: &AtomicBool,
+    values_max: usize,
+) -> Result<Vec<(Row, Diff)>, Stop> {
     if let Some(error) = snapshots.iter().filter_map(|snapshot| first_error(snapshot, peek.at)).min() {
         return Err(Stop::Error(error));
     }
@@ -53,6 +75,7 @@ fn try_read(peek: &Peek, snapshots: &[Arc<Snapshot>], is_canceled: &AtomicBool) 
         results: Results::new(&peek.order, &peek.mfp, peek.result_bytes_max),
         is_canceled,
         keys_seen: 0,
+        values_left: values_max,
     };
     let PeekTarget::Index { keys, .. } = &peek.target;
     let mut keys = keys.clone();
@@ -100,6 +123,7 @@ struct Reader<'a> {
     results: Results,
     is_canceled: &'a AtomicBool,
     keys_seen: usize,
+    values_left: usize,
 }
 
 impl Reader<'_> {
@@ -134,6 +158,7 @@ impl Reader<'_> {
         }
         let at = self.at;
         while let Some(value) = cursor.get_val(batches) {
+            self.values_left = self.values_left.checked_sub(1).ok_or(Stop::TooLong)?;
             let mut count = Diff::ZERO;
             cursor.map_times(batches, |time, diff| {
                 if time.0 <= at {

@@ -18,12 +18,14 @@ use super::connection::{Connection, End, ROW_BATCH, Stop, rows_tag};
 use super::encode::{Format, RowEncoder, formats, row_description};
 use super::reader::Incoming;
 use crate::error::Error;
+use crate::sequence::generic::GenericSlot;
 use crate::session::{PreparedStatement, Response, Rows};
 
 /// A statement with its parameters, ready to run or running.
 pub(super) struct Portal {
     statement: Option<Arc<Statement>>,
     params: Params,
+    generic: GenericSlot,
     desc: Option<RelationDesc>,
     formats: Vec<Format>,
     running: Option<Running>,
@@ -85,7 +87,9 @@ impl Connection {
         }
         let types = type_oids.iter().map(|oid| parameter_type(*oid)).collect::<Result<_, _>>()?;
         let prepared = match statements.pop() {
-            None => PreparedStatement { statement: None, types: Vec::new(), desc: None },
+            None => {
+                PreparedStatement { statement: None, types: Vec::new(), desc: None, generic: GenericSlot::default() }
+            }
             Some(statement) => self.session.describe(&statement, &mut Params { types, values: None })?,
         };
         self.session.prepared.insert(name, prepared);
@@ -129,6 +133,7 @@ impl Connection {
         let portal = Portal {
             statement: prepared.statement,
             params: Params { types, values: Some(values) },
+            generic: prepared.generic,
             desc: prepared.desc,
             formats: result_formats,
             running: None,
@@ -200,9 +205,9 @@ impl Connection {
             if !alone {
                 self.session.begin_implicit();
             }
-            let params = portal.params.clone();
+            let (params, generic) = (portal.params.clone(), portal.generic.clone());
             let response = Self::unless_gone(&self.messages, &mut self.session, async |session| {
-                session.execute(&statement, params).await
+                session.execute_with(&statement, params, Some(&generic)).await
             });
             match response.await.map_err(Stop::End)?? {
                 Response::Rows { desc, rows, verb } => {

@@ -8,6 +8,7 @@ use repr::ScalarType;
 use sql::plan::Params;
 use sql::statement::{Statement, StatementKind};
 
+use super::generic::GenericSlot;
 use super::{complete, prepare};
 use crate::error::Error;
 use crate::session::{PreparedStatement, Response, Session};
@@ -21,7 +22,12 @@ impl Session {
             Some(desc) => Some(desc),
             None => self.describe_session_statement(statement, params)?,
         };
-        Ok(PreparedStatement { statement: Some(Arc::new(statement.clone())), types: description.params, desc })
+        Ok(PreparedStatement {
+            statement: Some(Arc::new(statement.clone())),
+            types: description.params,
+            desc,
+            generic: GenericSlot::default(),
+        })
     }
 
     /// FETCH and EXECUTE yield what their cursor or statement yields, which only the session knows.
@@ -85,7 +91,7 @@ impl Session {
         }
         let Some(statement) = prepared.statement else { return Ok(Response::Empty) };
         let types = prepared.types.into_iter().map(Some).collect();
-        Box::pin(self.sequence(&statement, Params { types, values: Some(values) })).await
+        Box::pin(self.sequence(&statement, Params { types, values: Some(values) }, Some(&prepared.generic))).await
     }
 
     pub(super) fn deallocate(&mut self, name: Option<String>) -> Result<Response, Error> {

@@ -23,7 +23,7 @@ impl Session {
             return Err(Error::new("42P03", format!("cursor \"{name}\" already exists")));
         }
         self.admit_name(self.cursors.len())?;
-        match Box::pin(self.sequence(statement, Params::default())).await? {
+        match Box::pin(self.sequence(statement, Params::default(), None)).await? {
             Response::Rows { desc, rows, .. } => {
                 self.cursors.insert(name, Cursor { desc, rows, pending: VecDeque::new() });
                 complete("DECLARE CURSOR")

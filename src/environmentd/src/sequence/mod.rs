@@ -5,6 +5,7 @@ pub(crate) mod copy;
 mod cursor;
 mod ddl;
 mod explain;
+pub(crate) mod generic;
 pub(crate) mod prepare;
 pub(crate) mod query;
 pub(crate) mod subscribe;
@@ -16,6 +17,7 @@ use sql::Plan;
 use sql::plan::{CopyToPlan, CopyToSource, Params, TransactionMode};
 use sql::statement::Statement;
 
+use self::generic::GenericSlot;
 use crate::error::Error;
 use crate::session::{Response, Rows, Session};
 use crate::vars::Vars;
@@ -26,7 +28,17 @@ fn complete(tag: impl Into<String>) -> Result<Response, Error> {
 
 impl Session {
     /// From a statement to its response.
-    pub(crate) async fn sequence(&mut self, statement: &Statement, mut params: Params) -> Result<Response, Error> {
+    pub(crate) async fn sequence(
+        &mut self,
+        statement: &Statement,
+        mut params: Params,
+        generic: Option<&GenericSlot>,
+    ) -> Result<Response, Error> {
+        if let Some(slot) = generic
+            && let Some(response) = self.execute_generic(slot, statement, &params).await?
+        {
+            return Ok(response);
+        }
         let plan = self.plan(statement, &mut params)?;
         if params.values.is_none() && !params.types.is_empty() {
             // Nobody can bind them any more: planning only had to take them for NULLs.

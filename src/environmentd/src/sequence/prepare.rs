@@ -113,6 +113,18 @@ pub(crate) fn reads_now(relation: &Relation) -> bool {
     found
 }
 
+/// Whether the answer rests on more than stored rows and parameters: on the session, the clock, chance or the catalog.
+pub(crate) fn reads_session(relation: &Relation) -> bool {
+    let mut found = relation.depends_on().iter().any(|id| matches!(id, CollectionId::System(_)));
+    relation.visit_scalars(&mut |scalar| {
+        found |= scalar.any(|node| match node {
+            Scalar::Call { func, .. } => func.volatility != Volatility::Immutable && *func != expr::func::parameter(),
+            _ => false,
+        });
+    });
+    found
+}
+
 fn bind_call(session: &Session, node: &mut Scalar) -> Result<(), Error> {
     let Scalar::Call { func, args, types } = node else { return Ok(()) };
     if func.volatility == Volatility::Immutable {

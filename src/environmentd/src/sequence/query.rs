@@ -27,7 +27,7 @@ pub(crate) struct Prepared {
     pub(crate) cluster: Option<ClusterId>,
     pub(crate) objects: ClusterObjects,
     /// Set if the time had to be chosen before optimizing, because the query reads `mz_now()`.
-    chosen: Option<(Timestamp, ReadHolds)>,
+    pub(super) chosen: Option<(Timestamp, ReadHolds)>,
 }
 
 impl Session {

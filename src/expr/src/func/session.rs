@@ -52,6 +52,15 @@ pub(super) static TABLE: &[FuncDef] = &[
     stable("pg_postmaster_start_time", &[], TimestampTz, "When the server started."),
     stable("pg_is_in_recovery", &[], Bool, "True if the server only follows another."),
     stable("inet_server_port", &[], Int4, "The port of the session.").nullable(),
+    super::internal(
+        "parameter",
+        &[Int4],
+        ArgType::Any,
+        replaced_by_planner,
+        "The value of a statement's parameter, by its index: what a plan for all values holds in its place.",
+    )
+    .nullable()
+    .volatility(Volatility::Stable),
     volatile("random", &[], Float8, "A random number from 0 to below 1."),
     volatile("gen_random_uuid", &[], Uuid, "A random UUID, version 4."),
 ];
