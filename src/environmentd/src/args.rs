@@ -1,17 +1,35 @@
 //! Flags, each with its environment variable.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
+use stdx::Redacted;
 
 /// Freshet's environment daemon: SQL over the PostgreSQL protocol, the catalog, and the control of clusterd processes.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "environmentd", version)]
 pub struct Args {
-    /// Where everything durable is kept: the log, the blobs, and the children's sockets and logs.
+    /// Where everything durable is kept unless the next two flags say otherwise, and the children's sockets and logs.
     #[arg(long, env = "FRESHET_DATA_DIR", default_value = "freshetdata")]
     pub data_dir: PathBuf,
+
+    /// Where the log is kept [default: rocksdb:<DATA_DIR>/log].
+    ///
+    /// One of rocksdb:<directory>, file:<directory>, s3://<bucket>/<prefix>, gs://<bucket>/<prefix>,
+    /// az://<container>/<prefix>, postgres://<host>/<database>. Object stores take their credentials from the environment
+    /// (AWS_*, GOOGLE_*, AZURE_*), and options behind the URL, such as ?endpoint=http://127.0.0.1:9000&allow_http=true or
+    /// ?sse=aws:kms&sse_kms_key_id=<key>. A store must refuse to create an object twice (S3: If-None-Match).
+    #[arg(long, env = "FRESHET_LOG_URL", hide_env_values = true, value_parser = redacted)]
+    pub log_url: Option<Redacted<String>>,
+
+    /// Where the blobs are kept [default: file:<DATA_DIR>/blobs].
+    ///
+    /// One of file:<directory>, s3://<bucket>/<prefix>, gs://<bucket>/<prefix>, az://<container>/<prefix>, with options as for
+    /// --log-url. clusterd processes open it too, with credentials from their own environment.
+    #[arg(long, env = "FRESHET_BLOB_URL", hide_env_values = true, value_parser = redacted)]
+    pub blob_url: Option<Redacted<String>>,
 
     /// Where SQL clients connect. Port 0 takes a free one.
     #[arg(long, env = "FRESHET_SQL_LISTEN_ADDR", default_value = "127.0.0.1:6875")]
@@ -64,6 +82,11 @@ pub struct Args {
     /// How to write log lines, on standard error.
     #[arg(long, env = "FRESHET_LOG_FORMAT", value_enum, default_value = "text")]
     pub log_format: LogFormat,
+}
+
+/// URLs may hold passwords, so what is wrong with one is said by who parses it, without repeating it.
+fn redacted(url: &str) -> Result<Redacted<String>, Infallible> {
+    Ok(Redacted::new(url.to_owned()))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -10,8 +11,8 @@ use std::time::Duration;
 use controller::OrchestratorLauncher;
 use orchestrator::process::ChildLifetime;
 use orchestrator::{Orchestrator, ProcessOrchestrator, ProcessOrchestratorConfig};
-use persist::{Leader, LeaderConfig, LeaderHandle, LogError, OpenError, RocksLog};
-use stdx::{Rng, Task, Tasks};
+use persist::{BlobUrl, Leader, LeaderConfig, LeaderHandle, LogError, LogUrl, OpenError};
+use stdx::{Redacted, Rng, Task, Tasks};
 use tokio::net::{TcpListener, UnixListener};
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tracing::{error, info, warn};
@@ -45,6 +46,9 @@ impl BootError {
 /// Grows with every change of what is durable; a log led by a higher one is refused.
 const DURABLE_VERSION: u32 = 1;
 
+/// How long an append proves that nobody else leads a log that has no lock.
+const LEASE: Duration = Duration::from_secs(15);
+
 pub use crate::open::VERSION;
 
 /// A running environment.
@@ -57,6 +61,7 @@ pub struct Running {
     orchestrator: Arc<ProcessOrchestrator>,
     listeners: Vec<Task>,
     committer: Task,
+    _lock: std::fs::File,
 }
 
 struct Sockets {
@@ -77,9 +82,11 @@ pub async fn start(args: &Args, tasks: Tasks) -> Result<Running, BootError> {
         .map_err(|error| BootError::Data(format!("cannot create {}: {error}", args.data_dir.display())))?;
     let data_dir = std::fs::canonicalize(&args.data_dir)
         .map_err(|error| BootError::Data(format!("cannot open {}: {error}", args.data_dir.display())))?;
-    // The log's lock comes first: whoever holds it owns the directory and may replace its sockets.
+    let stores = stores(args, &data_dir)?;
+    // The lock comes first: whoever holds it owns the directory and may replace its sockets.
+    let lock = lock_data_dir(&data_dir)?;
     let rng = Rng::from_entropy();
-    let leader = open_log(&data_dir, args, &tasks, rng.clone()).await?;
+    let leader = open_log(stores, &data_dir, args, &tasks, rng.clone()).await?;
     let sockets = bind(args, &data_dir).await?;
 
     let lifetime = match args.orchestrator_process_keep_children {
@@ -111,7 +118,17 @@ pub async fn start(args: &Args, tasks: Tasks) -> Result<Running, BootError> {
     environment.controller.stop_leftovers().await;
     ready.store(true, Ordering::SeqCst);
     let keep_children = args.orchestrator_process_keep_children;
-    Ok(Running { environment, addresses, data_dir, shardctl_socket, keep_children, orchestrator, listeners, committer })
+    Ok(Running {
+        environment,
+        addresses,
+        data_dir,
+        shardctl_socket,
+        keep_children,
+        orchestrator,
+        listeners,
+        committer,
+        _lock: lock,
+    })
 }
 
 /// Until mutual TLS and passwords exist, other machines are let in only on demand.
@@ -149,30 +166,72 @@ fn clusterd_binary(args: &Args) -> Result<PathBuf, BootError> {
     )))
 }
 
-async fn open_log(data_dir: &Path, args: &Args, tasks: &Tasks, rng: Rng) -> Result<LeaderHandle, BootError> {
+/// Takes the directory for this process alone, as long as the file lives.
+fn lock_data_dir(data_dir: &Path) -> Result<std::fs::File, BootError> {
+    let path = data_dir.join("LOCK");
+    let unusable = |error: std::io::Error| BootError::Data(format!("cannot lock {}: {error}", path.display()));
+    let file = std::fs::File::options().create(true).truncate(false).write(true).open(&path).map_err(unusable)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(in_use(data_dir)),
+        Err(std::fs::TryLockError::Error(error)) => Err(unusable(error)),
+    }
+}
+
+fn in_use(data_dir: &Path) -> BootError {
+    BootError::Data(format!("data directory {} is in use by another environmentd", data_dir.display()))
+}
+
+/// The URLs of the log and the blobs.
+fn stores(args: &Args, data_dir: &Path) -> Result<(LogUrl, BlobUrl), BootError> {
+    fn parse<U: FromStr<Err = persist::UrlError>>(flag: &str, url: &Redacted<String>) -> Result<U, BootError> {
+        url.expose().parse().map_err(|error| BootError::Usage(format!("{flag}: {error}")))
+    }
+    let log = match &args.log_url {
+        Some(url) => parse("--log-url", url)?,
+        None => LogUrl::Rocks(data_dir.join("log")),
+    };
+    let blob = match &args.blob_url {
+        Some(url) => parse("--blob-url", url)?,
+        None => BlobUrl::of_directory(&data_dir.join("blobs")),
+    };
+    Ok((log, blob))
+}
+
+async fn open_log(
+    (log_url, blob_url): (LogUrl, BlobUrl),
+    data_dir: &Path,
+    args: &Args,
+    tasks: &Tasks,
+    rng: Rng,
+) -> Result<LeaderHandle, BootError> {
     let data = |error: &dyn std::fmt::Display| BootError::Data(error.to_string());
-    let log = match RocksLog::open(&data_dir.join("log"), tasks.clone()) {
+    let log = match persist::open_log(&log_url, tasks.clone(), &rng).await {
         Ok(log) => log,
-        Err(LogError::InUse(_)) => {
-            return Err(BootError::Data(format!(
-                "data directory {} is in use by another environmentd",
-                data_dir.display()
-            )));
-        }
+        Err(LogError::InUse(_)) if log_url == LogUrl::Rocks(data_dir.join("log")) => return Err(in_use(data_dir)),
         Err(error) => return Err(data(&error)),
     };
-    let blobs = data_dir.join("blobs");
-    let blob = persist::local_blob(&blobs).map_err(|error| data(&error))?;
-    let mut config = LeaderConfig::new(Arc::new(log), blob, tasks.clone(), rng);
-    config.blob_url = Some(format!("file:{}", blobs.display()));
+    let blob = persist::open_blob(&blob_url).map_err(|error| data(&error))?;
+    let lease = (!log.lock_proves_leadership()).then_some(LEASE);
+    let mut config = LeaderConfig::new(log, blob, tasks.clone(), rng);
+    config.lease = lease;
+    config.blob_url = Some(shared_url(&blob_url).map_err(|error| data(&error))?.to_string());
     config.generation = args.deploy_generation;
     config.version = DURABLE_VERSION;
     Leader::open(config).await.map_err(|error| match error {
         OpenError::Newer(reason) => {
-            BootError::Data(format!("data directory {} was written by a newer version: {reason}", data_dir.display()))
+            BootError::Data(format!("the log {log_url} was written by a newer version: {reason}"))
         }
-        other => BootError::Data(format!("cannot open the log in {}: {other}", data_dir.display())),
+        other => BootError::Data(format!("cannot open the log {log_url}: {other}")),
     })
+}
+
+/// The URL under which other processes find the same blobs, whatever directory they run in.
+fn shared_url(url: &BlobUrl) -> std::io::Result<BlobUrl> {
+    match url.directory() {
+        Some(directory) => Ok(BlobUrl::of_directory(&std::fs::canonicalize(directory)?)),
+        None => Ok(url.clone()),
+    }
 }
 
 async fn bind(args: &Args, data_dir: &Path) -> Result<Sockets, BootError> {

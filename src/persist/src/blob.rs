@@ -50,12 +50,16 @@ impl BlobError {
             return BlobError::Missing(key);
         }
         let cause = describe(error);
-        let full = cause.contains("os error 28") || cause.contains("No space left on device");
-        if full { BlobError::DiskFull { key, cause } } else { BlobError::Failed { key, cause } }
+        if is_disk_full(&cause) { BlobError::DiskFull { key, cause } } else { BlobError::Failed { key, cause } }
     }
 }
 
-fn describe(error: &dyn std::error::Error) -> String {
+pub(crate) fn is_disk_full(cause: &str) -> bool {
+    cause.contains("os error 28") || cause.contains("No space left on device")
+}
+
+/// An error with its causes, which `object_store` leaves to be asked for.
+pub(crate) fn describe(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -1,7 +1,8 @@
 //! Durable collections: one log per environment, the deterministic state machine it drives, and the leader that writes it.
 //!
 //! Knows rows as bytes with a time and a difference; no types, no SQL, no dataflow. Reading order: `op` and `state` (what is
-//! true), `encode` and `checkpoint` (as bytes), `log` and its backends, `part` and `blob` (where rows are), `hold` and
+//! true), `encode` and `checkpoint` (as bytes), `log` and its backends,
+//! `location` (which of them, by URL), `part` and `blob` (where rows are), `hold` and
 //! `timeline`, `leader` (who writes), `shards` (what clients can do), `service` and `remote` (over gRPC).
 
 mod blob;
@@ -10,8 +11,10 @@ mod codec;
 mod encode;
 mod hold;
 mod leader;
+mod location;
 mod log;
 mod mem_log;
+mod obj_log;
 mod op;
 mod part;
 mod remote;
@@ -30,8 +33,10 @@ pub use hold::{Hold, HoldError};
 pub use leader::{
     Commit, CommitError, CreateShard, Halt, Leader, LeaderConfig, LeaderHandle, OpenError, SnapshotError,
 };
+pub use location::{BlobUrl, LogUrl, StoreUrl, UrlError, open_blob, open_log};
 pub use log::{Append, CHECKPOINTS_KEPT, Checkpoint, Entry, Log, LogError, Slot};
 pub use mem_log::{Faults, MemLog};
+pub use obj_log::ObjLog;
 pub use op::{BatchDesc, GroupId, HollowPart, Op, Part, PinId, SchemaId, Txn, Validate, WriterId};
 pub use part::{CorruptPart, Update, consolidate};
 pub use remote::{RemoteAddress, RemoteShards};

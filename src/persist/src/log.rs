@@ -92,6 +92,8 @@ pub trait Log: Send + Sync + 'static {
     async fn checkpoint(&self, checkpoint: Checkpoint) -> Result<(), LogError>;
     /// Drops entries up to `upto`, but none that the oldest kept checkpoint needs nor one younger than the log's minimum age.
     async fn truncate(&self, upto: u64) -> Result<(), LogError>;
+    /// Whether a lock that this handle holds keeps every other writer out. Otherwise leaders need leases.
+    fn lock_proves_leadership(&self) -> bool;
 }
 
 /// How many checkpoints a log keeps.
@@ -193,6 +195,23 @@ impl Checkpoint {
     pub fn order(&self) -> (u64, u64, Uuid) {
         (self.upto, self.epoch, self.nonce)
     }
+}
+
+/// Refuses a loaded tail that has a hole or ends before the newest checkpoint does, sound or not: what a damaged checkpoint
+/// stood for must still be there as entries, or else it is lost and an older state would be taken for the newest.
+pub(crate) fn check_tail(start: u64, seqs: impl Iterator<Item = u64>, newest_upto: u64) -> Result<(), LogError> {
+    let mut expected = start;
+    for seq in seqs {
+        if seq != expected {
+            return Err(LogError::Corrupt(format!("entry {expected} is missing; the next one is {seq}")));
+        }
+        expected += 1;
+    }
+    if expected <= newest_upto {
+        let text = format!("entry {expected} is missing, and the checkpoint up to {newest_upto} is damaged");
+        return Err(LogError::Corrupt(text));
+    }
+    Ok(())
 }
 
 impl LogError {

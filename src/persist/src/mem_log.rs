@@ -15,9 +15,9 @@ use parking_lot::Mutex;
 use stdx::{Rng, Tasks};
 use tokio::sync::watch;
 
-use crate::log::{Append, CHECKPOINTS_KEPT, Checkpoint, Entry, Log, LogError, Slot};
+use crate::log::{Append, CHECKPOINTS_KEPT, Checkpoint, Entry, Log, LogError, Slot, check_tail};
 
-/// Entries younger than this are not truncated.
+/// Entries younger than this are not truncated, unless a handle says otherwise.
 const TRUNCATE_AGE: Duration = Duration::from_secs(3600);
 
 /// What goes wrong between a writer and the log, each in so many of a thousand appends.
@@ -42,6 +42,7 @@ pub struct Faults {
 pub struct MemLog {
     storage: Arc<Storage>,
     weather: Option<Weather>,
+    truncate_age: Duration,
 }
 
 #[derive(Clone)]
@@ -72,12 +73,12 @@ impl MemLog {
     /// An empty log without faults.
     pub fn new() -> MemLog {
         let storage = Storage { slots: Mutex::default(), newest: watch::Sender::new(0) };
-        MemLog { storage: Arc::new(storage), weather: None }
+        MemLog { storage: Arc::new(storage), weather: None, truncate_age: TRUNCATE_AGE }
     }
 
     /// Another handle to the same storage, through faults drawn from `rng`.
     pub fn with_faults(&self, faults: Faults, rng: Rng, tasks: Tasks) -> MemLog {
-        MemLog { storage: Arc::clone(&self.storage), weather: Some(Weather { faults, rng, tasks }) }
+        MemLog { weather: Some(Weather { faults, rng, tasks }), ..self.clone() }
     }
 
     /// How many entries are stored.
@@ -89,15 +90,41 @@ impl MemLog {
         self.len() == 0
     }
 
-    /// Flips one bit of a stored entry, for tests. False if there is no such entry.
-    pub fn flip_bit(&self, seq: u64, bit: usize) -> bool {
+    /// Another handle to the same storage that truncates entries once they are this old.
+    pub fn with_truncate_age(self, truncate_age: Duration) -> MemLog {
+        MemLog { truncate_age, ..self }
+    }
+
+    /// The bytes of an entry, for tests that damage them.
+    pub fn stored_entry(&self, seq: u64) -> Option<Bytes> {
+        self.storage.slots.lock().entries.get(&seq).map(|(bytes, _)| bytes.clone())
+    }
+
+    /// Replaces or removes the bytes of an entry behind the log's back, for tests.
+    pub fn store_entry(&self, seq: u64, bytes: Option<Bytes>) {
         let mut slots = self.storage.slots.lock();
-        let Some((bytes, _)) = slots.entries.get_mut(&seq) else { return false };
-        let mut damaged = bytes.to_vec();
-        let index = (bit / 8) % damaged.len();
-        damaged[index] ^= 1 << (bit % 8);
-        *bytes = Bytes::from(damaged);
-        true
+        match bytes {
+            Some(bytes) => drop(slots.entries.insert(seq, (bytes, Duration::ZERO))),
+            None => drop(slots.entries.remove(&seq)),
+        }
+    }
+
+    /// The bytes of the first checkpoint up to `upto`, for tests that damage them.
+    pub fn stored_checkpoint(&self, upto: u64) -> Option<Bytes> {
+        let slots = self.storage.slots.lock();
+        slots.checkpoints.iter().find(|(order, _)| order.0 == upto).map(|(_, bytes)| bytes.clone())
+    }
+
+    /// Replaces or removes the bytes of the checkpoints up to `upto`, for tests.
+    pub fn store_checkpoint(&self, upto: u64, bytes: Option<Bytes>) {
+        let mut slots = self.storage.slots.lock();
+        match bytes {
+            Some(bytes) => {
+                let damaged = slots.checkpoints.iter_mut().filter(|(order, _)| order.0 == upto);
+                damaged.for_each(|(_, stored)| *stored = bytes.clone());
+            }
+            None => slots.checkpoints.retain(|order, _| order.0 != upto),
+        }
     }
 
     /// Damages the newest checkpoint that is sound, for tests. False if there is none but the oldest kept one, without which
@@ -204,14 +231,10 @@ impl Log for MemLog {
             }
         }
         let start = newest.as_ref().map_or(0, |checkpoint: &Checkpoint| checkpoint.upto) + 1;
-        let mut entries = Vec::new();
-        for (seq, (bytes, _)) in slots.entries.range(start..) {
-            if *seq != start + entries.len() as u64 {
-                return Err(LogError::Corrupt(format!("entry {} is missing", start + entries.len() as u64)));
-            }
-            entries.push(Entry::decode(*seq, bytes.clone())?);
-        }
-        Ok((newest, entries))
+        let newest_upto = slots.checkpoints.keys().next_back().map_or(0, |(upto, _, _)| *upto);
+        check_tail(start, slots.entries.range(start..).map(|(seq, _)| *seq), newest_upto)?;
+        let tail = slots.entries.range(start..).map(|(seq, (bytes, _))| Entry::decode(*seq, bytes.clone()));
+        Ok((newest, tail.collect::<Result<_, _>>()?))
     }
 
     async fn append(&self, entry: Entry) -> Result<Append, LogError> {
@@ -276,7 +299,11 @@ impl Log for MemLog {
         let mut slots = self.storage.slots.lock();
         let oldest = slots.checkpoints.keys().next().map_or(0, |(upto, _, _)| *upto);
         let upto = upto.min(oldest);
-        slots.entries.retain(|seq, (_, stored)| *seq > upto || now.saturating_sub(*stored) < TRUNCATE_AGE);
+        slots.entries.retain(|seq, (_, stored)| *seq > upto || now.saturating_sub(*stored) < self.truncate_age);
         Ok(())
+    }
+
+    fn lock_proves_leadership(&self) -> bool {
+        true
     }
 }

@@ -17,8 +17,9 @@ use tonic::transport::{Channel, Endpoint, Uri};
 use tracing::warn;
 use uuid::Uuid;
 
-use crate::blob::{BatchStore, Blob, Ticket, Written, local_blob};
+use crate::blob::{BatchStore, Blob, Ticket, Written};
 use crate::leader::check_times;
+use crate::location::{BlobUrl, open_blob};
 use crate::op::WriterId;
 use crate::part::Update;
 use crate::service::proto::refusal::Reason;
@@ -98,12 +99,9 @@ impl RemoteShards {
         }
         let response = self.say_hello().await;
         let log_id = Uuid::from_slice(&response.log_id).map_err(|error| BlobErrorText(error.to_string()))?;
-        let blob = match response.blob_url.strip_prefix("file:") {
-            Some(directory) => {
-                let opened = local_blob(std::path::Path::new(directory));
-                Some(opened.map_err(|error| BlobErrorText(error.to_string()))?)
-            }
-            None => None,
+        let blob = match response.blob_url.as_str() {
+            "" => None,
+            url => Some(open_shared_blob(url).map_err(BlobErrorText)?),
         };
         let hello = Hello { log_id, epoch: response.epoch, blob };
         // Whoever came first decides which log it is.
@@ -214,6 +212,11 @@ impl Shards for RemoteShards {
         };
         Ok(Subscription::new(receiver, Box::new(ack), reader))
     }
+}
+
+fn open_shared_blob(url: &str) -> Result<Blob, String> {
+    let parsed: BlobUrl = url.parse().map_err(|error| format!("the leader's blob store: {error}"))?;
+    open_blob(&parsed).map_err(|error| error.to_string())
 }
 
 fn append_outcome(response: proto::AppendResponse) -> Result<(), AppendError> {

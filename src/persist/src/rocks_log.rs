@@ -342,4 +342,8 @@ impl Log for RocksLog {
     async fn truncate(&self, upto: u64) -> Result<(), LogError> {
         self.blocking("rocks-log-truncate", move |database| database.truncate(upto)).await
     }
+
+    fn lock_proves_leadership(&self) -> bool {
+        true
+    }
 }

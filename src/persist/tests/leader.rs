@@ -78,6 +78,10 @@ impl Log for Disk {
     async fn truncate(&self, upto: u64) -> Result<(), LogError> {
         self.log.truncate(upto).await
     }
+
+    fn lock_proves_leadership(&self) -> bool {
+        true
+    }
 }
 
 #[test]

@@ -34,7 +34,7 @@ use crate::shards::BlobErrorText;
 pub struct LeaderConfig {
     pub log: Arc<dyn Log>,
     pub blob: Blob,
-    /// How other processes open the blob store: `file:<directory>`.
+    /// How other processes open the blob store: the text of a [`crate::BlobUrl`].
     pub blob_url: Option<String>,
     pub tasks: Tasks,
     pub rng: Rng,
