@@ -31,6 +31,8 @@ const TRUNCATE_AGE: Duration = Duration::from_secs(3600);
 const LOAD_PARALLEL: usize = 16;
 /// How often `load` starts over because another process truncates meanwhile.
 const LOAD_TRIES: usize = 5;
+/// How often `prove` tries.
+const PROBES: usize = 3;
 /// A follower asks at these intervals, ever longer while nothing comes.
 const POLL_FIRST: Duration = Duration::from_millis(10);
 const POLL_LONGEST: Duration = Duration::from_secs(1);
@@ -65,25 +67,38 @@ impl ObjLog {
     ///
     /// Errors: `Broken`, saying what is wrong.
     pub async fn prove(&self, rng: &Rng) -> Result<(), LogError> {
-        let path = Path::from(format!("probe/{}", Uuid::from_bytes(rng.bytes16()).simple()));
-        let broken = |error: &Error| LogError::Broken(format!("{}/{path}: {}", self.name, describe(error)));
-        // Here, too, a conflict may be with our own request.
-        match self.create(&path, Bytes::from_static(b"first")).await {
-            Ok(()) | Err(Error::AlreadyExists { .. }) => {}
-            Err(error) => return Err(broken(&error)),
+        for _ in 0..PROBES {
+            let path = Path::from(format!("probe/{}", Uuid::from_bytes(rng.bytes16()).simple()));
+            let broken = |error: &Error| LogError::Broken(format!("{}/{path}: {}", self.name, describe(error)));
+            let mut refused = [false, false];
+            for (refused, bytes) in refused.iter_mut().zip([&b"first"[..], b"second"]) {
+                match self.create(&path, Bytes::from_static(bytes)).await {
+                    Ok(()) => {}
+                    Err(Error::AlreadyExists { .. }) => *refused = true,
+                    Err(error) => return Err(broken(&error)),
+                }
+            }
+            let found = match self.get(&path).await {
+                Ok(found) => found,
+                Err(Error::NotFound { .. }) => Bytes::new(),
+                Err(error) => return Err(broken(&error)),
+            };
+            // Left behind it does no harm.
+            let _ = self.store.delete(&path).await;
+            match refused {
+                // The first was refused for a conflict with itself, if at all.
+                [_, true] if found == b"first"[..] => return Ok(()),
+                [false, false] => {
+                    return Err(LogError::Broken(format!(
+                        "{} replaces objects that it was asked to create only if they are absent; a log cannot be kept there",
+                        self.name
+                    )));
+                }
+                // A conflict with nothing: some stores answer so when they are busy.
+                _ => {}
+            }
         }
-        let second = self.create(&path, Bytes::from_static(b"second")).await;
-        let bytes = self.get(&path).await.map_err(|error| broken(&error))?;
-        // Left behind it does no harm.
-        let _ = self.store.delete(&path).await;
-        match second {
-            Err(Error::AlreadyExists { .. }) if bytes == b"first"[..] => Ok(()),
-            Err(Error::AlreadyExists { .. }) | Ok(()) => Err(LogError::Broken(format!(
-                "{} replaces objects that it was asked to create only if they are absent; a log cannot be kept there",
-                self.name
-            ))),
-            Err(error) => Err(broken(&error)),
-        }
+        Err(LogError::Broken(format!("{} reports conflicts with objects that do not exist", self.name)))
     }
 
     async fn create(&self, path: &Path, bytes: Bytes) -> Result<(), Error> {

@@ -77,6 +77,10 @@ impl Log for EarlyLog {
     async fn truncate(&self, upto: u64) -> Result<(), LogError> {
         self.log.truncate(upto).await
     }
+
+    fn lock_proves_leadership(&self) -> bool {
+        self.log.lock_proves_leadership()
+    }
 }
 
 /// Says of a slot that someone else has filled that it is now ours.
@@ -112,5 +116,9 @@ impl Log for OverwritingLog {
 
     async fn truncate(&self, upto: u64) -> Result<(), LogError> {
         self.log.truncate(upto).await
+    }
+
+    fn lock_proves_leadership(&self) -> bool {
+        self.log.lock_proves_leadership()
     }
 }
