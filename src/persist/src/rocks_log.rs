@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tracing::warn;
 use uuid::Uuid;
 
-use crate::log::{Append, CHECKPOINTS_KEPT, Checkpoint, Entry, Log, LogError, Slot};
+use crate::log::{Append, CHECKPOINTS_KEPT, Checkpoint, Entry, Log, LogError, Slot, check_tail};
 use crate::rocks_wal;
 
 const LOG: &str = "log";
@@ -248,19 +248,16 @@ impl Database {
         let from = start.to_be_bytes();
         for item in database.iterator_cf(family(&database, LOG), IteratorMode::From(&from, Direction::Forward)) {
             let (key, bytes) = item.map_err(|error| rocks_error(&error))?;
-            let (seq, expected) = (seq_of(&key)?, start + entries.len() as u64);
-            if seq != expected {
-                return Err(LogError::Corrupt(format!("entry {expected} is missing; the next one is {seq}")));
-            }
-            entries.push(Entry::decode(seq, bytes.into())?);
+            entries.push(Entry::decode(seq_of(&key)?, bytes.into())?);
         }
+        check_tail(start, entries.iter().map(|entry| entry.seq), newest_upto(&database)?)?;
         Ok((checkpoint, entries))
     }
 
     fn read(&self, seq: u64) -> Result<Slot, LogError> {
         let database = self.get()?;
         let bytes = database.get_cf(family(&database, LOG), seq.to_be_bytes()).map_err(|error| rocks_error(&error))?;
-        if self.newest_checkpoint()?.is_some_and(|checkpoint| seq <= checkpoint.upto) {
+        if seq <= newest_upto(&database)? {
             return Ok(Slot::Truncated);
         }
         match bytes {
@@ -293,6 +290,14 @@ impl Database {
         // No minimum age: the lock is the proof that nobody else can fill a slot again.
         let dropped = database.delete_range_cf_opt(family(&database, LOG), from, to, &synced());
         dropped.map_err(|error| rocks_error(&error))
+    }
+}
+
+/// What the newest checkpoint contains by its key, be it sound or not.
+fn newest_upto(database: &DB) -> Result<u64, LogError> {
+    match database.iterator_cf(family(database, CHECKPOINTS), IteratorMode::End).next() {
+        Some(item) => seq_of(item.map_err(|error| rocks_error(&error))?.0.get(..8).unwrap_or_default()),
+        None => Ok(0),
     }
 }
 
