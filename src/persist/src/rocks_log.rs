@@ -38,6 +38,8 @@ struct Database {
     directory: PathBuf,
     /// None after a failed reopen.
     open: Mutex<Option<Arc<DB>>>,
+    /// Held while a slot is looked at and filled, which is one step to everybody else.
+    appending: Mutex<()>,
     _lock: File,
 }
 
@@ -52,8 +54,8 @@ impl RocksLog {
         check_layout(directory)?;
         let database = open_database(directory)?;
         let newest = newest_seq(&database)?;
-        let database =
-            Database { directory: directory.to_owned(), open: Mutex::new(Some(Arc::new(database))), _lock: lock };
+        let open = Mutex::new(Some(Arc::new(database)));
+        let database = Database { directory: directory.to_owned(), open, appending: Mutex::default(), _lock: lock };
         Ok(RocksLog { tasks, database: Arc::new(database), newest: watch::Sender::new(newest) })
     }
 
@@ -203,6 +205,7 @@ impl Database {
     }
 
     fn append(&self, entry: &Entry) -> Result<Append, LogError> {
+        let _appending = self.appending.lock();
         let database = self.get()?;
         let (log, key) = (family(&database, LOG), entry.seq.to_be_bytes());
         if let Some(bytes) = database.get_cf(log, key).map_err(|error| rocks_error(&error))? {
