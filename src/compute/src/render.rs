@@ -40,13 +40,30 @@ use crate::layout::RowLayout;
 const STACK_RED_ZONE_BYTES: usize = 256 << 10;
 const STACK_SEGMENT_BYTES: usize = 4 << 20;
 
+/// Tells the operators of a dataflow that all workers have dropped it.
+///
+/// Not before: an operator that stops on one worker gives up its times, and another worker, where the dataflow still has
+/// readers, would take the data that it never sent for complete.
+#[derive(Clone, Default)]
+pub(crate) struct Ended(Rc<Cell<bool>>);
+
+impl Ended {
+    pub(crate) fn set(&self) {
+        self.0.set(true);
+    }
+
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.get()
+    }
+}
+
 /// What plans are rendered in: one scope, what is bound there, and the times of interest.
 pub(crate) struct Context<'scope, T: RenderTime> {
     pub(crate) scope: Scope<'scope, T>,
     pub(crate) as_of: Timestamp,
     pub(crate) until: Option<Timestamp>,
-    /// Set when the dataflow is being dropped: recursion stops feeding itself.
-    pub(crate) shutdown: Rc<Cell<bool>>,
+    /// Set when no worker listens to the dataflow any more: whatever could go on for long stops.
+    pub(crate) ended: Ended,
     pub(crate) globals: BTreeMap<CollectionId, Bundle<'scope, T>>,
     pub(crate) locals: BTreeMap<LocalId, Bundle<'scope, T>>,
     /// LetRecs that are open around the node being rendered.
@@ -58,9 +75,9 @@ impl<'scope, T: RenderTime> Context<'scope, T> {
         scope: Scope<'scope, T>,
         as_of: Timestamp,
         until: Option<Timestamp>,
-        shutdown: Rc<Cell<bool>>,
+        ended: Ended,
     ) -> Context<'scope, T> {
-        Context { scope, as_of, until, shutdown, globals: BTreeMap::new(), locals: BTreeMap::new(), depth: 0 }
+        Context { scope, as_of, until, ended, globals: BTreeMap::new(), locals: BTreeMap::new(), depth: 0 }
     }
 
     /// Renders a plan.

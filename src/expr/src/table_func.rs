@@ -134,6 +134,32 @@ impl TableFunc {
     ///
     /// Errors: of the arguments; 54000 if there would be more than [`ROWS_MAX`] rows.
     pub fn eval<'a>(&self, args: &[Datum<'a>], arena: &'a Arena) -> Result<TableRows<'a>, EvalError> {
+        self.eval_from(args, arena, 0)
+    }
+
+    /// As [`TableFunc::eval`], without the first `skip` rows: goes on with a call that was left.
+    ///
+    /// Cost: none for what is skipped of a series of integers; elsewhere it is made, and thrown away.
+    pub fn eval_from<'a>(&self, args: &[Datum<'a>], arena: &'a Arena, skip: usize) -> Result<TableRows<'a>, EvalError> {
+        match self {
+            TableFunc::GenerateSeriesInt(_) if skip > 0 && !args.iter().any(Datum::is_null) => {
+                let (start, step) = (args[0].unwrap_int(), args.get(2).map_or(1, |step| step.unwrap_int()));
+                let skipped = i64::try_from(skip).ok().and_then(|skip| skip.checked_mul(step));
+                let Some(start) = skipped.and_then(|skipped| start.checked_add(skipped)) else {
+                    return Ok(Box::new(std::iter::empty()));
+                };
+                self.eval_all(&[Datum::Int(start), args[1], Datum::Int(step)], arena)
+            }
+            TableFunc::WithOrdinality(inner) if skip > 0 => {
+                let numbered = (1i64..).skip(skip).zip(inner.eval_from(args, arena, skip)?);
+                Ok(with_numbers(numbered))
+            }
+            _ if skip > 0 => Ok(Box::new(self.eval_all(args, arena)?.skip(skip))),
+            _ => self.eval_all(args, arena),
+        }
+    }
+
+    fn eval_all<'a>(&self, args: &[Datum<'a>], arena: &'a Arena) -> Result<TableRows<'a>, EvalError> {
         if self.is_strict() && args.iter().any(Datum::is_null) {
             return Ok(Box::new(std::iter::empty()));
         }
@@ -181,13 +207,7 @@ impl TableFunc {
                     args.chunks_exact(columns.len().max(1)).map(|row| row.iter().copied().collect()).collect();
                 Ok(Box::new(rows.into_iter()))
             }
-            TableFunc::WithOrdinality(inner) => {
-                let numbered = (1i64..).zip(inner.eval(args, arena)?);
-                Ok(Box::new(numbered.map(|(number, mut row)| {
-                    row.push(Datum::Int(number));
-                    row
-                })))
-            }
+            TableFunc::WithOrdinality(inner) => Ok(with_numbers((1i64..).zip(inner.eval(args, arena)?))),
         }
     }
 
@@ -224,6 +244,14 @@ impl TableFunc {
             _ => Err(EvalError::new("22023", format!("cannot call {} on a non-object", self.name()))),
         }
     }
+}
+
+/// Rows with their numbers as a further column.
+fn with_numbers<'a>(rows: impl Iterator<Item = (i64, TableRow<'a>)> + 'a) -> TableRows<'a> {
+    Box::new(rows.map(|(number, mut row)| {
+        row.push(Datum::Int(number));
+        row
+    }))
 }
 
 /// The error of a call with too many rows.

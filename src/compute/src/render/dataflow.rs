@@ -1,6 +1,6 @@
 //! A dataflow as a whole: its imports, its objects, its exports, and how it ends.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -21,11 +21,11 @@ use timely::progress::Antichain;
 use timely::worker::Worker;
 use trace::{RowRowSpine, Ts, arrange_keys, frontier_of};
 
-use super::Context;
 use super::bundle::{ArrangedRows, Bundle, RowTrace};
 use super::operators::{Errs, Streams, distinct_errors};
 use super::subscribe::{self, Subscription};
 use super::time::Iteration;
+use super::{Context, Ended};
 use crate::ends::ShardEnds;
 use crate::index::{IndexArrangement, IndexTraces};
 use crate::layout::RowLayout;
@@ -44,23 +44,24 @@ pub(crate) struct DataflowGuard {
     signal: Option<Token>,
     sources: Vec<Token>,
     remains: Option<Remains>,
-    shutdown: Rc<Cell<bool>>,
     graveyard: Graveyard,
 }
 
 /// What a dropped dataflow holds until all workers have dropped it.
 pub(crate) struct Remains {
     all_dropped: probe::Handle<Ts>,
+    ended: Ended,
     imports: Vec<ShutdownButton<CapabilitySet<Ts>>>,
     _exporters: Vec<Rc<DataflowGuard>>,
 }
 
 impl Remains {
-    /// Gives up the inputs if no worker listens any more. Returns true when that is done.
+    /// Gives up the inputs, and stops what is being computed, if no worker listens any more. Returns true when that is done.
     pub(crate) fn bury(&mut self) -> bool {
         if !self.all_dropped.done() {
             return false;
         }
+        self.ended.set();
         self.imports.iter_mut().for_each(ShutdownButton::press);
         true
     }
@@ -68,7 +69,6 @@ impl Remains {
 
 impl Drop for DataflowGuard {
     fn drop(&mut self) {
-        self.shutdown.set(true);
         self.sources.clear();
         self.signal = None;
         self.graveyard.borrow_mut().extend(self.remains.take());
@@ -96,10 +96,10 @@ pub(crate) fn build(
         let signal = drop_signal(scope);
         let all_dropped = probe::Handle::new();
         signal.stream.probe_with(&all_dropped);
-        let shutdown = Rc::new(Cell::new(false));
+        let ended = Ended::default();
         let mut builder = Builder {
             dataflow,
-            context: Context::new(scope, dataflow.as_of, dataflow.until, Rc::clone(&shutdown)),
+            context: Context::new(scope, dataflow.as_of, dataflow.until, ended.clone()),
             raw_imports: Vec::new(),
             buttons: Vec::new(),
             exporters: Vec::new(),
@@ -115,8 +115,7 @@ pub(crate) fn build(
         let guard = DataflowGuard {
             signal: Some(signal.token),
             sources: builder.sources,
-            remains: Some(Remains { all_dropped, imports: builder.buttons, _exporters: builder.exporters }),
-            shutdown,
+            remains: Some(Remains { all_dropped, ended, imports: builder.buttons, _exporters: builder.exporters }),
             graveyard: Rc::clone(graveyard),
         };
         (Rc::new(guard), exports)
@@ -222,8 +221,8 @@ impl<'scope> Builder<'scope, '_> {
         let scope = self.scope();
         let needed = super::gets(plan);
         let streams = scope.iterative::<PointStamp<u64>, _, _>(|inner| {
-            let Context { as_of, until, shutdown, .. } = &self.context;
-            let mut context: Context<'_, Iteration> = Context::new(inner, *as_of, *until, Rc::clone(shutdown));
+            let Context { as_of, until, ended, .. } = &self.context;
+            let mut context: Context<'_, Iteration> = Context::new(inner, *as_of, *until, ended.clone());
             for import in self.raw_imports.iter().filter(|import| needed.contains(&import.on)) {
                 let arranged = ArrangedRows {
                     layout: Arc::clone(&import.layout),

@@ -21,11 +21,11 @@ use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::Operator;
 use trace::Diff;
 
-use super::Context;
 use super::bundle::{ArrangedRows, Bundle, RowTrace};
 use super::operators::{Streams, apply_mfp, split_results};
 use super::pairs::{PairLogic, SlicedTactic};
 use super::time::RenderTime;
+use super::{Context, Ended};
 use crate::evaluator::{MfpEvaluator, permute_inputs};
 
 pub(super) fn render<'scope, T: RenderTime>(
@@ -45,7 +45,7 @@ pub(super) fn render<'scope, T: RenderTime>(
     };
     let mut joined = inputs[start].clone();
     for stage in earlier {
-        joined = join_stage(joined, &mut inputs, stage);
+        joined = join_stage(&context.ended, joined, &mut inputs, stage);
     }
     let streams = join_last_stage(context, joined, &mut inputs, last, &mfp);
     Bundle::from_streams(kinds.to_vec(), streams)
@@ -66,6 +66,7 @@ fn in_joined_order<T: RenderTime>(mfp: &Mfp, inputs: &[Bundle<'_, T>], order: &[
 
 /// Joins the next input, and yields the columns joined so far followed by its own.
 fn join_stage<'scope, T: RenderTime>(
+    ended: &Ended,
     mut joined: Bundle<'scope, T>,
     inputs: &mut [Bundle<'scope, T>],
     stage: &JoinStage,
@@ -74,7 +75,8 @@ fn join_stage<'scope, T: RenderTime>(
     let right = inputs[stage.input].arrange(&stage.lookup_key);
     let kinds = joined.kinds.iter().chain(&inputs[stage.input].kinds).copied().collect();
     let mut concatenate = concatenation(&left, &right);
-    let streams = join_pair(left, right, Box::new(move |key, left, right| Some(Ok(concatenate(key, left, right)))));
+    let logic: PairLogic = Box::new(move |key, left, right| Some(Ok(concatenate(key, left, right))));
+    let streams = join_pair(ended, left, right, logic);
     Bundle::from_streams(kinds, streams)
 }
 
@@ -89,7 +91,7 @@ fn join_last_stage<'scope, T: RenderTime>(
     let fused = MfpPlan::new(mfp.clone()).ok().filter(|plan| !plan.is_temporal());
     let Some(plan) = fused else {
         // A temporal filter changes times, which the join's closure cannot.
-        let streams = join_stage(joined, inputs, stage).streams();
+        let streams = join_stage(&context.ended, joined, inputs, stage).streams();
         return apply_mfp(streams, mfp, context.until, context.as_of);
     };
     let left = joined.arrange(&stage.stream_key);
@@ -98,7 +100,7 @@ fn join_last_stage<'scope, T: RenderTime>(
     let mut evaluator = MfpEvaluator::new(plan);
     let logic =
         move |key: &Row, left: &Row, right: &Row| evaluator.evaluate(&concatenate(key, left, right)).transpose();
-    join_pair(left, right, Box::new(logic))
+    join_pair(&context.ended, left, right, Box::new(logic))
 }
 
 /// Forms the left row followed by the right row.
@@ -116,15 +118,17 @@ fn concatenation<T: RenderTime>(
 }
 
 fn join_pair<'scope, T: RenderTime>(
+    ended: &Ended,
     left: ArrangedRows<'scope, T>,
     right: ArrangedRows<'scope, T>,
     logic: PairLogic,
 ) -> Streams<'scope, T> {
+    let tactic = SlicedTactic::new(logic, ended.clone());
     let results = match (left.oks, right.oks) {
-        (RowTrace::Local(left), RowTrace::Local(right)) => join_traces(left, right, logic),
-        (RowTrace::Local(left), RowTrace::Imported(right)) => join_traces(left, right, logic),
-        (RowTrace::Imported(left), RowTrace::Local(right)) => join_traces(left, right, logic),
-        (RowTrace::Imported(left), RowTrace::Imported(right)) => join_traces(left, right, logic),
+        (RowTrace::Local(left), RowTrace::Local(right)) => join_traces(left, right, tactic),
+        (RowTrace::Local(left), RowTrace::Imported(right)) => join_traces(left, right, tactic),
+        (RowTrace::Imported(left), RowTrace::Local(right)) => join_traces(left, right, tactic),
+        (RowTrace::Imported(left), RowTrace::Imported(right)) => join_traces(left, right, tactic),
     };
     let (oks, errs) = split_results(results, "JoinErrors");
     Streams { oks, errs: left.errs.concat(right.errs).concat(errs) }
@@ -133,7 +137,7 @@ fn join_pair<'scope, T: RenderTime>(
 fn join_traces<'scope, T, Left, Right>(
     left: Arranged<'scope, Left>,
     right: Arranged<'scope, Right>,
-    logic: PairLogic,
+    tactic: SlicedTactic,
 ) -> VecCollection<'scope, T, Result<Row, EvalError>, Diff>
 where
     T: RenderTime,
@@ -144,7 +148,7 @@ where
     for<'a> BatchCursor<Left>: Cursor<Key<'a> = &'a Row, Val<'a> = &'a Row>,
     for<'a> BatchCursor<Right>: Cursor<Key<'a> = &'a Row, Val<'a> = &'a Row>,
 {
-    let slices = join_with_tactic(left, right, SlicedTactic::new(logic));
+    let slices = join_with_tactic(left, right, tactic);
     let updates = slices.unary(Pipeline, "JoinRows", |_, _| {
         |input, output| {
             input.for_each(|capability, slice| {

@@ -10,7 +10,6 @@
 //! [`PointStamp`]: differential_dataflow::dynamic::pointstamp::PointStamp
 
 use std::hash::Hash;
-use std::rc::Rc;
 
 use differential_dataflow::AsCollection;
 use differential_dataflow::dynamic::feedback_summary;
@@ -125,15 +124,15 @@ fn feed_back<'scope>(
     Some(oks.concat(errs))
 }
 
-/// The updates of rounds before `last`; none once the dataflow is being dropped, so that recursion without end ends then.
+/// The updates of rounds before `last`; none once the dataflow has been dropped, so that recursion without end ends then.
 fn before_round<'scope, D: Clone + 'static>(
     context: &Context<'scope, Iteration>,
     collection: IterationCollection<'scope, D>,
     level: usize,
     last: u64,
 ) -> IterationCollection<'scope, D> {
-    let shutdown = Rc::clone(&context.shutdown);
-    collection.inner.filter(move |(_datum, time, _diff)| !shutdown.get() && round(time, level) < last).as_collection()
+    let ended = context.ended.clone();
+    collection.inner.filter(move |(_datum, time, _diff)| !ended.is_set() && round(time, level) < last).as_collection()
 }
 
 /// One error for each datum whose multiplicity changes in round `limit`.

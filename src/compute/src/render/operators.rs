@@ -31,8 +31,14 @@ pub(crate) struct Streams<'scope, T: RenderTime> {
 
 /// Updates put out by a fallible operator, before they are sent.
 pub(crate) struct Emit<D, T> {
-    oks: Vec<(D, T, Diff)>,
-    errs: Vec<(EvalError, T, Diff)>,
+    pub(super) oks: Vec<(D, T, Diff)>,
+    pub(super) errs: Vec<(EvalError, T, Diff)>,
+}
+
+impl<D, T> Default for Emit<D, T> {
+    fn default() -> Emit<D, T> {
+        Emit { oks: Vec::new(), errs: Vec::new() }
+    }
 }
 
 impl<D, T> Emit<D, T> {
@@ -75,7 +81,7 @@ where
     let (err_output, errs) = builder.new_output();
     let mut err_output = OutputBuilder::<T, CapacityContainerBuilder<Vec<(EvalError, T, Diff)>>>::from(err_output);
     builder.build(move |_capabilities| {
-        let mut emit = Emit { oks: Vec::new(), errs: Vec::new() };
+        let mut emit = Emit::default();
         move |_frontiers| {
             let mut ok_output = ok_output.activate();
             let mut err_output = err_output.activate();

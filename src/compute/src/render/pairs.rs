@@ -5,7 +5,8 @@
 //! for hours, even to the word that the query was cancelled. This tactic counts the pairs it looks at.
 //!
 //! Law: of each key that both sides have, each left value meets each right value once, at the join of their times and with
-//! the product of their diffs. A slice ends between two left values, where the left cursor then stays.
+//! the product of their diffs. A slice ends between two left values, where the left cursor then stays. Once the dataflow has
+//! ended there are no more slices.
 
 use std::cell::RefCell;
 use std::cmp::Ordering;
@@ -22,6 +23,7 @@ use repr::Row;
 use timely::Accountable;
 use trace::Diff;
 
+use super::Ended;
 use super::time::RenderTime;
 
 /// Forms the output row of a pair, if there is one: from the key, the left value and the right value.
@@ -55,11 +57,12 @@ impl<T> Accountable for Slice<T> {
 /// The tactic: what [`differential_dataflow::operators::join::join_with_tactic`] asks for the pairs of two lists of batches.
 pub(super) struct SlicedTactic {
     logic: Rc<RefCell<PairLogic>>,
+    ended: Ended,
 }
 
 impl SlicedTactic {
-    pub(super) fn new(logic: PairLogic) -> SlicedTactic {
-        SlicedTactic { logic: Rc::new(RefCell::new(logic)) }
+    pub(super) fn new(logic: PairLogic, ended: Ended) -> SlicedTactic {
+        SlicedTactic { logic: Rc::new(RefCell::new(logic)), ended }
     }
 }
 
@@ -87,7 +90,7 @@ where
         };
         let left = Side::new(left, left_meet);
         let right = Side::new(right, right_meet);
-        Box::new(Pairs { left, right, logic: Rc::clone(&self.logic) })
+        Box::new(Pairs { left, right, logic: Rc::clone(&self.logic), ended: self.ended.clone() })
     }
 }
 
@@ -131,6 +134,7 @@ struct Pairs<T, Left: Navigable, Right: Navigable> {
     left: Side<T, Left>,
     right: Side<T, Right>,
     logic: Rc<RefCell<PairLogic>>,
+    ended: Ended,
 }
 
 impl<T, Left, Right> Pairs<T, Left, Right>
@@ -145,7 +149,7 @@ where
 {
     /// Joins the values of `key`, from the left value that is next on. Returns true when the key is done.
     fn join_key(&mut self, slice: &mut Slice<T>) -> bool {
-        let Pairs { left, right, logic } = self;
+        let Pairs { left, right, logic, ended: _ } = self;
         let logic = &mut *logic.borrow_mut();
         let mut times = Vec::new();
         let mut right_edits: Vec<(&Row, T, Diff)> = Vec::new();
@@ -188,6 +192,9 @@ where
     type Item = Slice<T>;
 
     fn next(&mut self) -> Option<Slice<T>> {
+        if self.ended.is_set() {
+            return None;
+        }
         let mut slice = Slice::default();
         while slice.looked_at < SLICE_PAIRS {
             let Pairs { left, right, .. } = self;

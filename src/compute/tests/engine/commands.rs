@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use expr::{LocalId, Relation, Scalar};
+use expr::{LocalId, Relation, Scalar, TableFunc};
 use protocol::compute::{ComputeCommand, ComputeResponse};
 use protocol::dataflow::{Dataflow, Export, Import};
 use protocol::peek::PeekOutcome;
@@ -108,6 +108,36 @@ fn recursion_without_end_ends_when_it_is_dropped() {
     single.create(&indexed_object(&relation, vec![shard_import(0, 1)], Lowering::default()));
     single.advance(2);
     assert_eq!(single.frontier(INDEX), None);
+    single.compact(INDEX, None);
+    single.settle();
+    assert!(!single.has_dataflows());
+}
+
+/// There are more pairs, and below more rows, than are made while the test runs.
+#[test]
+fn a_cross_join_ends_when_it_is_dropped() {
+    let rows = (0..100_000).map(|n| (Ok(Row::pack([Datum::Int(n), Datum::Int(n)])), 0, 1)).collect();
+    let mut single = Single::new(BTreeMap::from([(ShardId(0), rows)]));
+    let sum = call("int8_add", vec![column(0), column(2)]);
+    let never = Scalar::compare("=", sum, literal(-1), ScalarType::Int8);
+    let relation = Relation::join(vec![input(0, 2), input(0, 2)], vec![]).filter(vec![never]);
+    single.create(&indexed_object(&relation, vec![shard_import(0, 2)], Lowering::default()));
+    single.advance(2);
+    assert_eq!(single.frontier(INDEX), None, "the join goes on");
+    single.compact(INDEX, None);
+    single.settle();
+    assert!(!single.has_dataflows());
+}
+
+#[test]
+fn a_table_function_ends_when_it_is_dropped() {
+    let series = TableFunc::GenerateSeriesInt(ScalarType::Int8);
+    let relation = input(0, 1).flat_map(series, vec![literal(1), literal(90_000_000), literal(1)]);
+    let relation = relation.filter(vec![Scalar::compare("=", column(1), literal(-1), ScalarType::Int8)]);
+    let mut single = Single::new(BTreeMap::from([(ShardId(0), vec![(Ok(Row::pack([Datum::Int(0)])), 0, 1)])]));
+    single.create(&indexed_object(&relation, vec![shard_import(0, 1)], Lowering::default()));
+    single.advance(2);
+    assert_eq!(single.frontier(INDEX), None, "the series goes on");
     single.compact(INDEX, None);
     single.settle();
     assert!(!single.has_dataflows());

@@ -3,6 +3,7 @@
 
 mod channel;
 mod commands;
+mod drops;
 mod harness;
 mod lower;
 mod merging;

@@ -26,7 +26,10 @@ fn show<'a>(func: &TableFunc, datums: &[Datum<'a>], arena: &'a Arena) -> Vec<Str
     assert_eq!(columns.len(), func.output_names().len());
     match func.eval(datums, arena) {
         Ok(rows) => rows
-            .map(|row| {
+            .enumerate()
+            .map(|(index, row)| {
+                let mut rest = func.eval_from(datums, arena, index).expect("as before");
+                assert_eq!(rest.next().as_ref(), Some(&row), "from row {index}");
                 assert_eq!(row.len(), columns.len());
                 let shown = row.iter().zip(&columns).map(|(datum, typ)| match datum {
                     Datum::Null => "NULL".to_owned(),
