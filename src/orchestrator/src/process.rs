@@ -70,7 +70,8 @@ struct Namespace {
     tasks: Tasks,
     root: PathBuf,
     lifetime: ChildLifetime,
-    services: Mutex<BTreeMap<String, Entry>>,
+    /// None once the orchestrator was shut down: from then on nothing is launched.
+    services: Mutex<Option<BTreeMap<String, Entry>>>,
     events: broadcast::Sender<ServiceEvent>,
 }
 
@@ -118,11 +119,12 @@ impl ProcessOrchestrator {
         Ok(ProcessOrchestrator { inner: Arc::new(inner) })
     }
 
-    /// Stops every child and waits for it, or leaves them all be if they are to be kept.
+    /// Stops every child and waits for it, or leaves them all be if they are to be kept. Services that are asked for from
+    /// then on are refused: launched beside those that end, they would lose their directories to them.
     pub async fn shutdown(&self) {
         let namespaces: Vec<Arc<Namespace>> = self.inner.namespaces.lock().values().cloned().collect();
         for namespace in namespaces {
-            let entries = std::mem::take(&mut *namespace.services.lock());
+            let entries = namespace.services.lock().take().unwrap_or_default();
             if self.inner.lifetime == ChildLifetime::WithParent {
                 for entry in entries.values() {
                     entry.desired.send_replace(Desired::Stopped);
@@ -144,7 +146,7 @@ impl Orchestrator for ProcessOrchestrator {
                 tasks: self.inner.tasks.clone(),
                 root: self.inner.root.clone(),
                 lifetime: self.inner.lifetime,
-                services: Mutex::default(),
+                services: Mutex::new(Some(BTreeMap::new())),
                 events: broadcast::Sender::new(EVENTS_CAPACITY),
             })
         });
@@ -195,6 +197,9 @@ impl NamespacedOrchestrator for Namespace {
             return Err(OrchestratorError::Invalid("a service needs at least one process".to_owned()));
         }
         let mut services = self.services.lock();
+        let Some(services) = &mut *services else {
+            return Err(OrchestratorError::Invalid("the orchestrator has been shut down".to_owned()));
+        };
         if let Some(entry) = services.get(id)
             && !entry.stopping
             && entry.service.listen.lock().len() == config.processes
@@ -222,7 +227,8 @@ impl NamespacedOrchestrator for Namespace {
 
     fn drop_service(&self, id: &str) {
         let mut services = self.services.lock();
-        if let Some(entry) = services.get_mut(id) {
+        let Some(entries) = &mut *services else { return };
+        if let Some(entry) = entries.get_mut(id) {
             // The entry stays until its children are gone, so that ensuring it again waits for them.
             entry.stopping = true;
             entry.desired.send_replace(Desired::Stopped);
@@ -239,6 +245,7 @@ impl NamespacedOrchestrator for Namespace {
     async fn list_services(&self) -> Result<Vec<String>, OrchestratorError> {
         let mut ids: BTreeSet<String> = self.recorded().into_keys().collect();
         let mut services = self.services.lock();
+        let Some(services) = &mut *services else { return Ok(Vec::new()) };
         services.retain(|_, entry| !(entry.stopping && entry.task.is_ended()));
         for (id, entry) in services.iter() {
             if entry.stopping {

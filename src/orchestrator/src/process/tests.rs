@@ -182,3 +182,20 @@ fn names_that_are_no_part_of_a_path_are_refused() {
     }
     check_name("cluster-u1-replica-r1-gen-0").unwrap();
 }
+
+#[tokio::test]
+async fn nothing_is_launched_once_it_was_shut_down() {
+    let directory = tempfile::tempdir().unwrap();
+    let orchestrator = orchestrator(directory.path(), ChildLifetime::WithParent);
+    let namespace = orchestrator.namespace("test");
+    let mut events = namespace.watch_services();
+    namespace.ensure_service("pair", sleeper(2, "x")).unwrap();
+    online(&mut events, 2).await;
+    let mut shutdown = Box::pin(orchestrator.shutdown());
+    // It has begun: whoever has lost its replica asks for it again.
+    assert!(futures::poll!(&mut shutdown).is_pending());
+    assert!(namespace.ensure_service("pair", sleeper(2, "x")).is_err());
+    shutdown.await;
+    assert!(!directory.path().join("processes").join("test-pair-0").exists());
+    assert!(namespace.list_services().await.unwrap().is_empty());
+}
