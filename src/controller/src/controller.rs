@@ -184,7 +184,7 @@ impl Controller {
                 return;
             }
             owner.replicas.insert(replica, Replica::new(spec.clone()));
-            owner.rerun_ingestions_if_first(replica);
+            owner.place_ingestions();
         }
         let task = self.shared.tasks.spawn("controller: replica", replica::run(Arc::clone(&self.shared), spec));
         let mut state = self.shared.state.lock();
@@ -202,12 +202,9 @@ impl Controller {
         let dropped = {
             let mut state = self.shared.state.lock();
             let Some(owner) = state.clusters.get_mut(&cluster) else { return };
-            let was_first = owner.storage_replica() == Some(replica);
             let dropped = owner.replicas.remove(&replica);
             owner.forget_answers(replica);
-            if was_first && let Some(next) = owner.storage_replica() {
-                owner.rerun_ingestions_if_first(next);
-            }
+            owner.place_ingestions();
             dropped
         };
         if let Some(mut replica) = dropped {
@@ -389,6 +386,13 @@ impl Controller {
         Ok(holds)
     }
 
+    /// As `acquire_holds`, of those of the collections that exist: one may be dropped while its name is still being read.
+    pub fn acquire_holds_of_existing(&self, ids: &[CollectionId]) -> ReadHolds {
+        let mut holds = ReadHolds::default();
+        ids.iter().filter_map(|id| self.shared.hold(*id, None).ok()).for_each(|hold| holds.insert(hold));
+        holds
+    }
+
     /// Holds one collection at a time of the caller's.
     pub fn acquire_hold_at(&self, id: CollectionId, at: Timestamp) -> Result<ReadHold, ControllerError> {
         self.shared.hold(id, Some(at))
@@ -486,17 +490,6 @@ impl Cluster {
         }
         for subscribe in self.subscribes.values() {
             subscribe.lock().forget(replica);
-        }
-    }
-
-    /// A new first replica takes the sources over.
-    fn rerun_ingestions_if_first(&mut self, replica: ReplicaId) {
-        if self.storage_replica() != Some(replica) {
-            return;
-        }
-        let ingestions: Vec<Ingestion> = self.ingestions.values().map(|state| state.ingestion.clone()).collect();
-        for ingestion in ingestions {
-            self.push_storage(StorageCommand::RunIngestion(Box::new(ingestion)));
         }
     }
 

@@ -204,7 +204,7 @@ impl Connection {
 impl Cluster {
     /// What is to be sent to a replica next; moves its cursor past it.
     pub(crate) fn next_commands(&mut self, id: ReplicaId) -> Vec<Outgoing> {
-        let storage_replica = self.storage_replica();
+        let runs_sources = self.ingesting == Some(id);
         let mut outgoing = Vec::new();
         let Some(replica) = self.replicas.get_mut(&id) else { return outgoing };
         let Some(connection) = replica.connection.as_mut() else { return outgoing };
@@ -220,7 +220,7 @@ impl Cluster {
             }
             match &entry.command {
                 Command::Storage(command) => {
-                    if storage_replica == Some(id) {
+                    if runs_sources {
                         outgoing.push(connection.for_storage(command.clone()));
                     }
                 }
@@ -299,6 +299,7 @@ impl Shared {
         replica.last_error = None;
         replica.connection = Some(Connection { replay_until, ..Connection::default() });
         cluster.forget_answers(spec.replica);
+        cluster.place_ingestions();
         true
     }
 
@@ -312,6 +313,7 @@ impl Shared {
             replica.last_error = Some(reason);
         }
         cluster.forget_answers(spec.replica);
+        cluster.place_ingestions();
     }
 
     fn storage_response(&self, response: StorageResponse) {

@@ -71,6 +71,8 @@ pub(crate) struct Cluster {
     /// The dataflow of each export that was not dropped.
     pub(crate) exports: BTreeMap<CollectionId, CollectionId>,
     pub(crate) ingestions: BTreeMap<CollectionId, IngestionState>,
+    /// The replica that runs them.
+    pub(crate) ingesting: Option<ReplicaId>,
     pub(crate) peeks: BTreeMap<PeekId, PendingPeek>,
     pub(crate) subscribes: BTreeMap<CollectionId, Arc<Mutex<PendingSubscribe>>>,
 }
@@ -159,9 +161,25 @@ impl Cluster {
         self.history.reduce(sent, |id| peeks.contains_key(&id));
     }
 
-    /// Sources run on one replica at a time: the first.
-    pub(crate) fn storage_replica(&self) -> Option<ReplicaId> {
-        self.replicas.keys().next().copied()
+    /// Chooses the replica that runs the sources: the one that does, unless it is gone, or unreachable while another is not.
+    ///
+    /// One that was left behind an outage may go on for a while beside the next; what both append is one and the same.
+    pub(crate) fn place_ingestions(&mut self) {
+        let connected = |id: &ReplicaId| self.replicas.get(id).is_some_and(|replica| replica.connection.is_some());
+        let current = self.ingesting.filter(|id| self.replicas.contains_key(id));
+        if current.as_ref().is_some_and(connected) {
+            return;
+        }
+        let reachable = self.replicas.keys().find(|id| connected(id));
+        let next = reachable.copied().or(current).or_else(|| self.replicas.keys().next().copied());
+        if next == self.ingesting {
+            return;
+        }
+        self.ingesting = next;
+        let ingestions: Vec<Ingestion> = self.ingestions.values().map(|state| state.ingestion.clone()).collect();
+        for ingestion in ingestions {
+            self.push_storage(StorageCommand::RunIngestion(Box::new(ingestion)));
+        }
     }
 
     /// The least upper of an export over the replicas that are connected; None if none is.

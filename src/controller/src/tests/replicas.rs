@@ -288,23 +288,52 @@ fn a_subscription_ends_when_what_it_reads_is_dropped() {
     });
 }
 
+fn auction() -> Ingestion {
+    let generator = LoadGenerator { kind: LoadGeneratorKind::Auction, tick_interval_ms: None, as_of: 0, up_to: None };
+    let connection = SourceConnection::LoadGenerator(generator);
+    Ingestion { id: user(8), connection, remap_shard: ShardId(7), exports: Vec::new() }
+}
+
+#[test]
+fn sources_move_to_a_replica_that_can_be_reached_and_stay_there() {
+    check(|mut world| async move {
+        world.shards.set(7, 0, 1);
+        world.controller.run_ingestion(CLUSTER, auction()).unwrap();
+        world.controller.initialization_complete(CLUSTER);
+        world.replica(R1, 1);
+        let mut one = world.accept_of(R1).await;
+        let run = StorageCommand::RunIngestion(Box::new(auction()));
+        assert_eq!(one.next_storage().await, run);
+        drop(one);
+        // There is no other: it gets them again.
+        let mut one = world.accept_of(R1).await;
+        assert_eq!(one.next_storage().await, run);
+        world.replica(R2, 1);
+        let mut two = world.accept_of(R2).await;
+        assert_eq!(two.next_storage().await, StorageCommand::InitializationComplete);
+        drop(one);
+        assert_eq!(two.next_storage().await, run);
+        let mut one = world.accept_of(R1).await;
+        assert_eq!(one.next_storage().await, StorageCommand::InitializationComplete);
+        drop(two);
+        assert_eq!(one.next_storage().await, run);
+    });
+}
+
 #[test]
 fn sources_run_on_the_first_replica_and_move_when_it_is_dropped() {
     check(|mut world| async move {
         world.shards.set(7, 0, 1);
-        let generator =
-            LoadGenerator { kind: LoadGeneratorKind::Auction, tick_interval_ms: None, as_of: 0, up_to: None };
-        let connection = SourceConnection::LoadGenerator(generator);
-        let ingestion = Ingestion { id: user(8), connection, remap_shard: ShardId(7), exports: Vec::new() };
+        let ingestion = auction();
         world.controller.run_ingestion(CLUSTER, ingestion.clone()).unwrap();
         world.controller.initialization_complete(CLUSTER);
         world.replica(R1, 1);
         let mut one = world.accept_of(R1).await;
-        world.replica(R2, 1);
-        let mut two = world.accept_of(R2).await;
         let run = StorageCommand::RunIngestion(Box::new(ingestion));
         assert_eq!(one.next_storage().await, run);
         assert_eq!(one.next_storage().await, StorageCommand::InitializationComplete);
+        world.replica(R2, 1);
+        let mut two = world.accept_of(R2).await;
         assert_eq!(two.next_storage().await, StorageCommand::InitializationComplete);
         world.controller.drop_replica(CLUSTER, R1);
         assert_eq!(two.next_storage().await, run);
