@@ -457,7 +457,8 @@ impl Session {
     /// Fixes the block's time, holding everything that can be read at it.
     async fn begin_reads(&mut self) -> Result<(), Error> {
         let readable = crate::objects::readable_collections(&self.environment.catalog());
-        let holds = self.environment.controller.acquire_holds(&readable)?;
+        // What someone drops meanwhile is of no matter to a block that does not read it.
+        let holds = self.environment.controller.acquire_holds_of_existing(&readable);
         let strict = self.vars.is_strict_serializable();
         let when = sql::plan::When::Immediately;
         let chosen = timestamp::choose(&self.environment, strict, &when, &readable, &holds).await?;
