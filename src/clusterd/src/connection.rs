@@ -35,6 +35,8 @@ pub(crate) async fn serve_compute(shared: Arc<Shared>, duplex: ComputeServerDupl
         return;
     }
     tokio::select! {
+        // In order, not at random: the simulation replays runs.
+        biased;
         () = read_compute(&shared, nonce, receiver) => {}
         () = write(lane, nonce, sender) => {}
         () = say_alive(&shared, || lane.push_current(ComputeResponse::Status { uptime_ms: shared.uptime_ms() })) => {}
@@ -56,6 +58,8 @@ pub(crate) async fn serve_storage(shared: Arc<Shared>, duplex: StorageServerDupl
         return;
     }
     tokio::select! {
+        // In order, not at random: the simulation replays runs.
+        biased;
         () = read_storage(&shared, nonce, receiver) => {}
         () = write(lane, nonce, sender) => {}
         () = say_alive(&shared, || lane.push_current(StorageResponse::Alive { uptime_ms: shared.uptime_ms() })) => {}

@@ -141,7 +141,9 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    pub(crate) fn new(
+    /// A subscription whose events come through a channel: from the leader, from the wire, or over a simulated network.
+    /// `ack` hears of frontiers, `reader` is dropped with the subscription.
+    pub fn new(
         events: mpsc::Receiver<Result<ShardEvent, SubscribeError>>,
         ack: Box<dyn Fn(Timestamp) + Send + Sync>,
         reader: Task,

@@ -1,7 +1,8 @@
 //! A seeded single-thread executor with virtual time.
 //!
 //! Every step polls one ready task, chosen by the seed; time moves only when nothing is ready, to the earliest timer. So
-//! one seed is one schedule, and a run that fails can be replayed.
+//! one seed is one schedule, and a run that fails can be replayed. The trace of a run shows whether that holds: two runs of
+//! one seed have equal traces.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -38,10 +39,49 @@ struct State {
     next_timer: u64,
     now_nanos: u128,
     wall_offset_ms: i64,
+    trace: Trace,
+}
+
+/// What has happened, in order.
+#[derive(Default)]
+struct Trace {
+    digest: u64,
+    /// Every event, if the run is recorded.
+    events: Option<Vec<Event>>,
+}
+
+/// A step of a run: a task was polled, or something was noted by whoever drives the executor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Virtual time since the Unix epoch, without jumps of the wall clock.
+    pub nanos: u128,
+    pub name: Arc<str>,
+    /// The task's number, or a detail of the note.
+    pub detail: u64,
+}
+
+impl std::fmt::Display for Event {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{:09} {} {}", self.nanos / 1_000_000_000, self.nanos % 1_000_000_000, self.name, self.detail)
+    }
+}
+
+impl Trace {
+    fn add(&mut self, nanos: u128, name: &Arc<str>, detail: u64) {
+        // FNV-1a over words: all that is asked of it is that unequal runs end unequal.
+        let mut mix =
+            |word: u64| self.digest = (self.digest ^ word).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(29);
+        mix(u64::try_from(nanos).unwrap_or(u64::MAX));
+        name.bytes().for_each(|byte| mix(u64::from(byte)));
+        mix(detail);
+        if let Some(events) = &mut self.events {
+            events.push(Event { nanos, name: Arc::clone(name), detail });
+        }
+    }
 }
 
 struct Slot {
-    name: String,
+    name: Arc<str>,
     group: u64,
     future: Option<BoxFuture<'static, ()>>,
 }
@@ -123,9 +163,10 @@ impl Executor {
             let index = usize::try_from(self.rng.below(state.ready.len() as u64)).expect("a set's length fits usize");
             let id = *state.ready.iter().nth(index).expect("index is below the length");
             state.ready.remove(&id);
-            let Some(future) = state.tasks.get_mut(&id).and_then(|slot| slot.future.take()) else {
-                return Step::Polled;
-            };
+            let State { tasks, trace, now_nanos, .. } = &mut *state;
+            let Some(slot) = tasks.get_mut(&id) else { return Step::Polled };
+            let Some(future) = slot.future.take() else { return Step::Polled };
+            trace.add(*now_nanos, &slot.name, id);
             (id, future)
         };
         let waker = Waker::from(Arc::new(TaskWaker { inner: Arc::downgrade(&self.inner), id }));
@@ -144,6 +185,28 @@ impl Executor {
         }
         drop(state);
         Step::Polled
+    }
+
+    /// Keeps the events of the run from here on, for [`Executor::events`].
+    pub fn record(&self) {
+        self.inner.state.lock().trace.events.get_or_insert_default();
+    }
+
+    /// The recorded events.
+    pub fn events(&self) -> Vec<Event> {
+        self.inner.state.lock().trace.events.clone().unwrap_or_default()
+    }
+
+    /// A digest of all that has happened: equal for two runs of one seed.
+    pub fn digest(&self) -> u64 {
+        self.inner.state.lock().trace.digest
+    }
+
+    /// Adds an event to the trace that is no task's.
+    pub fn note(&self, name: &Arc<str>, detail: u64) {
+        let mut state = self.inner.state.lock();
+        let nanos = state.now_nanos;
+        state.trace.add(nanos, name, detail);
     }
 
     /// Runs until `future` ends. Panics, naming the tasks that wait, if everything waits for ever.
@@ -166,7 +229,7 @@ impl Executor {
 
     /// Names of the tasks that have not ended.
     pub fn waiting(&self) -> Vec<String> {
-        self.inner.state.lock().tasks.values().map(|slot| slot.name.clone()).collect()
+        self.inner.state.lock().tasks.values().map(|slot| slot.name.to_string()).collect()
     }
 }
 
@@ -193,7 +256,7 @@ impl Spawn for GroupSpawn {
         let mut state = self.executor.inner.state.lock();
         let id = state.next_task;
         state.next_task += 1;
-        state.tasks.insert(id, Slot { name: name.to_owned(), group: self.group, future: Some(future) });
+        state.tasks.insert(id, Slot { name: name.into(), group: self.group, future: Some(future) });
         state.ready.insert(id);
         drop(state);
         let inner = Arc::downgrade(&self.executor.inner);

@@ -26,6 +26,18 @@ const SCHEMA: [&str; 8] = [
     "CREATE VIEW counters_sum AS SELECT sum(n) AS n FROM counters",
     "CREATE INDEX counters_sum_index ON counters_sum (n)",
 ];
+const SOURCE: [&str; 2] = [
+    "CREATE SOURCE ticks FROM LOAD GENERATOR COUNTER (TICK INTERVAL '300ms') FOR ALL TABLES",
+    "CREATE MATERIALIZED VIEW tick_totals AS SELECT count(*) AS n, sum(counter) AS total FROM counter",
+];
+/// Two replicas that write one view, and take a source over from each other.
+const RACE: [&str; 4] = [
+    "CREATE CLUSTER racing (SIZE = '1', REPLICATION FACTOR = 2)",
+    "CREATE SOURCE ticks IN CLUSTER racing FROM LOAD GENERATOR COUNTER (TICK INTERVAL '300ms') FOR ALL TABLES",
+    "CREATE MATERIALIZED VIEW tick_totals AS SELECT count(*) AS n, sum(counter) AS total FROM counter",
+    "CREATE MATERIALIZED VIEW raced IN CLUSTER racing AS SELECT l.account, count(*) AS rows, sum(m.amount) AS amount \
+     FROM ledger l JOIN mirror m ON l.id = m.id GROUP BY l.account",
+];
 
 /// Notes shared by all clients of a run, and what they need.
 #[derive(Clone)]
@@ -34,36 +46,40 @@ pub struct Clients {
     pub rng: Rng,
     pub environment: Arc<Embedded>,
     pub tasks: Tasks,
+    /// Whether there is a view that two replicas write.
+    pub race: bool,
 }
 
 /// What to make of a statement's failure. Panics on those that no crash explains.
-fn outcome_of(error: &Error) -> Outcome {
+pub(crate) fn outcome_of(error: &Error) -> Outcome {
     match &*error.code {
         // Serialization failures, a full disk.
         "40001" | "53100" => Outcome::Refused,
-        // The leader or the committer has gone.
-        "08007" | "57P01" => Outcome::Unknown,
+        // The leader or the committer has gone, or the statement took too long.
+        "08007" | "57P01" | "57014" => Outcome::Unknown,
         _ => panic!("unexpected: {} {error} ({:?})", error.code, error.detail),
     }
 }
 
 impl Clients {
-    fn session(&self) -> EmbeddedSession {
+    pub(crate) fn session(&self) -> EmbeddedSession {
         self.environment.session("client").expect("there are places")
     }
 
-    async fn pause(&self, ms_max: u64) {
+    pub(crate) async fn pause(&self, ms_max: u64) {
         self.tasks.sleep(Duration::from_millis(1 + self.rng.below(ms_max))).await;
     }
 
     /// Makes what is missing of the schema, and the counters; false if the environment has come to its end.
     pub async fn make_schema(&self) -> bool {
         let mut session = self.session();
-        for statement in SCHEMA {
+        let more: &[&str] = if self.race { &RACE } else { &SOURCE };
+        for statement in SCHEMA.iter().chain(more) {
             loop {
                 match session.query(statement).await {
                     Ok(_) => break,
                     Err(error) if matches!(&*error.code, "42P07" | "42710") => break,
+                    Err(error) if &*error.code == "57014" => {}
                     Err(error) if outcome_of(&error) == Outcome::Unknown => return false,
                     Err(_) => self.pause(100).await,
                 }
@@ -77,6 +93,7 @@ impl Clients {
         loop {
             match session.query(&fill).await {
                 Ok(_) => return true,
+                Err(error) if &*error.code == "57014" => {}
                 Err(error) if outcome_of(&error) == Outcome::Unknown => return false,
                 Err(_) => self.pause(100).await,
             }
@@ -135,16 +152,26 @@ impl Clients {
         loop {
             self.pause(500).await;
             let mut session = self.session();
+            if self.rng.below(4) == 0 {
+                let limit = format!("SET statement_timeout = '{}ms'", 1 + self.rng.below(300));
+                session.query(&limit).await.expect("a variable");
+            }
             let start = self.history.lock().event();
-            let all = self.rng.below(2) == 0;
-            let read = if all { read_all(&mut session).await } else { read_sum(&mut session).await };
+            let read = match self.rng.below(5) {
+                0 | 1 => read_all(&mut session, self.race).await,
+                2 | 3 => read_sum(&mut session).await,
+                _ => read_ticks(&mut session).await,
+            };
             match read {
                 Ok((at, contents)) => {
                     let mut history = self.history.lock();
                     let end = history.event();
                     history.reads.push(Read { start, end, at, contents });
                 }
-                Err(error) => drop(outcome_of(&error)),
+                Err(error) => {
+                    self.history.lock().canceled += usize::from(&*error.code == "57014");
+                    outcome_of(&error);
+                }
             }
         }
     }
@@ -153,14 +180,31 @@ impl Clients {
 async fn read_sum(session: &mut EmbeddedSession) -> Result<(u64, Contents), Error> {
     let rows = session.query("SELECT mz_now(), n FROM counters_sum").await?;
     let [row] = &rows[..] else { panic!("one sum, not {rows:?}") };
-    Ok((number(&row[0]), Contents { counters_sum: integer(&row[1]), ..Contents::default() }))
+    Ok((number(&row[0]), Contents { counters_sum: Some(integer(&row[1])), ..Contents::default() }))
+}
+
+/// Reads the source, and the view over it; each tick is there once.
+async fn read_ticks(session: &mut EmbeddedSession) -> Result<(u64, Contents), Error> {
+    session.query("BEGIN").await?;
+    let rows = session.query("SELECT counter FROM counter").await?;
+    let totals = session.query("SELECT mz_now(), n, total FROM tick_totals").await?;
+    session.query("COMMIT").await?;
+    let mut ticks: Vec<i64> = rows.iter().map(|row| integer(&row[0])).collect();
+    ticks.sort_unstable();
+    let count = ticks.len() as i64;
+    assert!(ticks.iter().copied().eq(1..=count), "each tick is there once, not {ticks:?}");
+    let [total] = &totals[..] else { panic!("one total, not {totals:?}") };
+    let (at, sum) = (number(&total[0]), total[2].as_ref().map_or(0, |_| integer(&total[2])));
+    assert_eq!((integer(&total[1]), sum), (count, ticks.iter().sum()), "at {at}: the view of ticks is what there is");
+    Ok((at, Contents { ticks: Some(count), ..Contents::default() }))
 }
 
 /// Reads tables and views in one block, and computes the views anew.
-async fn read_all(session: &mut EmbeddedSession) -> Result<(u64, Contents), Error> {
+async fn read_all(session: &mut EmbeddedSession, race: bool) -> Result<(u64, Contents), Error> {
     session.query("BEGIN").await?;
     let totals = groups(&session.query("SELECT * FROM totals").await?);
     let pairs = groups(&session.query("SELECT * FROM pairs").await?);
+    let raced = if race { Some(groups(&session.query("SELECT * FROM raced").await?)) } else { None };
     let ledger = rows_by_id(&session.query("SELECT * FROM ledger").await?);
     let mirror = rows_by_id(&session.query("SELECT * FROM mirror").await?);
     let counters = session.query("SELECT key, n FROM counters").await?;
@@ -175,11 +219,15 @@ async fn read_all(session: &mut EmbeddedSession) -> Result<(u64, Contents), Erro
     assert_eq!(totals, regroup(ledger.values().copied()), "at {at}: the indexed view is what its table says");
     let joined = ledger.iter().filter_map(|(id, (account, _))| mirror.get(id).map(|(_, amount)| (*account, *amount)));
     assert_eq!(pairs, regroup(joined), "at {at}: the materialized view is what its tables say");
-    let contents = Contents { ledger: Some(ledger), mirror: Some(mirror), counters: Some(counters), counters_sum };
+    if let Some(raced) = raced {
+        assert_eq!(raced, pairs, "at {at}: the view that two replicas write is what its tables say");
+    }
+    let (ledger, mirror, counters) = (Some(ledger), Some(mirror), Some(counters));
+    let contents = Contents { ledger, mirror, counters, counters_sum: Some(counters_sum), ticks: None };
     Ok((at, contents))
 }
 
-fn regroup(rows: impl Iterator<Item = (i64, i64)>) -> BTreeMap<i64, (i64, i64)> {
+pub(crate) fn regroup(rows: impl Iterator<Item = (i64, i64)>) -> BTreeMap<i64, (i64, i64)> {
     let mut groups: BTreeMap<i64, (i64, i64)> = BTreeMap::new();
     for (account, amount) in rows {
         let group = groups.entry(account).or_default();
@@ -188,19 +236,19 @@ fn regroup(rows: impl Iterator<Item = (i64, i64)>) -> BTreeMap<i64, (i64, i64)> 
     groups
 }
 
-fn groups(rows: &[TextRow]) -> BTreeMap<i64, (i64, i64)> {
+pub(crate) fn groups(rows: &[TextRow]) -> BTreeMap<i64, (i64, i64)> {
     rows_by_id(rows)
 }
 
 /// Three integers a row, the first of which no two rows share.
-fn rows_by_id(rows: &[TextRow]) -> BTreeMap<i64, (i64, i64)> {
+pub(crate) fn rows_by_id(rows: &[TextRow]) -> BTreeMap<i64, (i64, i64)> {
     let by_id: BTreeMap<i64, (i64, i64)> =
         rows.iter().map(|row| (integer(&row[0]), (integer(&row[1]), integer(&row[2])))).collect();
     assert_eq!(by_id.len(), rows.len(), "no row is there twice: {rows:?}");
     by_id
 }
 
-fn integer(text: &Option<String>) -> i64 {
+pub(crate) fn integer(text: &Option<String>) -> i64 {
     text.as_deref().and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("not an integer: {text:?}"))
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::ddl::Catalogue;
+
 /// What a client asked to be changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
@@ -46,7 +48,9 @@ pub struct Contents {
     pub ledger: Option<BTreeMap<i64, (i64, i64)>>,
     pub mirror: Option<BTreeMap<i64, (i64, i64)>>,
     pub counters: Option<BTreeMap<i64, i64>>,
-    pub counters_sum: i64,
+    pub counters_sum: Option<i64>,
+    /// How many ticks the source has had.
+    pub ticks: Option<i64>,
 }
 
 /// All of a run, over all environments.
@@ -54,8 +58,11 @@ pub struct Contents {
 pub struct History {
     events: u64,
     next_id: i64,
+    pub catalogue: Catalogue,
     pub writes: Vec<Write>,
     pub reads: Vec<Read>,
+    /// Reads that took longer than they might.
+    pub canceled: usize,
 }
 
 impl History {
@@ -91,11 +98,19 @@ impl History {
         self.writes.iter().filter(|write| write.outcome == outcome).count()
     }
 
+    /// A digest of all that clients asked and were told.
+    pub fn digest(&self) -> u64 {
+        let text = format!("{:?} {:?}", self.writes, self.reads);
+        // FNV-1a, as good as any to tell two runs apart.
+        text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    }
+
     /// Panics if no strictly serializable database can have given these answers.
     pub fn check(&self) {
         self.check_times();
         self.check_rows();
         self.check_counters();
+        self.check_ticks();
     }
 
     /// A read that begins after another has ended reads at its time or later; one time has one contents.
@@ -148,6 +163,18 @@ impl History {
         }
     }
 
+    /// What a source has brought is never lost.
+    fn check_ticks(&self) {
+        let mut before = 0;
+        let mut reads: Vec<&Read> = self.reads.iter().collect();
+        reads.sort_by_key(|read| read.at);
+        for read in reads {
+            let Some(ticks) = read.contents.ticks else { continue };
+            assert!(ticks >= before, "at {}: the source went back from {before} to {ticks} ticks", read.at);
+            before = ticks;
+        }
+    }
+
     /// Each counter has at least what was acknowledged before the read began, at most what was asked for before it ended.
     fn check_counters(&self) {
         let mut before: BTreeMap<i64, i64> = BTreeMap::new();
@@ -165,7 +192,7 @@ impl History {
                 let most = writes().filter(|write| write.start < read.end && write.outcome != Outcome::Refused).count();
                 i64::try_from(least).unwrap_or(0)..=i64::try_from(most).unwrap_or(0)
             };
-            let sum = read.contents.counters_sum;
+            let Some(sum) = read.contents.counters_sum else { continue };
             assert!(bounds(None).contains(&sum), "at {}: the counters sum to {sum}, not {:?}", read.at, bounds(None));
             assert!(sum >= sum_before, "at {}: the sum of counters went back to {sum}", read.at);
             sum_before = sum;

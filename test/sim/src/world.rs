@@ -8,12 +8,13 @@ use clusterd::{Process, ProcessConfig, WorkerLoop};
 use environmentd::embedded::{Embedded, VERSION};
 use parking_lot::Mutex;
 use persist::{Blob, Faults, Leader, LeaderConfig, MemLog, memory_blob};
-use stdx::sim::{Executor, Step};
+use stdx::sim::{Event, Executor, Step};
 use stdx::{Clock, Rng, Tasks};
 
 use crate::client::Clients;
+use crate::clock::WallClock;
 use crate::history::{History, Outcome};
-use crate::network::{Machines, Reachable, RemoteLeader};
+use crate::network::{Direction, Machines, Reachable, RemoteLeader, Wire};
 
 const START_MS: u64 = 1_000_000;
 const LEASE: Duration = Duration::from_secs(5);
@@ -21,9 +22,17 @@ const LEASE: Duration = Duration::from_secs(5);
 const REPLICA_SIZE: &str = "1";
 const WRITERS: usize = 3;
 const READERS: usize = 2;
+/// The tasks of the network, which no crash ends.
+const NETWORK: u64 = 0;
 /// Of virtual time: how long the environments of a run are disturbed, and how soon all is well again once they are not.
-const DISTURBED: Duration = Duration::from_secs(30);
+const DISTURBED: Duration = Duration::from_secs(25);
 const RECOVERY_MAX: Duration = Duration::from_secs(60);
+/// How long messages are held back at most: longer than any time after which the other side is given up.
+const PARTITION_MS_MAX: u64 = 25_000;
+const DELAY_MS_MAX: u64 = 200;
+/// The steps of wall clocks, at most, and the differences of those of the machines.
+const CLOCK_STEP_MS_MAX: u64 = 900_000;
+const SKEW_MS_MAX: u64 = 2_000;
 /// What must be acknowledged, and read, after the last disturbance.
 const RECOVERED_COUNT: usize = 20;
 
@@ -33,10 +42,26 @@ pub struct Summary {
     pub environment_crashes: u64,
     pub takeovers: u64,
     pub replica_crashes: u64,
+    /// Times at which a replica could not be heard, or could not hear.
+    pub partitions: u64,
+    /// Times at which the connections of a replica broke.
+    pub resets: u64,
+    /// Steps of the wall clock.
+    pub clock_jumps: u64,
     pub acknowledged: usize,
     pub refused: usize,
     pub unknown: usize,
     pub reads: usize,
+    /// Reads that were canceled.
+    pub canceled: usize,
+    /// Reads of the source.
+    pub tick_reads: usize,
+    /// Runs with a view that two replicas wrote.
+    pub races: u64,
+    /// DDL statements acknowledged, objects looked for, and maintained views of such objects compared.
+    pub ddl: usize,
+    pub looked_for: usize,
+    pub compared: usize,
     pub steps: u64,
 }
 
@@ -45,12 +70,30 @@ impl Summary {
         self.environment_crashes += other.environment_crashes;
         self.takeovers += other.takeovers;
         self.replica_crashes += other.replica_crashes;
+        self.partitions += other.partitions;
+        self.resets += other.resets;
+        self.clock_jumps += other.clock_jumps;
         self.acknowledged += other.acknowledged;
         self.refused += other.refused;
         self.unknown += other.unknown;
         self.reads += other.reads;
+        self.canceled += other.canceled;
+        self.tick_reads += other.tick_reads;
+        self.races += other.races;
+        self.ddl += other.ddl;
+        self.looked_for += other.looked_for;
+        self.compared += other.compared;
         self.steps += other.steps;
     }
+}
+
+/// A run that has ended.
+pub struct Run {
+    pub summary: Summary,
+    /// Of all steps: equal for two runs of one seed.
+    pub digest: u64,
+    /// Every step, if the run was recorded.
+    pub events: Vec<Event>,
 }
 
 /// What every simulated environmentd is given, and leaves behind.
@@ -62,6 +105,8 @@ struct Surroundings {
     machines: Machines,
     reachable: Reachable,
     history: Arc<Mutex<History>>,
+    /// Whether there is a cluster of two replicas.
+    race: bool,
 }
 
 /// An environmentd: the group of its tasks, and what became of it.
@@ -90,45 +135,61 @@ struct Replica {
 /// One run.
 pub struct World {
     executor: Executor,
+    wall: WallClock,
     around: Surroundings,
     environments: Vec<Environment>,
     replicas: BTreeMap<String, Replica>,
     /// When a crashed replica's machine is back.
     replica_restart: Duration,
+    /// Wires that hold messages back, and until when.
+    partitions: Vec<(Duration, Wire)>,
     next_group: u64,
+    /// Under which the steps of workers are in the trace.
+    worker_name: Arc<str>,
     summary: Summary,
 }
 
 impl World {
     pub fn new(seed: u64) -> World {
         let rng = Rng::from_seed(seed);
+        let race = rng.below(2) == 0;
+        let executor = Executor::new(rng.clone(), START_MS);
         let around = Surroundings {
             rng: rng.clone(),
             log: MemLog::new(),
             blob: memory_blob(),
-            machines: Machines::default(),
+            machines: Machines::new(executor.tasks(NETWORK), rng),
             reachable: Reachable::default(),
             history: Arc::default(),
+            race,
         };
         World {
-            executor: Executor::new(rng, START_MS),
+            wall: WallClock::new(executor.clone()),
+            executor,
             around,
             environments: Vec::new(),
             replicas: BTreeMap::new(),
             replica_restart: Duration::ZERO,
+            partitions: Vec::new(),
             next_group: 1,
+            worker_name: "timely worker".into(),
             summary: Summary::default(),
         }
     }
 
+    /// Keeps every step for [`Run::events`].
+    pub fn record(&self) {
+        self.executor.record();
+    }
+
     /// Disturbs everything for a while, then lets it recover; checks what clients were told.
-    pub fn run(mut self) -> Summary {
+    pub fn run(mut self) -> Run {
         let faults =
             Faults { delay_ms_max: 10, lose_request: 10, lose_reply: 15, duplicate: 15, reorder: 10, disk_full: 5 };
         self.start_environment(faults);
         let end = self.executor.boot() + DISTURBED;
         while self.executor.boot() < end {
-            let rest = Duration::from_millis(self.around.rng.below(12_000));
+            let rest = Duration::from_millis(self.around.rng.below(6_000));
             self.run_for(rest);
             self.disturb(faults);
         }
@@ -136,17 +197,25 @@ impl World {
         let history = Arc::clone(&self.around.history);
         let history = history.lock();
         history.check();
-        Summary {
+        self.executor.note(&"history".into(), history.digest());
+        let summary = Summary {
             acknowledged: history.count(Outcome::Acknowledged),
             refused: history.count(Outcome::Refused),
             unknown: history.count(Outcome::Unknown),
             reads: history.reads.len(),
+            canceled: history.canceled,
+            tick_reads: history.reads.iter().filter(|read| read.contents.ticks.is_some()).count(),
+            races: u64::from(self.around.race),
+            ddl: history.catalogue.acknowledged,
+            looked_for: history.catalogue.looked_for,
+            compared: history.catalogue.compared,
             ..self.summary
-        }
+        };
+        Run { summary, digest: self.executor.digest(), events: self.executor.events() }
     }
 
     fn disturb(&mut self, faults: Faults) {
-        match self.around.rng.below(4) {
+        match self.around.rng.below(8) {
             // A crash: the next start finds the log as it is.
             0 => {
                 self.kill_environments();
@@ -157,12 +226,83 @@ impl World {
                 self.summary.takeovers += 1;
                 self.start_environment(faults);
             }
-            _ => self.kill_replicas(),
+            2 | 3 => self.kill_replicas(),
+            4 | 5 => self.partition(),
+            6 => self.change_weather(),
+            _ => self.change_clock(),
         }
+    }
+
+    /// Holds back what some replicas say, or what they are told, or both; perhaps breaks their connections first.
+    fn partition(&mut self) {
+        let directions: &[Direction] = match self.around.rng.below(3) {
+            0 => &[Direction::ToReplica],
+            1 => &[Direction::ToEnvironment],
+            _ => &[Direction::ToReplica, Direction::ToEnvironment],
+        };
+        for wire in self.some_wires() {
+            self.summary.partitions += 1;
+            self.maybe_reset(&wire);
+            wire.hold(directions);
+            let until = self.executor.boot() + Duration::from_millis(self.around.rng.below(PARTITION_MS_MAX));
+            self.partitions.push((until, wire));
+        }
+    }
+
+    fn maybe_reset(&mut self, wire: &Wire) {
+        if self.around.rng.below(2) == 0 {
+            self.summary.resets += 1;
+            wire.reset();
+        }
+    }
+
+    /// Slow wires, or fast ones again; some lose their connections.
+    fn change_weather(&mut self) {
+        for wire in self.some_wires() {
+            wire.slow_down(self.around.rng.below(2) * self.around.rng.below(DELAY_MS_MAX));
+            self.maybe_reset(&wire);
+        }
+    }
+
+    fn all_wires(&self) -> Vec<Wire> {
+        let machines = &self.around.machines;
+        machines.ids().iter().filter_map(|id| machines.wire(id)).collect()
+    }
+
+    fn some_wires(&self) -> Vec<Wire> {
+        let mut wires = self.all_wires();
+        wires.retain(|_| self.around.rng.below(3) > 0);
+        wires
+    }
+
+    /// Ends the partitions whose time has come.
+    fn heal(&mut self, now: Duration) {
+        let partitions = std::mem::take(&mut self.partitions);
+        let (over, going_on): (Vec<_>, Vec<_>) = partitions.into_iter().partition(|(until, _)| *until <= now);
+        // A later one may hold the same wire.
+        self.partitions = going_on;
+        for (_, wire) in over {
+            self.maybe_reset(&wire);
+            wire.hold(&[]);
+        }
+    }
+
+    /// The wall clock is set, forward or back, or runs at another speed.
+    fn change_clock(&mut self) {
+        let rng = &self.around.rng;
+        let most_ms = if rng.below(4) == 0 { CLOCK_STEP_MS_MAX } else { 3_000 };
+        let step_ms = i64::try_from(rng.below(2 * most_ms)).unwrap_or(0) - i64::try_from(most_ms).unwrap_or(0);
+        self.wall.set(step_ms, i64::try_from(rng.below(401)).unwrap_or(0) - 200);
+        self.summary.clock_jumps += 1;
     }
 
     /// The last environment has a sound log; everything must come to work again, and go on.
     fn recover(&mut self) {
+        self.heal(Duration::MAX);
+        for wire in self.all_wires() {
+            wire.slow_down(0);
+        }
+        self.wall.set(0, 0);
         self.kill_environments();
         self.start_environment(Faults::default());
         let (acknowledged, reads) = self.progress();
@@ -202,7 +342,8 @@ impl World {
             if !polled {
                 replica.worker.settle();
             } else if self.around.rng.below(4) == 0 {
-                replica.worker.step();
+                let busy = replica.worker.step();
+                self.executor.note(&self.worker_name, u64::from(busy));
             }
         }
         self.supervise(faults);
@@ -210,6 +351,7 @@ impl World {
 
     /// Buries processes that have ended and starts those that are missing.
     fn supervise(&mut self, faults: Faults) {
+        self.heal(self.executor.boot());
         let halted = self.replicas.values().find_map(|replica| replica.halted.lock().clone());
         if let Some(why) = halted {
             panic!("a replica halted: {why}");
@@ -239,7 +381,8 @@ impl World {
     fn start_environment(&mut self, faults: Faults) {
         let group = self.fresh_group();
         let environment = Environment { group, state: Arc::default() };
-        let tasks = self.executor.tasks(group);
+        let ahead_ms = i64::try_from(self.around.rng.below(2 * SKEW_MS_MAX)).unwrap_or(0) - SKEW_MS_MAX as i64;
+        let tasks = self.wall.tasks(group, ahead_ms);
         let (around, state) = (self.around.clone(), Arc::clone(&environment.state));
         let main = async move {
             around.environmentd(tasks, faults, Arc::clone(&state)).await;
@@ -270,10 +413,11 @@ impl World {
         let tasks = self.executor.tasks(group);
         let halted: Arc<Mutex<Option<String>>> = Arc::default();
         let reason = Arc::clone(&halted);
+        let Some(wire) = self.around.machines.wire(&id) else { return };
         let config = ProcessConfig {
             workers: 1,
             process: 0,
-            shards: Arc::new(RemoteLeader { reachable: self.around.reachable.clone(), tasks: tasks.clone() }),
+            shards: Arc::new(RemoteLeader { reachable: self.around.reachable.clone(), wire, tasks: tasks.clone() }),
             tasks,
             rng: self.around.rng.clone(),
             version: VERSION.to_owned(),
@@ -284,9 +428,14 @@ impl World {
         self.replicas.insert(id, Replica { group, worker, halted });
     }
 
-    /// As `kill -9` of each clusterd; they come back a little later.
+    /// As `kill -9` of some clusterds, or of all; they come back a little later.
     fn kill_replicas(&mut self) {
-        for (id, replica) in std::mem::take(&mut self.replicas) {
+        let all = self.around.rng.below(2) == 0;
+        let (doomed, spared) =
+            std::mem::take(&mut self.replicas).into_iter().partition(|_| all || self.around.rng.below(2) == 0);
+        self.replicas = spared;
+        let doomed: BTreeMap<String, Replica> = doomed;
+        for (id, replica) in doomed {
             self.summary.replica_crashes += 1;
             self.around.machines.set(&id, None);
             self.executor.kill(replica.group);
@@ -321,6 +470,7 @@ impl Surroundings {
             rng: self.rng.clone(),
             environment: Arc::new(environment),
             tasks: tasks.clone(),
+            race: self.race,
         };
         if !clients.make_schema().await {
             return;
@@ -332,6 +482,7 @@ impl Surroundings {
         for _ in 0..READERS {
             running.push(tasks.spawn("reader", clients.clone().read()));
         }
+        running.push(tasks.spawn("definer", clients.clone().define()));
         leader.halted().await;
     }
 }
