@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use catalog::{CATALOG_SHARD, Transacted};
+use futures::future::{Either, select};
 use persist::{Commit, CommitError, CreateShard, GroupId, LeaderHandle, Validate};
 use repr::{Diff, Row, ShardId, Timestamp};
 use stdx::Tasks;
 use tokio::sync::{mpsc, oneshot};
-use tracing::{error, warn};
+use tracing::error;
 
 use crate::error::Error;
 use crate::oracle::Oracle;
@@ -25,6 +26,8 @@ const BATCH_MEMBERS_MAX: usize = 4096;
 /// Submissions that may wait; a session that finds the queue full waits with its own.
 const QUEUE_MAX: usize = 16_384;
 const TICK: Duration = Duration::from_secs(1);
+/// A commit that takes longer may be waiting for space on the disk.
+const FULL_CHECK: Duration = Duration::from_millis(100);
 
 /// Rows to change in each table.
 pub(crate) type Appends = BTreeMap<ShardId, Vec<(Row, Diff)>>;
@@ -229,7 +232,7 @@ impl Loop {
                 self.admit(next, &mut batch);
             }
             if !batch.is_empty() {
-                self.commit(batch).await;
+                self.commit(batch, &mut queue).await;
             }
         }
     }
@@ -327,7 +330,7 @@ impl Loop {
         self.leader.now().max(self.oracle.read_ts().step_forward()).max(upper)
     }
 
-    async fn commit(&mut self, batch: Batch) {
+    async fn commit(&mut self, batch: Batch, queue: &mut mpsc::Receiver<Submission>) {
         let ts = self.choose_time(&batch);
         // At most one commit a millisecond keeps the timeline at the clock.
         let ahead = ts.millis().saturating_sub(self.leader.now().millis());
@@ -350,7 +353,8 @@ impl Loop {
         if let Some((version, transacted)) = &ddl {
             add_ddl(&mut commit, *version, transacted);
         }
-        match self.leader.commit(commit).await {
+        let leader = self.leader.clone();
+        match self.outcome(leader.commit(commit), queue).await {
             Ok(()) => {
                 self.last_write.extend(tables.into_iter().map(|table| (table, ts)));
                 if !is_tick {
@@ -368,6 +372,39 @@ impl Loop {
             Err(failure) => refuse(replies, &failure),
         }
     }
+
+    /// Waits for a commit. One that finds no space is owed: it waits until there is some, and whoever comes meanwhile is refused.
+    async fn outcome(
+        &mut self,
+        commit: impl Future<Output = Result<(), CommitError>>,
+        queue: &mut mpsc::Receiver<Submission>,
+    ) -> Result<(), CommitError> {
+        let mut commit = std::pin::pin!(commit);
+        loop {
+            match select(commit.as_mut(), self.tasks.sleep(FULL_CHECK)).await {
+                Either::Left((outcome, _)) => return outcome,
+                Either::Right(_) if self.leader.is_disk_full() => self.refuse_waiting(queue),
+                Either::Right(_) => {}
+            }
+        }
+    }
+
+    fn refuse_waiting(&mut self, queue: &mut mpsc::Receiver<Submission>) {
+        while let Ok(submission) = queue.try_recv() {
+            match submission {
+                Submission::Write { reply, .. } | Submission::Ddl { reply, .. } => {
+                    refuse(vec![reply], &CommitError::DiskFull);
+                }
+                Submission::Tick { .. } => {}
+                Submission::Reserve { .. } | Submission::Release { .. } => {
+                    // A release lets writes in that have waited for it.
+                    let mut admitted = Batch::default();
+                    self.admit(submission, &mut admitted);
+                    refuse(admitted.replies, &CommitError::DiskFull);
+                }
+            }
+        }
+    }
 }
 
 fn add_ddl(commit: &mut Commit, version: u64, transacted: &Transacted) {
@@ -382,7 +419,8 @@ fn add_ddl(commit: &mut Commit, version: u64, transacted: &Transacted) {
 
 fn refuse(replies: Vec<oneshot::Sender<Result<Timestamp, SubmitError>>>, failure: &CommitError) {
     match failure {
-        CommitError::DiskFull => warn!("commit refused: the disk is full"),
+        // The leader has said so once. A line for each write would not help a full disk.
+        CommitError::DiskFull => {}
         other => error!(error = %other, "commit failed"),
     }
     for reply in replies {

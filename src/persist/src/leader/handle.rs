@@ -170,6 +170,11 @@ impl LeaderHandle {
         Ok(())
     }
 
+    /// Whether the log has found no space: new writes are refused, and those under way wait until there is some.
+    pub fn is_disk_full(&self) -> bool {
+        self.shared().core.lock().disk_full
+    }
+
     /// Waits until the leader has ended; the process must then end as well, or open another leader.
     pub async fn halted(&self) -> Halt {
         let mut halt = self.shared().halt.subscribe();
