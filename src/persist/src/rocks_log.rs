@@ -20,7 +20,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use crate::log::{Append, CHECKPOINTS_KEPT, Checkpoint, Entry, Log, LogError, Slot, check_tail};
-use crate::rocks_wal;
+use crate::rocks_wal::{self, DamageKind};
 
 const LOG: &str = "log";
 const CHECKPOINTS: &str = "ckpt";
@@ -85,8 +85,8 @@ fn take_lock(directory: &Path) -> Result<File, LogError> {
 
 fn check_layout(directory: &Path) -> Result<(), LogError> {
     let path = directory.join("FORMAT");
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
+    let text = match std::fs::read(&path) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             if directory.join("db").exists() {
                 return Err(LogError::Corrupt(format!("{} is missing", path.display())));
@@ -121,12 +121,14 @@ fn open_database(directory: &Path) -> Result<DB, LogError> {
         Err(error) => return Err(io_error(&path, &error)),
     };
     if let Some(damage) = &damage {
-        if damage.records_follow {
-            return Err(LogError::Corrupt(format!(
-                "{} is damaged at offset {}, and sound records follow",
-                damage.file.display(),
-                damage.offset
-            )));
+        let why = match damage.kind {
+            DamageKind::TornTail => None,
+            DamageKind::RecordsFollow => Some("sound records follow"),
+            DamageKind::Complete => Some("the record there was written whole"),
+        };
+        if let Some(why) = why {
+            let (file, offset) = (damage.file.display(), damage.offset);
+            return Err(LogError::Corrupt(format!("{file} is damaged at offset {offset}, and {why}")));
         }
         warn!(file = %damage.file.display(), offset = damage.offset, "cutting off the torn tail of the log");
         rocks_wal::cut(damage).map_err(|error| io_error(&damage.file, &error))?;
@@ -181,6 +183,9 @@ fn rocks_error(error: &rocksdb::Error) -> LogError {
     let text = error.to_string();
     if text.contains("No space left on device") {
         return LogError::DiskFull(text);
+    }
+    if text.contains("No such file or directory") {
+        return LogError::Corrupt(format!("a file is missing: {text}"));
     }
     match error.kind() {
         ErrorKind::Corruption => LogError::Corrupt(text),

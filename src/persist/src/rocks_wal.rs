@@ -1,7 +1,9 @@
 //! Looks through RocksDB's write-ahead files before RocksDB does.
 //!
 //! Its recovery may take a damaged record for the end of the file and drop every synced record behind it without a word. A
-//! sound record behind a damaged one proves that the damage is none of a torn write at the end: then the log must not be opened.
+//! sound record behind a damaged one proves that the damage is none of a torn write at the end: then the log must not be
+//! opened. Neither may it if the damaged one is the last, but all of it is there: files only grow, so a write that did not
+//! reach the disk leaves a file that is too short, or zeros from some sector on.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,13 +13,25 @@ const BLOCK_BYTES: usize = 32 << 10;
 /// Checksum (4 bytes, masked crc32c over type and payload), length (2), type (1).
 const HEADER_BYTES: usize = 7;
 
+/// What a disk writes at once.
+const SECTOR_BYTES: usize = 512;
+
 /// The first record that is not sound.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Damage {
     pub(crate) file: PathBuf,
     pub(crate) offset: u64,
-    /// Sound records follow, in this file or a later one: not a torn tail.
-    pub(crate) records_follow: bool,
+    pub(crate) kind: DamageKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DamageKind {
+    /// What a crash leaves of the append that was in flight.
+    TornTail,
+    /// Sound records follow, in this file or a later one.
+    RecordsFollow,
+    /// The record is the last one, and complete.
+    Complete,
 }
 
 /// Finds the first damage in the write-ahead files of a database directory, oldest first.
@@ -37,11 +51,11 @@ pub(crate) fn scan(directory: &Path) -> io::Result<Option<Damage>> {
         match &mut damage {
             None => {
                 if let Some(offset) = first_damage(&bytes) {
-                    let records_follow = has_record_behind(&bytes, offset);
-                    damage = Some(Damage { file, offset: offset as u64, records_follow });
+                    damage = Some(Damage { file, offset: offset as u64, kind: kind_of(&bytes, offset) });
                 }
             }
-            Some(damage) => damage.records_follow |= record_at(&bytes, 0).is_some(),
+            Some(damage) if record_at(&bytes, 0).is_some() => damage.kind = DamageKind::RecordsFollow,
+            Some(_) => {}
         }
     }
     Ok(damage)
@@ -84,8 +98,42 @@ fn record_at(bytes: &[u8], start: usize) -> Option<usize> {
         return None;
     }
     let crc = crc32c::crc32c(bytes.get(start + HEADER_BYTES - 1..end)?);
-    let masked = crc.rotate_right(15).wrapping_add(0xa282_ead8);
-    (masked == u32::from_le_bytes([header[0], header[1], header[2], header[3]])).then_some(end)
+    (masked(crc) == u32::from_le_bytes([header[0], header[1], header[2], header[3]])).then_some(end)
+}
+
+fn kind_of(bytes: &[u8], damage: usize) -> DamageKind {
+    if has_record_behind(bytes, damage) {
+        DamageKind::RecordsFollow
+    } else if is_complete(bytes, damage) {
+        DamageKind::Complete
+    } else {
+        DamageKind::TornTail
+    }
+}
+
+/// Whether all of the record was written, and something has changed it since.
+fn is_complete(bytes: &[u8], start: usize) -> bool {
+    let block_end = (start - start % BLOCK_BYTES + BLOCK_BYTES).min(bytes.len());
+    let Some(header) = bytes.get(start..start + HEADER_BYTES).filter(|_| start + HEADER_BYTES <= block_end) else {
+        return false;
+    };
+    // The checksum does not cover the length: with another one the record may be sound.
+    let wanted = u32::from_le_bytes([header[0], header[1], header[2], header[3]]);
+    let mut crc = crc32c::crc32c(&header[HEADER_BYTES - 1..]);
+    for payload in bytes[start + HEADER_BYTES..block_end].chunks(1) {
+        crc = crc32c::crc32c_append(crc, payload);
+        if masked(crc) == wanted {
+            return true;
+        }
+    }
+    let end = start + HEADER_BYTES + usize::from(u16::from_le_bytes([header[4], header[5]]));
+    let sectors = (start / SECTOR_BYTES + 1)..end.div_ceil(SECTOR_BYTES);
+    let is_torn = |sector: usize| bytes[sector * SECTOR_BYTES..end].iter().all(|byte| *byte == 0);
+    end <= block_end && !sectors.map(is_torn).any(|torn| torn)
+}
+
+fn masked(crc: u32) -> u32 {
+    crc.rotate_right(15).wrapping_add(0xa282_ead8)
 }
 
 /// The damaged record's length cannot be trusted: tries every offset up to the end of its block, then each block's start.
