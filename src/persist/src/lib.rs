@@ -17,6 +17,8 @@ mod mem_log;
 mod obj_log;
 mod op;
 mod part;
+#[doc(hidden)]
+pub mod probe;
 mod remote;
 mod rocks_log;
 mod rocks_wal;

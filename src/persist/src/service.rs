@@ -194,7 +194,7 @@ impl Drop for Parked {
 }
 
 /// Reads an inline part through, for what a client sends is not trusted to be sound; updates and bytes.
-fn check_part(part: &Part, lower: Timestamp, upper: Timestamp) -> Result<(u64, u64), String> {
+pub(crate) fn check_part(part: &Part, lower: Timestamp, upper: Timestamp) -> Result<(u64, u64), String> {
     let bytes = match part {
         Part::Inline(bytes) => bytes,
         Part::Hollow(hollow) if hollow.t_min < lower || hollow.t_max >= upper => {

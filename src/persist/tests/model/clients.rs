@@ -258,7 +258,8 @@ impl Client {
                 return Err(Ended);
             }
             Err(AppendError::UpperMismatch { actual }) => {
-                assert!(self.leader.upper(shard) >= Some(actual), "a mismatch names a durable upper");
+                let durable = self.leader.upper(shard).is_none_or(|upper| upper >= actual);
+                assert!(durable, "a mismatch names an upper that is not durable");
                 assert!(earlier != Try::Acknowledged || forgotten, "a retry with a known token was refused");
                 if forgotten { Told::Nothing } else { Told::Refused }
             }
