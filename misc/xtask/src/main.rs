@@ -1,6 +1,7 @@
-//! The project's own commands: `cargo xtask dev|test|slt|bench|tidy`.
+//! The project's own commands: `cargo xtask dev|test|torture|slt|bench|tidy`.
 
 mod tidy;
+mod torture;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -12,6 +13,7 @@ usage: cargo xtask COMMAND [ARGS]
 
   dev [ARGS]          build in the dev profile and run environmentd with ARGS
   test [SUITE...]     misc/test
+  torture NAME       long runs of the durability tests; without NAME, their names
   slt [FILTER]        SQL logic tests whose name contains FILTER; REWRITE=1 rewrites expectations
   bench NAME [ARGS]   run a benchmark of misc/bench in the release profile
   tidy                check edges between crates, lengths of files and functions, opening sentences";
@@ -51,6 +53,7 @@ fn run() -> Result<bool> {
             let built = execute(cargo(&root, &build, &[]))?;
             Ok(built && execute(cargo(&root, &["run", "--release", "-p", "bench", "--"], &rest))?)
         }
+        "torture" => torture::run(&root, &rest),
         "tidy" => tidy::check(&root),
         "" | "help" | "--help" => {
             println!("{USAGE}");

@@ -1,10 +1,15 @@
 //! What the whole-system tests share: a real environmentd with its clusterd children on free ports, a private PostgreSQL 15
 //! to compare with, and clients.
 
+pub mod disk;
+pub mod ledger;
 pub mod postgres;
 pub mod server;
 pub mod slt;
+pub mod strace;
 
+pub use disk::Disk;
+pub use ledger::Ledger;
 pub use server::Server;
 
 /// A seed for a random test: `FRESHET_TEST_SEED`, or one from the operating system. Printed, so that a failure can be
@@ -16,4 +21,12 @@ pub fn seed() -> u64 {
     };
     eprintln!("FRESHET_TEST_SEED={seed}");
     seed
+}
+
+/// A size of a test: the environment variable, or what runs by default.
+pub fn setting(name: &str, default: u64) -> u64 {
+    match std::env::var(name) {
+        Ok(value) => value.parse().unwrap_or_else(|_| panic!("{name} is not a number: {value}")),
+        Err(_) => default,
+    }
 }

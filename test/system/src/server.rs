@@ -128,6 +128,18 @@ impl Server {
         status.code().context("environmentd was killed by a signal")
     }
 
+    /// Whether it has ended by itself, and how.
+    pub fn ended(&mut self) -> Result<Option<std::process::ExitStatus>> {
+        self.child.try_wait().context("cannot wait for environmentd")
+    }
+
+    /// Kills environmentd and its children with SIGKILL.
+    pub fn kill_all(&mut self) {
+        let children = self.clusterd_pids();
+        self.kill();
+        children.into_iter().for_each(|pid| send_signal(pid, Signal::KILL));
+    }
+
     /// Connects to the SQL port.
     pub async fn connect(&self) -> Result<Client> {
         self.connect_as("materialize", self.sql_port).await
@@ -146,11 +158,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let children = self.clusterd_pids();
-        self.kill();
-        for pid in children {
-            send_signal(pid, Signal::KILL);
-        }
+        self.kill_all();
     }
 }
 

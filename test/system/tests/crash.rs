@@ -1,4 +1,4 @@
-//! Kills processes at random during writes, DDL and view maintenance: nothing acknowledged is lost, nothing is applied
+//! Kills processes at random during writes, COPY, compaction, DDL and view maintenance: nothing acknowledged is lost, nothing is applied
 //! twice, and every view equals its recomputation.
 //!
 //! `FRESHET_TEST_KILLS` sets the number of kills (20 by default, 200 for a long run), `FRESHET_TEST_SEED` the seed.
@@ -13,6 +13,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use rustix::process::Signal;
 use system_test::Server;
+use system_test::ledger::{COPY_ROWS, copy_bulk};
 use system_test::server::{rows, send_signal};
 use tokio::sync::Mutex;
 
@@ -30,7 +31,8 @@ struct History {
     tables_made: Mutex<BTreeSet<u64>>,
 }
 
-const SCHEMA: [&str; 7] = [
+const SCHEMA: [&str; 8] = [
+    "CREATE TABLE bulk (txid bigint NOT NULL, n bigint NOT NULL, filler text)",
     "CREATE TABLE accounts (id bigint NOT NULL, balance bigint NOT NULL)",
     "CREATE TABLE transfers (txid bigint NOT NULL, source bigint NOT NULL, target bigint NOT NULL, amount bigint NOT NULL)",
     "CREATE MATERIALIZED VIEW moved AS SELECT target AS id, sum(amount) AS amount FROM transfers GROUP BY target",
@@ -72,12 +74,15 @@ async fn write(server: Arc<Mutex<Server>>, history: Arc<History>, stop: Arc<Atom
                 _ => insert,
             };
             history.unknown.lock().await.insert(txid);
-            match client.batch_execute(&sql).await {
+            // Large enough for parts of their own, and often enough for compaction.
+            let copies = rng.random_range(0..40) == 0;
+            let outcome = if copies { copy_bulk(&client, txid).await } else { client.batch_execute(&sql).await };
+            match outcome {
                 Ok(()) => {
                     // Never in neither: a check may look at any moment.
                     history.acknowledged.lock().await.insert(txid);
                     history.unknown.lock().await.remove(&txid);
-                    if sql.starts_with("CREATE") {
+                    if !copies && sql.starts_with("CREATE") {
                         history.tables_made.lock().await.insert(txid);
                     }
                 }
@@ -131,6 +136,11 @@ async fn check(server: &Mutex<Server>, history: &History) -> Result<()> {
         let txid: u64 = row[0].as_deref().context("txid is NOT NULL")?.parse()?;
         assert_eq!(row[1].as_deref(), Some("1"), "transfer {txid} was applied more than once");
         present.insert(txid);
+    }
+    for row in column(server, "SELECT txid, count(*) FROM bulk GROUP BY txid").await? {
+        let txid: u64 = row[0].as_deref().context("txid is NOT NULL")?.parse()?;
+        assert_eq!(row[1], Some(COPY_ROWS.to_string()), "COPY {txid} is not whole");
+        assert!(present.insert(txid), "transaction {txid} was applied twice");
     }
     let lost: Vec<&u64> = acknowledged.difference(&present).collect();
     assert!(lost.is_empty(), "acknowledged transfers were lost: {lost:?}");
