@@ -120,16 +120,16 @@ fn is_complete(bytes: &[u8], start: usize) -> bool {
     // The checksum does not cover the length: with another one the record may be sound.
     let wanted = u32::from_le_bytes([header[0], header[1], header[2], header[3]]);
     let mut crc = crc32c::crc32c(&header[HEADER_BYTES - 1..]);
-    for payload in bytes[start + HEADER_BYTES..block_end].chunks(1) {
-        crc = crc32c::crc32c_append(crc, payload);
+    for byte in &bytes[start + HEADER_BYTES..block_end] {
+        crc = crc32c::crc32c_append(crc, std::slice::from_ref(byte));
         if masked(crc) == wanted {
             return true;
         }
     }
     let end = start + HEADER_BYTES + usize::from(u16::from_le_bytes([header[4], header[5]]));
-    let sectors = (start / SECTOR_BYTES + 1)..end.div_ceil(SECTOR_BYTES);
+    let mut sectors = (start / SECTOR_BYTES + 1)..end.div_ceil(SECTOR_BYTES);
     let is_torn = |sector: usize| bytes[sector * SECTOR_BYTES..end].iter().all(|byte| *byte == 0);
-    end <= block_end && !sectors.map(is_torn).any(|torn| torn)
+    end <= block_end && !sectors.any(is_torn)
 }
 
 fn masked(crc: u32) -> u32 {

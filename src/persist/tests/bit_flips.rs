@@ -158,10 +158,12 @@ async fn flip(original: &Path, expected: &Answers, file: &Path, bit: u64) -> Res
     bytes[usize::try_from(bit / 8).expect("small")] ^= 1 << (bit % 8);
     std::fs::write(&damaged, &bytes).expect("written");
     let directory = copied.path().to_owned();
-    let start = tokio::spawn(async move { answers(&directory).await });
-    match tokio::time::timeout(HANG, start).await {
+    let (tasks, (sender, found)) = (Tasks::tokio(), tokio::sync::oneshot::channel());
+    let start = async move { drop(sender.send(answers(&directory).await)) };
+    let _start = tasks.spawn("start", start);
+    match tasks.timeout(HANG, found).await {
         Err(_) => Err("the start hangs".to_owned()),
-        Ok(Err(panic)) => Err(format!("the start panics: {panic}")),
+        Ok(Err(_)) => Err("the start panics".to_owned()),
         Ok(Ok(Ok(found))) if found.contents == expected.contents && found.floor == expected.floor => Ok(false),
         Ok(Ok(Ok(found))) => {
             let same = found.contents == expected.contents;

@@ -228,6 +228,9 @@ fn every_answer_is_what_the_model_says() {
                     if seed >= first + seeds || total.lock().1.len() >= 5 {
                         return;
                     }
+                    if (seed - first) % 5000 == 4999 {
+                        println!("{} of {seeds} seeds were begun", seed - first + 1);
+                    }
                     match attempt(seed, None) {
                         Ok(tally) => total.lock().0.add(tally),
                         Err(error) => {

@@ -30,10 +30,18 @@ enum Told {
     Refused,
 }
 
+/// What a client knows of one transaction.
+#[derive(Clone, Copy, Debug)]
+struct Transaction {
+    told: Told,
+    begun: SystemTime,
+    answered: SystemTime,
+}
+
 /// What the clients know.
 #[derive(Default)]
 pub struct Ledger {
-    transactions: Mutex<BTreeMap<u64, (Told, SystemTime)>>,
+    transactions: Mutex<BTreeMap<u64, Transaction>>,
     /// How often each SQLSTATE was answered.
     refusals: Mutex<BTreeMap<String, u64>>,
     next: AtomicU64,
@@ -59,7 +67,7 @@ impl Ledger {
     }
 
     fn count(&self, told: Told) -> usize {
-        self.transactions.lock().values().filter(|(known, _)| *known == told).count()
+        self.transactions.lock().values().filter(|transaction| transaction.told == told).count()
     }
 
     /// How often the server answered with this SQLSTATE.
@@ -70,7 +78,15 @@ impl Ledger {
     /// When the newest acknowledged transaction was begun.
     pub fn last_acknowledged_begin(&self) -> Option<SystemTime> {
         let transactions = self.transactions.lock();
-        transactions.values().filter(|(told, _)| *told == Told::Acknowledged).map(|(_, begun)| *begun).max()
+        let acknowledged = transactions.values().filter(|transaction| transaction.told == Told::Acknowledged);
+        acknowledged.map(|transaction| transaction.begun).max()
+    }
+
+    /// Takes what was answered after `since` for unknown: the answer may rest on a sync that the fault itself has spoiled.
+    pub fn doubt(&self, since: SystemTime) -> usize {
+        let mut transactions = self.transactions.lock();
+        let late = transactions.values_mut().filter(|transaction| transaction.answered >= since);
+        late.map(|transaction| transaction.told = Told::Nothing).count()
     }
 
     /// Starts writers that go on until the connection is lost or [`Ledger::stop`].
@@ -102,7 +118,11 @@ impl Ledger {
     pub async fn transact(&self, client: &Client, copies: bool) -> Result<()> {
         let txid = self.next.fetch_add(1, Ordering::SeqCst);
         let begun = SystemTime::now();
-        self.transactions.lock().insert(txid, (Told::Nothing, begun));
+        let end = |told| {
+            let answered = SystemTime::now();
+            self.transactions.lock().insert(txid, Transaction { told, begun, answered });
+        };
+        end(Told::Nothing);
         let outcome = if copies {
             copy_bulk(client, txid).await
         } else {
@@ -110,7 +130,7 @@ impl Ledger {
             client.batch_execute(&sql).await
         };
         let Err(error) = outcome else {
-            self.transactions.lock().insert(txid, (Told::Acknowledged, begun));
+            end(Told::Acknowledged);
             return Ok(());
         };
         let Some(code) = error.code().map(|code| code.code().to_owned()) else {
@@ -118,7 +138,7 @@ impl Ledger {
         };
         // These say that nobody knows.
         if !matches!(code.as_str(), "08007" | "57P01") {
-            self.transactions.lock().insert(txid, (Told::Refused, begun));
+            end(Told::Refused);
         }
         *self.refusals.lock().entry(code).or_insert(0) += 1;
         // An error within a block leaves it open.
@@ -139,7 +159,7 @@ impl Ledger {
         }
         let present: BTreeSet<u64> = debits.keys().chain(bulk.keys()).copied().collect();
         let transactions = self.transactions.lock().clone();
-        for (txid, (told, _)) in &transactions {
+        for (txid, Transaction { told, .. }) in &transactions {
             let there = present.contains(txid);
             ensure!(*told != Told::Acknowledged || there, "acknowledged transaction {txid} is lost");
             ensure!(*told != Told::Refused || !there, "refused transaction {txid} is there");
