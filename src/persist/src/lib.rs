@@ -17,9 +17,11 @@ mod mem_log;
 mod obj_log;
 mod op;
 mod part;
+mod pg_log;
 #[doc(hidden)]
 pub mod probe;
 mod remote;
+mod rocks_holder;
 mod rocks_log;
 mod rocks_wal;
 mod service;
@@ -33,7 +35,8 @@ pub use codec::DecodeError;
 pub use encode::{FORMAT_VERSION, decode_txns, encode_txns};
 pub use hold::{Hold, HoldError};
 pub use leader::{
-    Commit, CommitError, CreateShard, Halt, Leader, LeaderConfig, LeaderHandle, OpenError, SnapshotError,
+    Commit, CommitError, CreateShard, Halt, LEASE, Leader, LeaderConfig, LeaderHandle, LeaderId, OpenError,
+    SnapshotError, Stage,
 };
 pub use location::{BlobUrl, LogUrl, StoreUrl, UrlError, open_blob, open_log};
 pub use log::{Append, CHECKPOINTS_KEPT, Checkpoint, Entry, Log, LogError, Slot};
@@ -41,6 +44,7 @@ pub use mem_log::{Faults, MemLog};
 pub use obj_log::ObjLog;
 pub use op::{BatchDesc, GroupId, HollowPart, Op, Part, PinId, SchemaId, Txn, Validate, WriterId};
 pub use part::{CorruptPart, Update, consolidate};
+pub use pg_log::PgLog;
 pub use remote::{RemoteAddress, RemoteShards};
 pub use rocks_log::RocksLog;
 pub use service::{ShardctlService, shardctl_service};

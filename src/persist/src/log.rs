@@ -92,8 +92,24 @@ pub trait Log: Send + Sync + 'static {
     async fn checkpoint(&self, checkpoint: Checkpoint) -> Result<(), LogError>;
     /// Drops entries up to `upto`, but none that the oldest kept checkpoint needs nor one younger than the log's minimum age.
     async fn truncate(&self, upto: u64) -> Result<(), LogError>;
-    /// Whether a lock that this handle holds keeps every other writer out. Otherwise leaders need leases.
+    /// Whether a lock that this handle holds keeps every other writer out. Without one, whoever wants to lead watches first
+    /// whether another leader is alive, and a slot is taken for fresh only for a while.
     fn lock_proves_leadership(&self) -> bool;
+
+    /// Whether leaders must prove by heartbeats that they still lead: a lock on a network volume may outlive its holder's view.
+    fn needs_lease(&self) -> bool {
+        !self.lock_proves_leadership()
+    }
+
+    /// Where the lock can tell: whether the leader before has ended, for it ran under this kernel. None: its lease decides.
+    fn predecessor_has_ended(&self) -> Option<bool> {
+        None
+    }
+
+    /// This process begins to answer as the leader; what the predecessor could still answer is over.
+    async fn begin_leading(&self) -> Result<(), LogError> {
+        Ok(())
+    }
 }
 
 /// How many checkpoints a log keeps.

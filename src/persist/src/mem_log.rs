@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -43,6 +43,9 @@ pub struct MemLog {
     storage: Arc<Storage>,
     weather: Option<Weather>,
     truncate_age: Duration,
+    /// Where a store runs that leaders share, as they do an object store: nobody can lock it, it has a clock of its own, and
+    /// requests that are on their way arrive although their senders have ended.
+    shared: Option<Tasks>,
 }
 
 #[derive(Clone)]
@@ -73,12 +76,17 @@ impl MemLog {
     /// An empty log without faults.
     pub fn new() -> MemLog {
         let storage = Storage { slots: Mutex::default(), newest: watch::Sender::new(0) };
-        MemLog { storage: Arc::new(storage), weather: None, truncate_age: TRUNCATE_AGE }
+        MemLog { storage: Arc::new(storage), weather: None, truncate_age: TRUNCATE_AGE, shared: None }
     }
 
     /// Another handle to the same storage, through faults drawn from `rng`.
     pub fn with_faults(&self, faults: Faults, rng: Rng, tasks: Tasks) -> MemLog {
         MemLog { weather: Some(Weather { faults, rng, tasks }), ..self.clone() }
+    }
+
+    /// A log whose leaders fence one another by leases, as on an object store, and that tells its time.
+    pub fn shared(tasks: Tasks) -> MemLog {
+        MemLog { shared: Some(tasks), ..MemLog::new() }
     }
 
     /// How many entries are stored.
@@ -157,19 +165,29 @@ impl MemLog {
     /// Delivers the request once more, some time later.
     fn deliver_late(&self, entry: &Entry) {
         let Some(weather) = self.weather.clone() else { return };
-        let (storage, entry) = (Arc::clone(&self.storage), entry.clone());
+        let tasks = self.shared.clone().unwrap_or_else(|| weather.tasks.clone());
+        let (log, entry) = (MemLog { weather: None, ..self.clone() }, entry.clone());
         let late = async move {
             weather.travel(10).await;
             // Whoever sent it has stopped listening.
-            let _ = storage.put(&entry, weather.tasks.clock().boot());
+            let _ = log.put(&entry);
         };
-        if let Some(weather) = &self.weather {
-            weather.tasks.spawn("mem-log-late-request", late).detach();
-        }
+        tasks.spawn("mem-log-late-request", late).detach();
     }
 
     fn time(&self) -> Duration {
-        self.weather.as_ref().map_or(Duration::ZERO, |weather| weather.tasks.clock().boot())
+        let tasks = self.shared.as_ref().or(self.weather.as_ref().map(|weather| &weather.tasks));
+        tasks.map_or(Duration::ZERO, |tasks| tasks.clock().boot())
+    }
+
+    fn put(&self, entry: &Entry) -> Result<Append, LogError> {
+        let now = self.time();
+        match self.storage.put(entry, now)? {
+            Append::Committed { .. } if self.shared.is_some() => {
+                Ok(Append::Committed { stored_at: Some(SystemTime::UNIX_EPOCH + now) })
+            }
+            outcome => Ok(outcome),
+        }
     }
 }
 
@@ -252,7 +270,7 @@ impl Log for MemLog {
         if self.strikes(|faults| faults.duplicate) {
             self.deliver_late(&entry);
         }
-        let outcome = self.storage.put(&entry, self.time());
+        let outcome = self.put(&entry);
         self.travel().await;
         if self.strikes(|faults| faults.lose_reply) {
             return Err(LogError::Indeterminate("reply lost".to_owned()));
@@ -304,6 +322,6 @@ impl Log for MemLog {
     }
 
     fn lock_proves_leadership(&self) -> bool {
-        true
+        self.shared.is_none()
     }
 }

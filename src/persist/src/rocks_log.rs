@@ -1,6 +1,7 @@
 //! The embedded log: RocksDB as a list of slots, one synced write each.
 //!
-//! The directory holds `LOCK` (who has it locked is the one writer), `FORMAT`, and `db`, RocksDB's own.
+//! The directory holds `LOCK` (who has it locked is the one writer), `FORMAT`, `HOLDER` (the machine that led last), and
+//! `db`, RocksDB's own.
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use rocksdb::{
     ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, Direction, ErrorKind, IteratorMode,
     Options, WriteOptions,
@@ -20,6 +21,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use crate::log::{Append, CHECKPOINTS_KEPT, Checkpoint, Entry, Log, LogError, Slot, check_tail};
+use crate::rocks_holder;
 use crate::rocks_wal::{self, DamageKind};
 
 const LOG: &str = "log";
@@ -32,12 +34,15 @@ pub struct RocksLog {
     tasks: Tasks,
     database: Arc<Database>,
     newest: watch::Sender<u64>,
+    /// Whether the leader before ran under this kernel: then the lock proves that it has ended.
+    predecessor_has_ended: bool,
+    on_network: bool,
 }
 
 struct Database {
     directory: PathBuf,
-    /// None after a failed reopen.
-    open: Mutex<Option<Arc<DB>>>,
+    /// None after a failed reopen. Who closes it waits for all who are at work in it.
+    open: RwLock<Option<DB>>,
     /// Held while a slot is looked at and filled, which is one step to everybody else.
     appending: Mutex<()>,
     _lock: File,
@@ -54,9 +59,15 @@ impl RocksLog {
         check_layout(directory)?;
         let database = open_database(directory)?;
         let newest = newest_seq(&database)?;
-        let open = Mutex::new(Some(Arc::new(database)));
-        let database = Database { directory: directory.to_owned(), open, appending: Mutex::default(), _lock: lock };
-        Ok(RocksLog { tasks, database: Arc::new(database), newest: watch::Sender::new(newest) })
+        let (open, appending) = (RwLock::new(Some(database)), Mutex::default());
+        let database = Database { directory: directory.to_owned(), open, appending, _lock: lock };
+        Ok(RocksLog {
+            tasks,
+            database: Arc::new(database),
+            newest: watch::Sender::new(newest),
+            predecessor_has_ended: rocks_holder::was_this_machine(directory),
+            on_network: rocks_holder::is_on_network(directory),
+        })
     }
 
     async fn blocking<T: Send + 'static>(
@@ -194,111 +205,106 @@ fn rocks_error(error: &rocksdb::Error) -> LogError {
 }
 
 impl Database {
-    fn get(&self) -> Result<Arc<DB>, LogError> {
-        let mut open = self.open.lock();
-        if let Some(database) = &*open {
-            return Ok(Arc::clone(database));
+    fn with<T>(&self, work: impl FnOnce(&DB) -> Result<T, LogError>) -> Result<T, LogError> {
+        loop {
+            if let Some(database) = &*self.open.read() {
+                return work(database);
+            }
+            let mut open = self.open.write();
+            if open.is_none() {
+                *open = Some(open_database(&self.directory)?);
+            }
         }
-        let database = Arc::new(open_database(&self.directory)?);
-        *open = Some(Arc::clone(&database));
-        Ok(database)
     }
 
     /// After a full disk RocksDB stays in an error state: the next call opens it anew, and recovery decides what was stored.
     fn close(&self) {
-        *self.open.lock() = None;
+        *self.open.write() = None;
     }
 
     fn append(&self, entry: &Entry) -> Result<Append, LogError> {
         let _appending = self.appending.lock();
-        let database = self.get()?;
-        let (log, key) = (family(&database, LOG), entry.seq.to_be_bytes());
-        if let Some(bytes) = database.get_cf(log, key).map_err(|error| rocks_error(&error))? {
-            let found = Entry::decode(entry.seq, bytes.into())?;
-            // Our own bytes from a write that failed for lack of space, and was recovered all the same.
-            return Ok(if found == *entry { Append::Committed { stored_at: None } } else { Append::Occupied(found) });
+        let outcome = self.with(|database| append(database, entry));
+        if let Err(LogError::DiskFull(_)) = outcome {
+            self.close();
         }
-        match database.put_cf_opt(log, key, entry.encode(), &synced()) {
-            Ok(()) => Ok(Append::Committed { stored_at: None }),
-            Err(error) => {
-                let error = rocks_error(&error);
-                if let LogError::DiskFull(_) = error {
-                    drop(database);
-                    self.close();
-                }
-                Err(error)
+        outcome
+    }
+}
+
+fn append(database: &DB, entry: &Entry) -> Result<Append, LogError> {
+    let (log, key) = (family(database, LOG), entry.seq.to_be_bytes());
+    if let Some(bytes) = database.get_cf(log, key).map_err(|error| rocks_error(&error))? {
+        let found = Entry::decode(entry.seq, bytes.into())?;
+        // Our own bytes from a write that failed for lack of space, and was recovered all the same.
+        return Ok(if found == *entry { Append::Committed { stored_at: None } } else { Append::Occupied(found) });
+    }
+    database.put_cf_opt(log, key, entry.encode(), &synced()).map_err(|error| rocks_error(&error))?;
+    Ok(Append::Committed { stored_at: None })
+}
+
+fn newest_checkpoint(database: &DB) -> Result<Option<Checkpoint>, LogError> {
+    for item in database.iterator_cf(family(database, CHECKPOINTS), IteratorMode::End) {
+        let (key, bytes) = item.map_err(|error| rocks_error(&error))?;
+        match Checkpoint::decode(bytes.into()) {
+            Ok(checkpoint) => return Ok(Some(checkpoint)),
+            // The one before has its tail still.
+            Err(LogError::Corrupt(cause)) => {
+                let upto = key.get(..8).map_or(0, |upto| seq_of(upto).unwrap_or(0));
+                warn!(cause, upto, "skipping a damaged checkpoint");
             }
+            Err(error) => return Err(error),
         }
     }
+    Ok(None)
+}
 
-    fn newest_checkpoint(&self) -> Result<Option<Checkpoint>, LogError> {
-        let database = self.get()?;
-        for item in database.iterator_cf(family(&database, CHECKPOINTS), IteratorMode::End) {
-            let (key, bytes) = item.map_err(|error| rocks_error(&error))?;
-            match Checkpoint::decode(bytes.into()) {
-                Ok(checkpoint) => return Ok(Some(checkpoint)),
-                // The one before has its tail still.
-                Err(LogError::Corrupt(cause)) => {
-                    let upto = key.get(..8).map_or(0, |upto| seq_of(upto).unwrap_or(0));
-                    warn!(cause, upto, "skipping a damaged checkpoint");
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(None)
+fn load(database: &DB) -> Result<(Option<Checkpoint>, Vec<Entry>), LogError> {
+    let checkpoint = newest_checkpoint(database)?;
+    let start = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.upto) + 1;
+    let mut entries = Vec::new();
+    let from = start.to_be_bytes();
+    for item in database.iterator_cf(family(database, LOG), IteratorMode::From(&from, Direction::Forward)) {
+        let (key, bytes) = item.map_err(|error| rocks_error(&error))?;
+        entries.push(Entry::decode(seq_of(&key)?, bytes.into())?);
     }
+    check_tail(start, entries.iter().map(|entry| entry.seq), newest_upto(database)?)?;
+    Ok((checkpoint, entries))
+}
 
-    fn load(&self) -> Result<(Option<Checkpoint>, Vec<Entry>), LogError> {
-        let checkpoint = self.newest_checkpoint()?;
-        let database = self.get()?;
-        let start = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.upto) + 1;
-        let mut entries = Vec::new();
-        let from = start.to_be_bytes();
-        for item in database.iterator_cf(family(&database, LOG), IteratorMode::From(&from, Direction::Forward)) {
-            let (key, bytes) = item.map_err(|error| rocks_error(&error))?;
-            entries.push(Entry::decode(seq_of(&key)?, bytes.into())?);
-        }
-        check_tail(start, entries.iter().map(|entry| entry.seq), newest_upto(&database)?)?;
-        Ok((checkpoint, entries))
+fn read(database: &DB, seq: u64) -> Result<Slot, LogError> {
+    let bytes = database.get_cf(family(database, LOG), seq.to_be_bytes()).map_err(|error| rocks_error(&error))?;
+    if seq <= newest_upto(database)? {
+        return Ok(Slot::Truncated);
     }
+    match bytes {
+        Some(bytes) => Ok(Slot::Present(Entry::decode(seq, bytes.into())?)),
+        None => Ok(Slot::Absent),
+    }
+}
 
-    fn read(&self, seq: u64) -> Result<Slot, LogError> {
-        let database = self.get()?;
-        let bytes = database.get_cf(family(&database, LOG), seq.to_be_bytes()).map_err(|error| rocks_error(&error))?;
-        if seq <= newest_upto(&database)? {
-            return Ok(Slot::Truncated);
-        }
-        match bytes {
-            Some(bytes) => Ok(Slot::Present(Entry::decode(seq, bytes.into())?)),
-            None => Ok(Slot::Absent),
-        }
+fn store_checkpoint(database: &DB, checkpoint: &Checkpoint) -> Result<(), LogError> {
+    let checkpoints = family(database, CHECKPOINTS);
+    let fail = |error: rocksdb::Error| rocks_error(&error);
+    let key = checkpoint_key(checkpoint.order());
+    database.put_cf_opt(checkpoints, key, checkpoint.encode(), &synced()).map_err(fail)?;
+    let keys = database.iterator_cf(checkpoints, IteratorMode::End).skip(CHECKPOINTS_KEPT);
+    for item in keys {
+        let (key, _) = item.map_err(fail)?;
+        database.delete_cf_opt(checkpoints, key, &synced()).map_err(fail)?;
     }
+    Ok(())
+}
 
-    fn checkpoint(&self, checkpoint: &Checkpoint) -> Result<(), LogError> {
-        let database = self.get()?;
-        let checkpoints = family(&database, CHECKPOINTS);
-        let fail = |error: rocksdb::Error| rocks_error(&error);
-        let key = checkpoint_key(checkpoint.order());
-        database.put_cf_opt(checkpoints, key, checkpoint.encode(), &synced()).map_err(fail)?;
-        let keys = database.iterator_cf(checkpoints, IteratorMode::End).skip(CHECKPOINTS_KEPT);
-        for item in keys {
-            let (key, _) = item.map_err(fail)?;
-            database.delete_cf_opt(checkpoints, key, &synced()).map_err(fail)?;
-        }
-        Ok(())
-    }
-
-    fn truncate(&self, upto: u64) -> Result<(), LogError> {
-        let database = self.get()?;
-        let oldest = database.iterator_cf(family(&database, CHECKPOINTS), IteratorMode::Start).next();
-        let Some(oldest) = oldest else { return Ok(()) };
-        let (key, _) = oldest.map_err(|error| rocks_error(&error))?;
-        let upto = upto.min(key.get(..8).map_or(Ok(0), seq_of)?);
-        let (from, to) = (0u64.to_be_bytes(), (upto + 1).to_be_bytes());
-        // No minimum age: the lock is the proof that nobody else can fill a slot again.
-        let dropped = database.delete_range_cf_opt(family(&database, LOG), from, to, &synced());
-        dropped.map_err(|error| rocks_error(&error))
-    }
+fn truncate(database: &DB, upto: u64) -> Result<(), LogError> {
+    let oldest = database.iterator_cf(family(database, CHECKPOINTS), IteratorMode::Start).next();
+    let Some(oldest) = oldest else { return Ok(()) };
+    let (key, _) = oldest.map_err(|error| rocks_error(&error))?;
+    let upto = upto.min(key.get(..8).map_or(Ok(0), seq_of)?);
+    let (from, to) = (0u64.to_be_bytes(), (upto + 1).to_be_bytes());
+    // No minimum age: the lock is the proof that nobody else can fill a slot again.
+    let dropped = database.delete_range_cf_opt(family(database, LOG), from, to, &synced());
+    dropped.map_err(|error| rocks_error(&error))
 }
 
 /// What the newest checkpoint contains by its key, be it sound or not.
@@ -316,7 +322,7 @@ fn checkpoint_key((upto, epoch, nonce): (u64, u64, Uuid)) -> Vec<u8> {
 #[async_trait]
 impl Log for RocksLog {
     async fn load(&self) -> Result<(Option<Checkpoint>, Vec<Entry>), LogError> {
-        self.blocking("rocks-log-load", Database::load).await
+        self.blocking("rocks-log-load", |database| database.with(load)).await
     }
 
     async fn append(&self, entry: Entry) -> Result<Append, LogError> {
@@ -329,7 +335,7 @@ impl Log for RocksLog {
     }
 
     async fn read(&self, seq: u64) -> Result<Slot, LogError> {
-        self.blocking("rocks-log-read", move |database| database.read(seq)).await
+        self.blocking("rocks-log-read", move |database| database.with(|database| read(database, seq))).await
     }
 
     fn tail(&self, from: u64) -> BoxStream<'_, Result<Entry, LogError>> {
@@ -349,11 +355,34 @@ impl Log for RocksLog {
     }
 
     async fn checkpoint(&self, checkpoint: Checkpoint) -> Result<(), LogError> {
-        self.blocking("rocks-log-checkpoint", move |database| database.checkpoint(&checkpoint)).await
+        self.blocking("rocks-log-checkpoint", move |database| {
+            database.with(|database| store_checkpoint(database, &checkpoint))
+        })
+        .await
     }
 
     async fn truncate(&self, upto: u64) -> Result<(), LogError> {
-        self.blocking("rocks-log-truncate", move |database| database.truncate(upto)).await
+        self.blocking("rocks-log-truncate", move |database| database.with(|database| truncate(database, upto))).await
+    }
+
+    fn lock_proves_leadership(&self) -> bool {
+        true
+    }
+
+    fn needs_lease(&self) -> bool {
+        self.on_network
+    }
+
+    fn predecessor_has_ended(&self) -> Option<bool> {
+        Some(self.predecessor_has_ended)
+    }
+
+    async fn begin_leading(&self) -> Result<(), LogError> {
+        self.blocking("rocks-log-holder", |database| {
+            let directory = &database.directory;
+            rocks_holder::write(directory).map_err(|error| io_error(directory, &error))
+        })
+        .await
     }
 
     fn lock_proves_leadership(&self) -> bool {

@@ -7,8 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use persist::{
-    Append, AppendError, Checkpoint, Commit, CommitError, CreateShard, Entry, GroupId, Halt, Leader, LeaderConfig,
-    LeaderHandle, Log, LogError, MemLog, OpenError, Shards, Slot, SnapshotError, Validate, WriterId, memory_blob,
+    Append, AppendError, Checkpoint, Commit, CommitError, CreateShard, Entry, GroupId, Halt, LEASE, Leader,
+    LeaderConfig, LeaderHandle, Log, LogError, MemLog, OpenError, Shards, Slot, SnapshotError, Stage, Validate,
+    WriterId, memory_blob,
 };
 use repr::{Diff, Row, ShardId, Timestamp};
 use stdx::sim::Executor;
@@ -124,7 +125,11 @@ fn a_fenced_leader_acknowledges_nothing_more() {
         let new = Leader::open(config(Arc::new(log.clone()), &tasks)).await.expect("the next leader opens");
         let unknown = old.commit(insert(&old, TABLE, 1)).await;
         assert!(matches!(unknown, Err(CommitError::Unknown(_))), "{unknown:?}");
-        assert_eq!(old.halted().await, Halt::Fenced);
+        let halt = old.halted().await;
+        assert_eq!(halt, Halt::Fenced { epoch: 1, by: Some(2) });
+        let text =
+            "fenced: the leader of epoch 2 has taken over the log from epoch 1, which has acknowledged nothing since";
+        assert_eq!(halt.to_string(), text);
         assert!(!old.lease_valid());
         new.commit(insert(&new, TABLE, 2)).await.expect("committed");
         let at = new.group_upper(GroupId::TABLES).step_back();
@@ -166,6 +171,112 @@ fn a_lease_is_waited_for_unless_it_was_given_back() {
         let third = Leader::open(leased()).await.expect("the next leader opens");
         assert!(tasks.clock().boot() - before < Duration::from_secs(1));
         assert!(third.floor() >= read_ts, "the oracle's time went along");
+    });
+}
+
+/// A log without a lock, and what a process that wants to lead it is told meanwhile.
+fn shared_config(log: &MemLog, tasks: &Tasks, generation: u64) -> (LeaderConfig, tokio::sync::watch::Receiver<Stage>) {
+    let mut config = config(Arc::new(log.clone()), tasks);
+    config.generation = generation;
+    let stage = config.stage.subscribe();
+    (config, stage)
+}
+
+#[test]
+fn a_second_leader_of_one_generation_stands_by_until_the_first_is_silent() {
+    let executor = executor();
+    let (store, first_tasks, tasks) = (executor.tasks(9), executor.tasks(1), executor.tasks(2));
+    let log = MemLog::shared(store);
+    let (first_config, _) = shared_config(&log, &first_tasks, 1);
+    let first = executor.block_on(async move { Leader::open(first_config).await.expect("nobody led before") });
+    let (second_config, mut stage) = shared_config(&log, &tasks, 1);
+    let opened = Arc::new(parking_lot::Mutex::new(None));
+    let slot = Arc::clone(&opened);
+    let second = tasks.spawn("second", async move { *slot.lock() = Some(Leader::open(second_config).await) });
+    let clock = tasks.clone();
+    let leader = first.clone();
+    executor.block_on(async move {
+        stage.wait_for(|stage| matches!(stage, Stage::StandingBy(leader) if leader.epoch == 1)).await.expect("alive");
+        clock.sleep(Duration::from_secs(300)).await;
+        assert!(matches!(*stage.borrow(), Stage::StandingBy(_)));
+        leader.commit(Commit::tick(GroupId::TABLES, leader.now())).await.expect("the first still leads");
+    });
+    executor.kill(1);
+    let clock = tasks.clone();
+    executor.block_on(async move {
+        let before = clock.clock().boot();
+        second.ended().await;
+        // The silence of one lease has been waited for, so no second one is.
+        assert!(clock.clock().boot() - before <= LEASE + Duration::from_millis(10));
+    });
+    let second = opened.lock().take().expect("it has ended").expect("it leads");
+    assert_eq!(second.epoch(), 2);
+    executor.block_on(async move {
+        second.ensure_lease().await.expect("it leads");
+        // Handed over: nobody has to be waited for.
+        second.close(second.now()).await.expect("closed");
+        let before = tasks.clock().boot();
+        let (config, _) = shared_config(&log, &tasks, 1);
+        let third = Leader::open(config).await.expect("the third leads");
+        assert_eq!(tasks.clock().boot(), before);
+        // A higher generation fences at once, but waits for the lease before it answers.
+        let (config, _) = shared_config(&log, &tasks, 2);
+        let fourth = Leader::open(config).await.expect("the fourth leads");
+        assert_eq!(tasks.clock().boot() - before, LEASE);
+        assert!(matches!(third.halted().await, Halt::Fenced { epoch: 3, .. }));
+        // So does force.
+        let (mut config, _) = shared_config(&log, &tasks, 2);
+        config.force_takeover = true;
+        let fifth = Leader::open(config).await.expect("the fifth leads");
+        assert_eq!(tasks.clock().boot() - before, LEASE * 2);
+        assert!(matches!(fourth.halted().await, Halt::Fenced { epoch: 4, by: Some(5) }));
+        tasks.sleep(Duration::from_secs(60)).await;
+        fifth.commit(Commit::tick(GroupId::TABLES, fifth.now())).await.expect("the fifth goes on leading");
+    });
+}
+
+#[test]
+fn of_two_that_start_at_once_one_stands_by() {
+    let executor = executor();
+    let log = MemLog::shared(executor.tasks(9));
+    let opened = Arc::new(parking_lot::Mutex::new(Vec::new()));
+    let mut tasks = Vec::new();
+    for group in [1, 2] {
+        let (config, _) = shared_config(&log, &executor.tasks(group), 1);
+        let opened = Arc::clone(&opened);
+        tasks.push(executor.tasks(group).spawn("process", async move {
+            let leader = Leader::open(config).await;
+            opened.lock().push(leader);
+        }));
+    }
+    let sleep = executor.tasks(3).sleep(Duration::from_secs(300));
+    executor.block_on(sleep);
+    assert_eq!(opened.lock().len(), 1, "one leads, the other waits");
+}
+
+#[test]
+fn the_wall_clock_is_followed_but_never_backwards() {
+    let executor = executor();
+    let tasks = executor.tasks(1);
+    let machine = executor.clone();
+    executor.block_on(async move {
+        let leader = Leader::open(config(Arc::new(MemLog::new()), &tasks)).await.expect("the leader opens");
+        let second = Duration::from_secs(1);
+        tasks.sleep(second).await;
+        let start = leader.now();
+        machine.jump_wall_clock_of(1, -3_600_000);
+        assert!(leader.now() >= start, "an hour back moves nothing back");
+        tasks.sleep(second * 10).await;
+        assert_eq!(
+            leader.now().millis(),
+            start.millis() + 5_000,
+            "it runs at half speed until the clock has caught up"
+        );
+        machine.jump_wall_clock_of(1, 7_200_000);
+        tasks.sleep(second * 10).await;
+        assert_eq!(leader.now().millis(), start.millis() + 25_000, "it runs at double speed after a step forward");
+        tasks.sleep(second * 7200).await;
+        assert_eq!(leader.now().millis(), tasks.clock().wall_ms(), "it has met the wall clock again");
     });
 }
 

@@ -40,6 +40,8 @@ struct State {
     now_nanos: u128,
     wall_offset_ms: i64,
     trace: Trace,
+    /// Groups that are machines of their own: paused once, or with clocks that were stepped.
+    machines: BTreeMap<u64, Machine>,
 }
 
 /// What has happened, in order.
@@ -77,6 +79,52 @@ impl Trace {
         if let Some(events) = &mut self.events {
             events.push(Event { nanos, name: Arc::clone(name), detail });
         }
+    }
+}
+
+/// What became of the clocks of one group of tasks.
+#[derive(Default)]
+struct Machine {
+    wall_offset_ms: i64,
+    /// How long its clocks have stood still in all former pauses.
+    stood_still_nanos: u128,
+    paused: Option<Pause>,
+}
+
+struct Pause {
+    clocks: PausedClocks,
+    since_nanos: u128,
+}
+
+/// What the clocks of a paused machine do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PausedClocks {
+    /// As under SIGSTOP, or when a laptop is suspended.
+    Run,
+    /// As when a hypervisor stops a guest.
+    Stop,
+}
+
+impl Machine {
+    fn stood_still(&self, now_nanos: u128) -> u128 {
+        match &self.paused {
+            Some(Pause { clocks: PausedClocks::Stop, since_nanos }) => {
+                self.stood_still_nanos + now_nanos.saturating_sub(*since_nanos)
+            }
+            _ => self.stood_still_nanos,
+        }
+    }
+}
+
+impl State {
+    fn is_paused(&self, group: u64) -> bool {
+        self.machines.get(&group).is_some_and(|machine| machine.paused.is_some())
+    }
+
+    /// The tasks that can be polled.
+    fn runnable(&self) -> Vec<u64> {
+        let runs = |id: &u64| self.tasks.get(id).is_none_or(|slot| !self.is_paused(slot.group));
+        self.ready.iter().copied().filter(runs).collect()
     }
 }
 
@@ -123,7 +171,29 @@ impl Executor {
     /// Tasks of one simulated process: [`Executor::kill`] with the same group ends them all.
     pub fn tasks(&self, group: u64) -> Tasks {
         let spawner = GroupSpawn { executor: self.clone(), group };
-        Tasks::new(Arc::new(spawner), Arc::new(self.clone()))
+        Tasks::new(Arc::new(spawner), Arc::new(GroupClock { executor: self.clone(), group }))
+    }
+
+    /// Stops polling the tasks of a group until [`Executor::resume`]; their timers go off meanwhile.
+    pub fn pause(&self, group: u64, clocks: PausedClocks) {
+        let mut state = self.inner.state.lock();
+        let since_nanos = state.now_nanos;
+        let machine = state.machines.entry(group).or_default();
+        machine.paused.get_or_insert(Pause { clocks, since_nanos });
+    }
+
+    pub fn resume(&self, group: u64) {
+        let mut state = self.inner.state.lock();
+        let now_nanos = state.now_nanos;
+        if let Some(machine) = state.machines.get_mut(&group) {
+            machine.stood_still_nanos = machine.stood_still(now_nanos);
+            machine.paused = None;
+        }
+    }
+
+    /// Shifts the wall clock that one group of tasks sees.
+    pub fn jump_wall_clock_of(&self, group: u64, by_ms: i64) {
+        self.inner.state.lock().machines.entry(group).or_default().wall_offset_ms += by_ms;
     }
 
     /// Drops every task of a group, as a crash of that process would.
@@ -149,7 +219,8 @@ impl Executor {
     pub fn step(&self) -> Step {
         let (id, mut future) = {
             let mut state = self.inner.state.lock();
-            if state.ready.is_empty() {
+            let runnable = state.runnable();
+            if runnable.is_empty() {
                 return match state.timers.pop_first() {
                     Some(((at, _), waker)) => {
                         state.now_nanos = state.now_nanos.max(at);
@@ -160,8 +231,8 @@ impl Executor {
                     None => Step::Idle,
                 };
             }
-            let index = usize::try_from(self.rng.below(state.ready.len() as u64)).expect("a set's length fits usize");
-            let id = *state.ready.iter().nth(index).expect("index is below the length");
+            let index = usize::try_from(self.rng.below(runnable.len() as u64)).expect("a vector's length fits usize");
+            let id = runnable[index];
             state.ready.remove(&id);
             let State { tasks, trace, now_nanos, .. } = &mut *state;
             let Some(slot) = tasks.get_mut(&id) else { return Step::Polled };
@@ -243,6 +314,34 @@ impl Clock for Executor {
     fn boot(&self) -> Duration {
         let nanos = self.inner.state.lock().now_nanos;
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+}
+
+/// The clocks that one group of tasks sees.
+struct GroupClock {
+    executor: Executor,
+    group: u64,
+}
+
+impl GroupClock {
+    fn machine<T>(&self, read: impl Fn(&Machine, u128) -> T) -> Option<T> {
+        let state = self.executor.inner.state.lock();
+        state.machines.get(&self.group).map(|machine| read(machine, state.now_nanos))
+    }
+}
+
+impl Clock for GroupClock {
+    fn wall_ms(&self) -> u64 {
+        let offset = self.machine(|machine, now_nanos| {
+            let still_ms = i64::try_from(machine.stood_still(now_nanos) / 1_000_000).unwrap_or(i64::MAX);
+            machine.wall_offset_ms - still_ms
+        });
+        self.executor.wall_ms().saturating_add_signed(offset.unwrap_or(0))
+    }
+
+    fn boot(&self) -> Duration {
+        let still = self.machine(Machine::stood_still).unwrap_or(0);
+        self.executor.boot().saturating_sub(Duration::from_nanos(u64::try_from(still).unwrap_or(u64::MAX)))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -60,6 +60,7 @@ pub(crate) struct Shared {
 pub(crate) struct Settings {
     pub(crate) blob_url: Option<String>,
     pub(crate) lease: Option<Duration>,
+    pub(crate) clocks_may_stand_still: bool,
     pub(crate) boot_grace: Duration,
     pub(crate) compaction_lag_ms: u64,
     pub(crate) checkpoint_bytes: usize,
@@ -72,6 +73,7 @@ impl Settings {
         Settings {
             blob_url: config.blob_url.clone(),
             lease: config.lease,
+            clocks_may_stand_still: config.clocks_may_stand_still,
             boot_grace: config.boot_grace,
             compaction_lag_ms: u64::try_from(config.compaction_lag.as_millis()).unwrap_or(u64::MAX),
             checkpoint_bytes: config.checkpoint_bytes,
@@ -90,8 +92,7 @@ pub(crate) struct Core {
     pub(crate) disk_full: bool,
     /// A `Close` waits or is durable: nothing may follow.
     pub(crate) closing: bool,
-    /// When the last append that was found committed started; the lease counts from it.
-    pub(crate) committed_start: Duration,
+    pub(crate) last: LastAppend,
     pub(crate) since_moved_at: Duration,
     pub(crate) incarnations: BTreeMap<u64, u64>,
     pub(crate) retention_ms: BTreeMap<ShardId, u64>,
@@ -99,6 +100,17 @@ pub(crate) struct Core {
     pub(crate) delayed: Vec<Delayed>,
     pub(crate) readers: BTreeMap<u64, ReaderState>,
     pub(crate) next_reader: u64,
+}
+
+/// The last append that was found committed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LastAppend {
+    /// When it started, by both clocks. It landed later, so a lease counted from here ends no later than others expect.
+    pub(crate) start: Duration,
+    pub(crate) wall_ms: u64,
+    /// When the store says that it landed.
+    pub(crate) stored_at: Option<SystemTime>,
+    pub(crate) took: Duration,
 }
 
 /// A transaction on its way into the log, or one that was rejected and waits for what it was rejected for.
@@ -149,6 +161,12 @@ pub(crate) struct EntryBatch {
 impl Shared {
     pub(crate) fn boot(&self) -> Duration {
         self.tasks.clock().boot()
+    }
+
+    /// An append that starts now.
+    pub(crate) fn start_append(&self) -> LastAppend {
+        let clock = self.tasks.clock();
+        LastAppend { start: clock.boot(), wall_ms: clock.wall_ms(), stored_at: None, took: Duration::ZERO }
     }
 
     pub(crate) fn ticket(&self) -> Ticket {
@@ -268,7 +286,7 @@ impl Shared {
     }
 
     /// Applies a committed entry to the durable state, then answers everybody in it.
-    pub(crate) fn committed(&self, batch: EntryBatch, started: Duration) {
+    pub(crate) fn committed(&self, batch: EntryBatch, append: LastAppend) {
         let mut core = self.core.lock();
         let mut moved = false;
         for txn in &batch.txns {
@@ -283,7 +301,7 @@ impl Shared {
         }
         core.durable.next_seq = batch.seq + 1;
         core.speculative.next_seq = batch.seq + 1;
-        core.committed_start = started;
+        core.last = append;
         drop(core);
         if moved {
             self.moved.send_modify(|version| *version += 1);
@@ -378,7 +396,7 @@ impl Shared {
         }
         match self.settings.lease {
             None => true,
-            Some(lease) => self.boot() < self.core.lock().committed_start + lease,
+            Some(lease) => self.boot() < self.core.lock().last.start + lease,
         }
     }
 

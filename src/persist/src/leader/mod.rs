@@ -11,6 +11,7 @@ mod feed;
 mod handle;
 mod open;
 mod run;
+mod takeover;
 mod write;
 
 use std::sync::Arc;
@@ -18,16 +19,21 @@ use std::time::Duration;
 
 use repr::{Diff, Row, ShardId, Timestamp};
 use stdx::{Rng, Tasks};
+use tokio::sync::watch;
 
 pub(crate) use feed::Feed;
 pub use handle::LeaderHandle;
 pub use open::Leader;
+pub use takeover::{LeaderId, Stage};
 pub(crate) use write::{Append as RemoteAppend, check_times};
 
 use crate::blob::Blob;
 use crate::log::{Log, LogError};
 use crate::op::{GroupId, Validate};
 use crate::shards::BlobErrorText;
+
+/// How long an append proves that no other leader has acknowledged anything.
+pub const LEASE: Duration = Duration::from_secs(15);
 
 /// What a leader needs, and its limits.
 #[derive(Clone)]
@@ -42,8 +48,15 @@ pub struct LeaderConfig {
     pub generation: u64,
     /// The version of this program; a log that a newer one has led is refused.
     pub version: u32,
-    /// How long an append proves that no other leader has taken over. None: the log's own lock proves it (`RocksLog` on a local disk).
+    /// How long an append proves that no other leader has acknowledged anything. None: the log's own lock proves it.
     pub lease: Option<Duration>,
+    /// The machine's clocks may stand still while others go on (a hypervisor pauses the guest): a lease proves nothing then,
+    /// and every strict read waits for an append.
+    pub clocks_may_stand_still: bool,
+    /// Fence a leader of the same generation although it is alive.
+    pub force_takeover: bool,
+    /// Told of every stage on the way into office.
+    pub stage: watch::Sender<Stage>,
     /// No since moves for this long after a start, so that readers can take their holds again.
     pub boot_grace: Duration,
     /// How far since stays behind upper where nothing holds it.
@@ -57,9 +70,10 @@ pub struct LeaderConfig {
 }
 
 impl LeaderConfig {
-    /// The limits that the design names; no lease.
+    /// The limits that the design names, and a lease if the log needs one.
     pub fn new(log: Arc<dyn Log>, blob: Blob, tasks: Tasks, rng: Rng) -> LeaderConfig {
         LeaderConfig {
+            lease: log.needs_lease().then_some(LEASE),
             log,
             blob,
             blob_url: None,
@@ -67,7 +81,9 @@ impl LeaderConfig {
             rng,
             generation: 1,
             version: 1,
-            lease: None,
+            clocks_may_stand_still: false,
+            force_takeover: false,
+            stage: watch::Sender::new(Stage::Loading),
             boot_grace: Duration::from_secs(60),
             compaction_lag: Duration::from_secs(1),
             checkpoint_bytes: 64 << 20,
@@ -75,6 +91,10 @@ impl LeaderConfig {
             inline_bytes_max: 256 << 10,
             delete_after: Duration::from_secs(600),
         }
+    }
+
+    fn announce(&self, stage: Stage) {
+        self.stage.send_replace(stage);
     }
 }
 
@@ -180,13 +200,20 @@ pub enum OpenError {
     /// Entries that cannot follow one another.
     #[error("log damaged: {0}")]
     Corrupt(String),
+    /// It ended before it could lead.
+    #[error(transparent)]
+    Halted(#[from] Halt),
 }
 
 /// Why a leader has ended. The process must end too, for only a new leader can go on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Halt {
-    #[error("another leader has taken over the log")]
-    Fenced,
+    /// `by` is the epoch of who owns the slot that this leader wanted, if that is still known.
+    #[error(
+        "fenced: {} has taken over the log from epoch {epoch}, which has acknowledged nothing since",
+        by.map_or_else(|| "another leader".to_owned(), |by| format!("the leader of epoch {by}"))
+    )]
+    Fenced { epoch: u64, by: Option<u64> },
     #[error("{0}")]
     Broken(String),
     #[error("handed over")]
