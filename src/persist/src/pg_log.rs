@@ -456,7 +456,10 @@ mod tests {
         let (config, log) = parse("postgres://user:hunter2@one:5433/base?log=staging&connect_timeout=3").unwrap();
         assert_eq!((server_of(&config).as_str(), log.as_str()), ("postgres://one:5433/base", "staging"));
         let (config, log) = parse("postgres://user@%2Frun%2Fpostgresql/base?sslmode=disable").unwrap();
-        assert_eq!((server_of(&config).as_str(), log.as_str()), ("postgres:///run/postgresql/base", "environment"));
+        assert_eq!(
+            (server_of(&config).as_str(), log.as_str()),
+            ("postgres:///run/postgresql:5432/base", "environment")
+        );
     }
 
     #[test]

@@ -121,21 +121,35 @@ enum Opened {
 /// Takes the log over, however long another leader lives.
 pub(crate) async fn take_over(config: &LeaderConfig) -> Result<Taken, OpenError> {
     let nonce = Uuid::from_bytes(config.rng.bytes16());
+    let mut backoff = Backoff::new(Duration::from_millis(10), Duration::from_secs(1));
+    let mut alive = None;
     loop {
-        config.announce(Stage::Loading);
-        let mut state = load(config.log.as_ref()).await?;
-        if let Some(taken) = take_over_from(config, nonce, &mut state).await? {
+        let mut state = match load(config.log.as_ref()).await {
+            Err(OpenError::Log(LogError::Indeterminate(cause))) => {
+                warn!(cause, "the log cannot be read: trying again");
+                config.tasks.sleep(backoff.next_delay()).await;
+                continue;
+            }
+            loaded => loaded?,
+        };
+        if let Some(taken) = take_over_from(config, nonce, &mut state, &mut alive).await? {
             return Ok(taken);
         }
         // What was loaded lies below a truncation point by now: start over.
     }
 }
 
-async fn take_over_from(config: &LeaderConfig, nonce: Uuid, state: &mut State) -> Result<Option<Taken>, OpenError> {
+/// None: the state is out of date. `alive` is the epoch whose leader was seen to be alive.
+async fn take_over_from(
+    config: &LeaderConfig,
+    nonce: Uuid,
+    state: &mut State,
+    alive: &mut Option<u64>,
+) -> Result<Option<Taken>, OpenError> {
     loop {
         let watched = match approach(config, state)? {
             Approach::Open => false,
-            Approach::Watch(lease) => match watch(config, state, lease).await? {
+            Approach::Watch(lease) => match watch(config, state, lease, alive).await? {
                 Watched::Silent => true,
                 Watched::Changed => continue,
                 Watched::Behind => return Ok(None),
@@ -171,12 +185,18 @@ fn approach(config: &LeaderConfig, state: &State) -> Result<Approach, OpenError>
 }
 
 /// Follows the log until nothing was appended for `lease`, or something has changed.
-async fn watch(config: &LeaderConfig, state: &mut State, lease: Duration) -> Result<Watched, OpenError> {
+async fn watch(
+    config: &LeaderConfig,
+    state: &mut State,
+    lease: Duration,
+    alive: &mut Option<u64>,
+) -> Result<Watched, OpenError> {
     let (tasks, log) = (&config.tasks, &config.log);
     let mut backoff = Backoff::new(Duration::from_millis(10), Duration::from_secs(1));
     let mut deadline = tasks.clock().boot() + lease;
-    let mut alive = None;
-    config.announce(Stage::Watching(leader_of(state)));
+    let leader = leader_of(state);
+    // After a reload we know already who is alive.
+    config.announce(if *alive == Some(leader.epoch) { Stage::StandingBy(leader) } else { Stage::Watching(leader) });
     let mut tail = log.tail(state.next_seq);
     loop {
         let rest = deadline.saturating_sub(tasks.clock().boot());
