@@ -18,7 +18,7 @@ pub struct Args {
     /// Where the log is kept [default: rocksdb:<DATA_DIR>/log].
     ///
     /// One of rocksdb:<directory>, file:<directory>, s3://<bucket>/<prefix>, gs://<bucket>/<prefix>,
-    /// az://<container>/<prefix>, postgres://<host>/<database>. Object stores take their credentials from the environment
+    /// az://<container>/<prefix>, postgres://<user>@<host>/<database>?log=<name>. Object stores take their credentials from the environment
     /// (AWS_*, GOOGLE_*, AZURE_*), and options behind the URL, such as ?endpoint=http://127.0.0.1:9000&allow_http=true or
     /// ?sse=aws:kms&sse_kms_key_id=<key>. A store must refuse to create an object twice (S3: If-None-Match).
     #[arg(long, env = "FRESHET_LOG_URL", hide_env_values = true, value_parser = redacted)]
@@ -70,6 +70,20 @@ pub struct Args {
     /// The deploy generation: a higher one fences all lower ones.
     #[arg(long, env = "FRESHET_DEPLOY_GENERATION", default_value_t = 0)]
     pub deploy_generation: u64,
+
+    /// Take the log over although its leader is alive, where no lock forbids it (object stores, PostgreSQL). Without this a
+    /// process stands by until the leader of its own generation has been silent for a lease.
+    #[arg(long, env = "FRESHET_FORCE_TAKEOVER")]
+    pub force_takeover: bool,
+
+    /// The machine may be paused with all its clocks standing still, as some hypervisors do: a lease proves nothing then, and
+    /// every strict read waits for an append, where no lock proves who leads.
+    #[arg(long, env = "FRESHET_CLOCKS_MAY_STAND_STILL")]
+    pub clocks_may_stand_still: bool,
+
+    /// How long an append proves who leads, in milliseconds; all processes on one log must agree. For tests.
+    #[arg(long, env = "FRESHET_LOG_LEASE_MS", default_value_t = 15_000, hide = true, value_parser = clap::value_parser!(u64).range(100..=600_000))]
+    pub log_lease_ms: u64,
 
     /// Listen on addresses that other machines can reach, without encryption or passwords.
     #[arg(long, env = "FRESHET_INSECURE_LISTENERS")]

@@ -5,14 +5,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use controller::OrchestratorLauncher;
 use orchestrator::process::ChildLifetime;
 use orchestrator::{Orchestrator, ProcessOrchestrator, ProcessOrchestratorConfig};
 use persist::{BlobUrl, Leader, LeaderConfig, LeaderHandle, LogError, LogUrl, OpenError};
-use stdx::{Redacted, Rng, Task, Tasks};
+use stdx::{Redacted, Rng, Shutdown, Task, Tasks};
 use tokio::net::{TcpListener, UnixListener};
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tracing::{error, info, warn};
@@ -46,9 +46,6 @@ impl BootError {
 /// Grows with every change of what is durable; a log led by a higher one is refused.
 const DURABLE_VERSION: u32 = 1;
 
-/// How long an append proves that nobody else leads a log that has no lock.
-const LEASE: Duration = Duration::from_secs(15);
-
 pub use crate::open::VERSION;
 
 /// A running environment.
@@ -60,6 +57,9 @@ pub struct Running {
     keep_children: bool,
     orchestrator: Arc<ProcessOrchestrator>,
     listeners: Vec<Task>,
+    /// The shardctl listeners: children write until they are stopped.
+    writers: [Task; 2],
+    health: Health,
     committer: Task,
     _lock: std::fs::File,
 }
@@ -86,14 +86,70 @@ pub async fn start(args: &Args, tasks: Tasks) -> Result<Running, BootError> {
     // The lock comes first: whoever holds it owns the directory and may replace its sockets.
     let lock = lock_data_dir(&data_dir)?;
     let rng = Rng::from_entropy();
-    let leader = open_log(stores, &data_dir, args, &tasks, rng.clone()).await?;
+    let config = leader_config(&stores, &data_dir, args, &tasks, rng.clone()).await?;
+    // Before anybody is fenced: an address that is taken ends this process only.
     let sockets = bind(args, &data_dir).await?;
+    let addresses = addresses(&sockets).map_err(|error| BootError::Usage(error.to_string()))?;
+    write_addresses(&data_dir, &addresses)?;
+    let health = Health {
+        environment: Arc::default(),
+        stage: config.stage.subscribe(),
+        ready: Arc::default(),
+        shutdown: Shutdown::new(),
+    };
+    let Sockets { sql, http, internal_sql, internal_http, shardctl, shardctl_unix, shardctl_path } = sockets;
+    let mut listeners = vec![
+        tasks.spawn("http listener", http::serve_external(http, health.clone())),
+        tasks.spawn("internal http listener", http::serve_internal(internal_http, health.clone())),
+    ];
+    let leader = lead(config, &stores.0, [&sql, &internal_sql]).await?;
 
+    let (orchestrator, launcher) = launcher(args, &tasks, &data_dir, image, &shardctl_path)?;
+    let parts = Parts { tasks, rng, leader, launcher: Arc::new(launcher), replica_size: &args.bootstrap_replica_size };
+    let (environment, committer) = open(parts).await?;
+    // It is empty, for nobody else fills it.
+    let _ = health.environment.set(Arc::clone(&environment));
+    let writers = [
+        environment.tasks.spawn("shardctl over tcp", serve_shardctl(&environment, TcpListenerStream::new(shardctl))),
+        environment
+            .tasks
+            .spawn("shardctl over unix", serve_shardctl(&environment, UnixListenerStream::new(shardctl_unix))),
+    ];
+    let sessions = pgwire::serve(Arc::clone(&environment), sql, Audience::Users);
+    listeners.push(environment.tasks.spawn("sql listener", sessions));
+    let sessions = pgwire::serve(Arc::clone(&environment), internal_sql, Audience::System);
+    listeners.push(environment.tasks.spawn("internal sql listener", sessions));
+    environment.controller.stop_leftovers().await;
+    health.ready.store(true, Ordering::SeqCst);
+    let keep_children = args.orchestrator_process_keep_children;
+    Ok(Running {
+        environment,
+        addresses,
+        data_dir,
+        shardctl_socket: shardctl_path,
+        keep_children,
+        orchestrator,
+        listeners,
+        writers,
+        health,
+        committer,
+        _lock: lock,
+    })
+}
+
+/// What runs the clusterd processes.
+fn launcher(
+    args: &Args,
+    tasks: &Tasks,
+    data_dir: &Path,
+    image: PathBuf,
+    shardctl: &Path,
+) -> Result<(Arc<ProcessOrchestrator>, OrchestratorLauncher), BootError> {
     let lifetime = match args.orchestrator_process_keep_children {
         true => ChildLifetime::Kept,
         false => ChildLifetime::WithParent,
     };
-    let config = ProcessOrchestratorConfig { tasks: tasks.clone(), data_dir: data_dir.clone(), lifetime };
+    let config = ProcessOrchestratorConfig { tasks: tasks.clone(), data_dir: data_dir.to_owned(), lifetime };
     let orchestrator = ProcessOrchestrator::new(config)
         .map_err(|error| BootError::Data(format!("cannot prepare to run clusterd processes: {error}")))?;
     let orchestrator = Arc::new(orchestrator);
@@ -106,29 +162,9 @@ pub async fn start(args: &Args, tasks: Tasks) -> Result<Running, BootError> {
         orchestrator: orchestrator.namespace("cluster"),
         image,
         leading_args: vec![format!("--log-filter={}", args.log_filter), format!("--log-format={log_format}")],
-        shardctl: format!("unix:{}", sockets.shardctl_path.display()),
+        shardctl: format!("unix:{}", shardctl.display()),
     };
-    let parts = Parts { tasks, rng, leader, launcher: Arc::new(launcher), replica_size: &args.bootstrap_replica_size };
-    let (environment, committer) = open(parts).await?;
-    let ready = Arc::new(AtomicBool::new(false));
-    let addresses = addresses(&sockets).map_err(|error| BootError::Usage(error.to_string()))?;
-    write_addresses(&data_dir, &addresses)?;
-    let shardctl_socket = sockets.shardctl_path.clone();
-    let listeners = listen(&environment, sockets, &ready);
-    environment.controller.stop_leftovers().await;
-    ready.store(true, Ordering::SeqCst);
-    let keep_children = args.orchestrator_process_keep_children;
-    Ok(Running {
-        environment,
-        addresses,
-        data_dir,
-        shardctl_socket,
-        keep_children,
-        orchestrator,
-        listeners,
-        committer,
-        _lock: lock,
-    })
+    Ok((orchestrator, launcher))
 }
 
 /// Until mutual TLS and passwords exist, other machines are let in only on demand.
@@ -198,32 +234,45 @@ fn stores(args: &Args, data_dir: &Path) -> Result<(LogUrl, BlobUrl), BootError> 
     Ok((log, blob))
 }
 
-async fn open_log(
-    (log_url, blob_url): (LogUrl, BlobUrl),
+/// Opens log and blobs; a log that is locked by another process is refused here.
+async fn leader_config(
+    (log_url, blob_url): &(LogUrl, BlobUrl),
     data_dir: &Path,
     args: &Args,
     tasks: &Tasks,
     rng: Rng,
-) -> Result<LeaderHandle, BootError> {
+) -> Result<LeaderConfig, BootError> {
     let data = |error: &dyn std::fmt::Display| BootError::Data(error.to_string());
-    let log = match persist::open_log(&log_url, tasks.clone(), &rng).await {
+    let log = match persist::open_log(log_url, tasks.clone(), &rng).await {
         Ok(log) => log,
-        Err(LogError::InUse(_)) if log_url == LogUrl::Rocks(data_dir.join("log")) => return Err(in_use(data_dir)),
+        Err(LogError::InUse(_)) if *log_url == LogUrl::Rocks(data_dir.join("log")) => return Err(in_use(data_dir)),
         Err(error) => return Err(data(&error)),
     };
-    let blob = persist::open_blob(&blob_url).map_err(|error| data(&error))?;
-    let lease = (!log.lock_proves_leadership()).then_some(LEASE);
+    let blob = persist::open_blob(blob_url).map_err(|error| data(&error))?;
     let mut config = LeaderConfig::new(log, blob, tasks.clone(), rng);
-    config.lease = lease;
-    config.blob_url = Some(shared_url(&blob_url).map_err(|error| data(&error))?.to_string());
+    config.lease = config.lease.map(|_| Duration::from_millis(args.log_lease_ms));
+    config.clocks_may_stand_still = args.clocks_may_stand_still;
+    config.force_takeover = args.force_takeover;
+    config.blob_url = Some(shared_url(blob_url).map_err(|error| data(&error))?.to_string());
     config.generation = args.deploy_generation;
     config.version = DURABLE_VERSION;
-    Leader::open(config).await.map_err(|error| match error {
-        OpenError::Newer(reason) => {
-            BootError::Data(format!("the log {log_url} was written by a newer version: {reason}"))
-        }
-        other => BootError::Data(format!("cannot open the log {log_url}: {other}")),
-    })
+    Ok(config)
+}
+
+/// Waits until this process leads the log, however long another one does; SQL clients are told to come again.
+async fn lead(config: LeaderConfig, log: &LogUrl, sql: [&TcpListener; 2]) -> Result<LeaderHandle, BootError> {
+    let (tasks, stage) = (config.tasks.clone(), config.stage.subscribe());
+    let reason = || stage.borrow().to_string();
+    let refusing = futures::future::join_all(sql.map(|listener| pgwire::refuse(&tasks, listener, reason)));
+    match futures::future::select(std::pin::pin!(Leader::open(config)), std::pin::pin!(refusing)).await {
+        futures::future::Either::Left((opened, _)) => opened.map_err(|error| match error {
+            OpenError::Newer(reason) => {
+                BootError::Data(format!("the log {log} was written by a newer version: {reason}"))
+            }
+            other => BootError::Data(format!("cannot open the log {log}: {other}")),
+        }),
+        futures::future::Either::Right(_) => unreachable!("connections are refused until there is a leader"),
+    }
 }
 
 /// The URL under which other processes find the same blobs, whatever directory they run in.
@@ -285,21 +334,6 @@ fn write_addresses(data_dir: &Path, addresses: &BTreeMap<&'static str, SocketAdd
         .map_err(|error| BootError::Data(format!("cannot write {}: {error}", path.display())))
 }
 
-fn listen(environment: &Arc<Environment>, sockets: Sockets, ready: &Arc<AtomicBool>) -> Vec<Task> {
-    let tasks = &environment.tasks;
-    let health = || Health { environment: Arc::clone(environment), ready: Arc::clone(ready) };
-    let sql = pgwire::serve(Arc::clone(environment), sockets.sql, Audience::Users);
-    let internal_sql = pgwire::serve(Arc::clone(environment), sockets.internal_sql, Audience::System);
-    vec![
-        tasks.spawn("shardctl over tcp", serve_shardctl(environment, TcpListenerStream::new(sockets.shardctl))),
-        tasks.spawn("shardctl over unix", serve_shardctl(environment, UnixListenerStream::new(sockets.shardctl_unix))),
-        tasks.spawn("sql listener", sql),
-        tasks.spawn("internal sql listener", internal_sql),
-        tasks.spawn("http listener", http::serve_external(sockets.http, health())),
-        tasks.spawn("internal http listener", http::serve_internal(sockets.internal_http, health())),
-    ]
-}
-
 fn serve_shardctl<S, I>(environment: &Arc<Environment>, incoming: S) -> impl Future<Output = ()> + Send + use<S, I>
 where
     S: futures::Stream<Item = std::io::Result<I>> + Send + 'static,
@@ -343,10 +377,9 @@ impl Running {
     async fn stop(self) {
         info!("shutting down");
         self.environment.shutdown.trigger();
+        self.health.shutdown.trigger();
         let tasks = self.environment.tasks.clone();
-        // The two shardctl listeners come first in the list and go last: children write until they are stopped.
-        let (shardctl, listeners) = self.listeners.split_at(2);
-        for listener in listeners {
+        for listener in &self.listeners {
             if tasks.timeout(Duration::from_secs(5), listener.ended()).await.is_err() {
                 warn!("a listener did not stop in time");
             }
@@ -358,7 +391,7 @@ impl Running {
         if let Err(error) = self.environment.leader.close(self.environment.oracle.read_ts()).await {
             warn!(%error, "the log was not closed cleanly");
         }
-        let _ = shardctl;
+        drop(self.writers);
         // Nobody is misled by a socket of a process that has ended; removing it is tidiness.
         let _ = std::fs::remove_file(&self.shardctl_socket);
     }

@@ -1,16 +1,19 @@
 //! Health and metrics over HTTP.
 
 use std::fmt::Write;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use persist::Stage;
 use sql::CatalogView;
+use stdx::Shutdown;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tracing::warn;
 
 use crate::committer::TABLES;
@@ -19,9 +22,13 @@ use crate::environment::Environment;
 /// What the handlers look at.
 #[derive(Clone)]
 pub(crate) struct Health {
-    pub(crate) environment: Arc<Environment>,
+    /// None while another leader is alive, or the log is being loaded.
+    pub(crate) environment: Arc<OnceLock<Arc<Environment>>>,
+    /// How far this process is on its way to lead.
+    pub(crate) stage: watch::Receiver<Stage>,
     /// Set once every dataflow of the catalog was sent on its way.
     pub(crate) ready: Arc<AtomicBool>,
+    pub(crate) shutdown: Shutdown,
 }
 
 /// Serves the external listener: readiness only.
@@ -40,7 +47,7 @@ fn probes() -> Router<Health> {
 }
 
 async fn serve(listener: TcpListener, health: Health, router: Router) {
-    let shutdown = health.environment.shutdown.clone();
+    let shutdown = health.shutdown.clone();
     let served = axum::serve(listener, router).with_graceful_shutdown(async move { shutdown.triggered().await });
     if let Err(error) = served.await {
         warn!(%error, "http listener ended");
@@ -48,15 +55,21 @@ async fn serve(listener: TcpListener, health: Health, router: Router) {
 }
 
 async fn readyz(State(health): State<Health>) -> impl IntoResponse {
-    if health.ready.load(Ordering::SeqCst) && !health.environment.shutdown.is_triggered() {
-        (StatusCode::OK, "ready\n")
+    let unready = |text: String| (StatusCode::SERVICE_UNAVAILABLE, text);
+    if health.environment.get().is_none() {
+        return unready(format!("{}\n", *health.stage.borrow()));
+    }
+    if health.ready.load(Ordering::SeqCst) && !health.shutdown.is_triggered() {
+        (StatusCode::OK, "ready\n".to_owned())
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
+        unready("not ready\n".to_owned())
     }
 }
 
 async fn metrics(State(health): State<Health>) -> impl IntoResponse {
-    let environment = &health.environment;
+    let Some(environment) = health.environment.get() else {
+        return ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], String::new());
+    };
     let mut out = String::new();
     let mut gauge = |name: &str, help: &str, value: u64| {
         // Writing to a string cannot fail.

@@ -18,7 +18,10 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&BootError::Data(format!("cannot start threads: {error}"))),
     };
-    match runtime.block_on(run(&args)) {
+    let outcome = runtime.block_on(run(&args));
+    // Work that blocks a thread, on a failing disk for instance, must not keep a process alive that has ended.
+    runtime.shutdown_background();
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
@@ -43,7 +46,12 @@ fn start_logging(args: &Args) -> Result<(), BootError> {
 async fn run(args: &Args) -> Result<(), BootError> {
     let listen = |kind| signal(kind).map_err(|error| BootError::Data(format!("cannot listen for signals: {error}")));
     let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
-    let running = boot::start(args, Tasks::tokio()).await?;
+    let running = tokio::select! {
+        started = boot::start(args, Tasks::tokio()) => started?,
+        // Nothing is to be handed over by a process that loads or stands by.
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
     println!("environmentd {} is ready. Data directory: {}", boot::VERSION, running.data_dir().display());
     for (name, address) in running.addresses() {
         println!("  {name:<14} {address}");

@@ -21,6 +21,7 @@ use stdx::{Redacted, Rng, Tasks};
 use crate::blob::{Blob, BlobError, describe, local_blob};
 use crate::log::{Log, LogError};
 use crate::obj_log::ObjLog;
+use crate::pg_log::PgLog;
 use crate::rocks_log::RocksLog;
 
 /// An option whose name contains one of these is a secret, and so is one that ends in `key`.
@@ -82,9 +83,7 @@ pub async fn open_log(url: &LogUrl, tasks: Tasks, rng: &Rng) -> Result<Arc<dyn L
             log.prove(rng).await?;
             Ok(Arc::new(log))
         }
-        LogUrl::Postgres(_) => {
-            Err(LogError::Broken(format!("cannot open {url}: a log in PostgreSQL is not supported")))
-        }
+        LogUrl::Postgres(url) => Ok(Arc::new(PgLog::open(url.expose(), tasks).await?)),
     }
 }
 

@@ -19,7 +19,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, NoTls, Row, Statement};
 use tracing::{debug, warn};
 
-use crate::log::{Append, CHECKPOINTS_KEPT, Checkpoint, Entry, Log, LogError, Slot};
+use crate::log::{Append, CHECKPOINTS_KEPT, Checkpoint, Entry, Log, LogError, Slot, check_tail};
 
 /// Entries younger than this are not truncated, by the server's clock.
 const TRUNCATE_AGE: Duration = Duration::from_secs(3600);
@@ -282,24 +282,12 @@ impl Log for PgLog {
         let Loaded { checkpoint, entries: rows, newest_upto } = self.judge(&mut session, "load", answer)?;
         let checkpoint = checkpoint.transpose().map_err(|error| self.of_slot(error))?;
         let start = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.upto) + 1;
-        let mut entries = Vec::with_capacity(rows.len());
-        for row in rows {
-            let (seq, expected) = (unsigned(row.get(0))?, start + entries.len() as u64);
-            if seq != expected {
-                let text = format!("{}: entry {expected} is missing; the next one is {seq}", self.name);
-                return Err(LogError::Corrupt(text));
-            }
-            let entry = Entry::decode(seq, Bytes::from(row.get::<_, Vec<u8>>(1)));
-            entries.push(entry.map_err(|error| self.of_slot(error))?);
-        }
-        let expected = start + entries.len() as u64;
-        if expected <= unsigned(newest_upto)? {
-            let text = format!(
-                "{}: entry {expected} is missing, and the checkpoint up to {newest_upto} is damaged",
-                self.name
-            );
-            return Err(LogError::Corrupt(text));
-        }
+        let seqs = rows.iter().map(|row| unsigned(row.get(0))).collect::<Result<Vec<u64>, LogError>>()?;
+        let sound = check_tail(start, seqs.iter().copied(), unsigned(newest_upto)?);
+        sound.map_err(|error| self.of_slot(error))?;
+        let decode = |(seq, row): (u64, Row)| Entry::decode(seq, Bytes::from(row.get::<_, Vec<u8>>(1)));
+        let entries = seqs.into_iter().zip(rows).map(decode).collect::<Result<Vec<Entry>, LogError>>();
+        let entries = entries.map_err(|error| self.of_slot(error))?;
         Ok((checkpoint, entries))
     }
 

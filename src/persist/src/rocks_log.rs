@@ -384,8 +384,4 @@ impl Log for RocksLog {
         })
         .await
     }
-
-    fn lock_proves_leadership(&self) -> bool {
-        true
-    }
 }

@@ -14,7 +14,7 @@ use futures::{FutureExt, StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutPayload};
 use persist::{
-    Append, Blob, BlobUrl, CHECKPOINTS_KEPT, Checkpoint, Entry, Log, LogError, MemLog, ObjLog, RocksLog, Slot,
+    Append, Blob, BlobUrl, CHECKPOINTS_KEPT, Checkpoint, Entry, Log, LogError, MemLog, ObjLog, PgLog, RocksLog, Slot,
     local_blob, memory_blob, open_blob,
 };
 use stdx::{Rng, Tasks};
@@ -485,6 +485,110 @@ async fn the_log_in_a_directory_conforms() {
 #[tokio::test]
 async fn the_log_on_objects_in_memory_conforms() {
     conform(async || Box::new(Objects { store: memory_blob(), directory: None }) as Box<dyn Place>).await;
+}
+
+struct Postgres {
+    url: String,
+    log: String,
+    client: tokio_postgres::Client,
+}
+
+impl Postgres {
+    /// A log of its own; none unless the environment names a server.
+    async fn new() -> Option<Postgres> {
+        let url = std::env::var("FRESHET_TEST_POSTGRES").ok()?;
+        let log = Uuid::from_bytes(Rng::from_entropy().bytes16()).simple().to_string();
+        let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.expect("the server runs");
+        Tasks::tokio().spawn("connection", async move { drop(connection.await) }).detach();
+        let separator = if url.contains('?') { '&' } else { '?' };
+        Some(Postgres { url: format!("{url}{separator}log={log}"), log, client })
+    }
+
+    async fn pg_log(&self) -> PgLog {
+        PgLog::open(&self.url, Tasks::tokio()).await.expect("the log opens")
+    }
+
+    fn table(object: Object) -> (&'static str, &'static str, &'static str, i64) {
+        match object {
+            Object::Entry(seq) => ("freshet_log_entry", "seq", "entry", i64::try_from(seq).unwrap()),
+            Object::Checkpoint(upto) => ("freshet_log_checkpoint", "upto", "checkpoint", i64::try_from(upto).unwrap()),
+        }
+    }
+}
+
+#[async_trait]
+impl Place for Postgres {
+    async fn open(&self) -> Arc<dyn Log> {
+        Arc::new(self.pg_log().await.with_truncate_age(Duration::ZERO))
+    }
+
+    async fn open_cautious(&self) -> Option<Arc<dyn Log>> {
+        Some(Arc::new(self.pg_log().await))
+    }
+
+    async fn second(&self, _: &Arc<dyn Log>) -> Arc<dyn Log> {
+        self.open().await
+    }
+
+    async fn stored(&self, object: Object) -> Option<Bytes> {
+        let (table, key, value, number) = Postgres::table(object);
+        let query = format!("SELECT {value} FROM {table} WHERE log = $1 AND {key} = $2");
+        let row = self.client.query_opt(&query, &[&self.log, &number]).await.expect("answered")?;
+        Some(row.get::<_, Vec<u8>>(0).into())
+    }
+
+    async fn store(&self, object: Object, bytes: Option<Bytes>) {
+        let (table, key, value, number) = Postgres::table(object);
+        let changed = match bytes {
+            Some(bytes) => {
+                let query = format!("UPDATE {table} SET {value} = $3 WHERE log = $1 AND {key} = $2");
+                self.client.execute(&query, &[&self.log, &number, &&bytes[..]]).await
+            }
+            None => {
+                let query = format!("DELETE FROM {table} WHERE log = $1 AND {key} = $2");
+                self.client.execute(&query, &[&self.log, &number]).await
+            }
+        };
+        assert_eq!(changed.expect("answered"), 1, "it was there");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_in_postgresql_conforms() {
+    if Postgres::new().await.is_none() {
+        println!("FRESHET_TEST_POSTGRES names no server: not run");
+        return;
+    }
+    conform(async || Box::new(Postgres::new().await.expect("as before")) as Box<dyn Place>).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_connection_to_postgresql_leaves_an_append_to_reading() {
+    let Some(place) = Postgres::new().await else {
+        println!("FRESHET_TEST_POSTGRES names no server: not run");
+        return;
+    };
+    let log = place.pg_log().await;
+    assert!(matches!(log.append(entry(1)).await, Ok(Append::Committed { stored_at: Some(_) })));
+    let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1";
+    // Other tests' connections would be cut as well, were they of the same name.
+    let name = format!("cut {}", place.log);
+    let separated = format!("{}&application_name={}", place.url, name.replace(' ', "%20"));
+    let separated = PgLog::open(&separated, Tasks::tokio()).await.expect("the log opens");
+    assert!(matches!(separated.append(entry(2)).await, Ok(Append::Committed { .. })));
+    let rows = place.client.query(cut, &[&name]).await.expect("answered");
+    assert_eq!(rows.len(), 2, "one connection appends, one reads");
+    // Whether the loss is noticed before or by the request, the next one goes through.
+    let outcome = separated.append(entry(3)).await;
+    assert!(matches!(outcome, Ok(Append::Committed { .. }) | Err(LogError::Indeterminate(_))), "{outcome:?}");
+    let slot = match separated.read(3).await {
+        Err(LogError::Indeterminate(_)) => separated.read(3).await.expect("connected again"),
+        slot => slot.expect("connected again"),
+    };
+    if slot == Slot::Absent {
+        assert!(matches!(separated.append(entry(3)).await, Ok(Append::Committed { .. })));
+    }
+    assert_eq!(separated.read(3).await.expect("read"), Slot::Present(entry(3)));
 }
 
 /// A store under a prefix of its own; none unless the environment names a server.

@@ -48,6 +48,24 @@ pub(crate) async fn serve(environment: Arc<Environment>, listener: TcpListener, 
     }
 }
 
+/// Refuses connections, saying why, until it is dropped.
+pub(crate) async fn refuse(tasks: &Tasks, listener: &TcpListener, reason: impl Fn() -> String) {
+    /// How long a client may take to say that it wants to connect.
+    const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+    loop {
+        let Ok((mut socket, _)) = listener.accept().await else {
+            tasks.sleep(std::time::Duration::from_millis(100)).await;
+            continue;
+        };
+        let (reason, patience) = (reason(), tasks.clone());
+        let turning_away = async move {
+            // A client that goes away, or says nothing, is as well served.
+            let _ = patience.timeout(PATIENCE, startup::turn_away(&mut socket, &reason)).await;
+        };
+        tasks.spawn("pgwire refusal", turning_away).detach();
+    }
+}
+
 fn spawn(tasks: &Tasks, environment: &Arc<Environment>, socket: TcpStream, audience: Audience) -> Task {
     let environment = Arc::clone(environment);
     tasks.spawn("pgwire connection", async move {

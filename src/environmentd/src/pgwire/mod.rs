@@ -11,4 +11,4 @@ mod reader;
 mod simple;
 mod startup;
 
-pub(crate) use listener::{Audience, serve};
+pub(crate) use listener::{Audience, refuse, serve};

@@ -55,6 +55,21 @@ pub(crate) async fn negotiate(
     }
 }
 
+/// Tells a client that nobody is served here yet, and why.
+pub(super) async fn turn_away(stream: &mut TcpStream, reason: &str) -> io::Result<()> {
+    while let Some(body) = read_packet(stream).await? {
+        match u32::from_be_bytes(body[..4].try_into().expect("four bytes were read")) {
+            SSL_REQUEST | GSS_REQUEST => stream.write_all(b"N").await?,
+            CANCEL_REQUEST => break,
+            _ => {
+                let error = Error::fatal("57P03", "the database system is starting up").with_detail(reason.to_owned());
+                return refuse(stream, &error).await;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// A parsed start-up packet.
 struct Packet {
     version: u32,
