@@ -348,6 +348,7 @@ fn finish(executor: &Executor, world: &World, seed: u64) -> Summary {
 }
 
 /// `FRESHET_TEST_SEEDS` seeds from `FRESHET_TEST_SEED` on.
+#[allow(clippy::disallowed_methods, reason = "a test has no flags")]
 fn seeds() -> std::ops::Range<u64> {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse().expect("a number"));
     let first = number("FRESHET_TEST_SEED").unwrap_or(0);

@@ -495,6 +495,7 @@ struct Postgres {
 
 impl Postgres {
     /// A log of its own; none unless the environment names a server.
+    #[allow(clippy::disallowed_methods, reason = "a test has no flags")]
     async fn new() -> Option<Postgres> {
         let url = std::env::var("FRESHET_TEST_POSTGRES").ok()?;
         let log = Uuid::from_bytes(Rng::from_entropy().bytes16()).simple().to_string();
