@@ -2,6 +2,7 @@
 //!
 //! Here is how one is built and composed; [`MfpPlan`] is what runs.
 
+mod bounds;
 mod plan;
 mod temporal;
 

@@ -1,10 +1,10 @@
 //! A dataflow: what it reads, what it computes, what it makes readable.
 
 use expr::Scalar;
-use repr::{CollectionId, Kind, RelationDesc, ShardId, Timestamp};
+use repr::{Bounds, CollectionId, Kind, RelationDesc, ShardId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::plan::Plan;
+use crate::plan::{Node, Plan};
 
 /// Everything a replica needs to build one dataflow.
 ///
@@ -44,7 +44,37 @@ pub enum Export {
     Subscribe { id: CollectionId, on: CollectionId, with_snapshot: bool, up_to: Option<Timestamp> },
 }
 
+impl Dataflow {
+    /// What is wanted of an import, as far as the filters of all who read it say.
+    pub fn bounds(&self, import: CollectionId) -> Bounds {
+        let is_exported = self.exports.iter().any(|export| export.on() == import);
+        let mut bounds = is_exported.then(Bounds::default);
+        for object in &self.objects {
+            object.plan.any_node(&mut |node| {
+                if let Node::Get { id, mfp, .. } = node
+                    && *id == import
+                {
+                    let wanted = mfp.bounds();
+                    bounds = Some(match bounds.take() {
+                        Some(bounds) => bounds.or(wanted),
+                        None => wanted,
+                    });
+                }
+                false
+            });
+        }
+        bounds.unwrap_or_default()
+    }
+}
+
 impl Export {
+    /// The collection that it makes readable.
+    pub fn on(&self) -> CollectionId {
+        match self {
+            Export::Index { on, .. } | Export::MaterializedView { on, .. } | Export::Subscribe { on, .. } => *on,
+        }
+    }
+
     pub fn id(&self) -> CollectionId {
         match self {
             Export::Index { index, .. } => *index,

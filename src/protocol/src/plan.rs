@@ -15,6 +15,33 @@ pub struct Plan {
     pub node: Node,
 }
 
+impl Plan {
+    /// Whether some node of the plan passes; none is looked at behind the first that does.
+    pub fn any_node(&self, test: &mut impl FnMut(&Node) -> bool) -> bool {
+        let mut pending = vec![self];
+        while let Some(plan) = pending.pop() {
+            if test(&plan.node) {
+                return true;
+            }
+            match &plan.node {
+                Node::Constant { .. } | Node::Get { .. } | Node::GetLocal { .. } => {}
+                Node::Let { value, body, .. } => pending.extend([&**value, &**body]),
+                Node::LetRec { values, body, .. } => pending.extend(values.iter().chain([&**body])),
+                Node::Mfp { input, .. }
+                | Node::FlatMap { input, .. }
+                | Node::Reduce { input, .. }
+                | Node::TopK { input, .. }
+                | Node::Negate { input }
+                | Node::Threshold { input }
+                | Node::ArrangeBy { input, .. } => pending.push(input),
+                Node::Join(join) => pending.extend(&join.inputs),
+                Node::Union { inputs } => pending.extend(inputs),
+            }
+        }
+        false
+    }
+}
+
 /// One operator. Every `mfp` is applied to the rows the operator forms, before they leave it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Node {

@@ -18,7 +18,7 @@
 use expr::EvalError;
 use repr::Row;
 
-const ERROR_MARK: u8 = 0xFE;
+const ERROR_MARK: u8 = repr::row::NOT_A_ROW;
 const VERSION: u8 = 1;
 
 /// The stored form of a row.

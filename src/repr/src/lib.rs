@@ -1,11 +1,12 @@
 //! Values: datums, packed rows, types, times and identifiers, and PostgreSQL's text and binary forms of them.
 //!
-//! Knows no SQL text, no expressions, no storage. Reading order: `timestamp` and `diff`, `types`, `datum`, `row`, `codec`,
+//! Knows no SQL text, no expressions, no storage. Reading order: `timestamp` and `diff`, `types`, `datum`, `row`, `codec`, `bounds`,
 //! then a module for each family of values (`numeric`, `float_sum`, `datetime`, `interval`, `jsonb`, `bytea`,
 //! `composite`), then `text`, `binary` and `pg_type`.
 
 pub mod arena;
 pub mod binary;
+mod bounds;
 pub mod bytea;
 mod check;
 mod codec;
@@ -26,6 +27,7 @@ pub mod timestamp;
 pub mod types;
 
 pub use arena::Arena;
+pub use bounds::{Bounds, ByteRange, ColumnBounds};
 pub use bytea::BytesRef;
 pub use datum::Datum;
 pub use diff::Diff;

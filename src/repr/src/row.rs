@@ -9,6 +9,10 @@ use smallvec::SmallVec;
 use crate::numeric::Numeric;
 use crate::{Arena, Datum, Kind, codec};
 
+/// No datum of any kind starts with it: NULL is FF, text is UTF-8, all others start below A0. Whoever stores something else
+/// beside rows marks it so.
+pub const NOT_A_ROW: u8 = 0xFE;
+
 /// Datums packed one after another, without a header: arity and kinds come from the schema.
 ///
 /// The order of bytes is SQL's ascending order with NULLS LAST, and equal bytes are equal values; `interval` alone, and
@@ -120,6 +124,12 @@ pub fn skip_datum<'a>(bytes: &mut &'a [u8], kind: Kind) -> &'a [u8] {
         }
         None => broken(bytes, kind),
     }
+}
+
+/// Splits the packed bytes of one datum off the front of `bytes`. None: they do not start with a datum of this kind.
+#[inline]
+pub fn split_datum(bytes: &[u8], kind: Kind) -> Option<(&[u8], &[u8])> {
+    Some(bytes.split_at(codec::length(bytes, kind, 0)?))
 }
 
 #[cold]

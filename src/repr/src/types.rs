@@ -76,6 +76,23 @@ pub enum Kind {
     Map,
 }
 
+impl Kind {
+    /// A number for what is stored. Durable: never changed, never given out twice.
+    pub fn tag(self) -> u8 {
+        crate::codec::tag_of_kind(self)
+    }
+
+    /// The kind of a number that `tag` gave.
+    pub fn of_tag(tag: u8) -> Option<Kind> {
+        crate::codec::kind_of_tag(tag)
+    }
+
+    /// True if the order of packed bytes is that of SQL's comparisons, and equal bytes are all that is equal.
+    pub fn is_compared_by_bytes(self) -> bool {
+        !matches!(self, Kind::Interval | Kind::Jsonb | Kind::Array | Kind::List | Kind::Map)
+    }
+}
+
 impl ScalarType {
     /// The layout of a datum of this type.
     pub fn kind(&self) -> Kind {

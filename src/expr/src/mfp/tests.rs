@@ -163,3 +163,61 @@ fn other_uses_of_mz_now_are_refused() {
     assert_eq!(refused(now("<>", column(0))), "0A000");
     assert_eq!(refused(now("<", column(0)).not()), "0A000");
 }
+
+#[test]
+fn bounds_drop_only_rows_that_the_filter_drops() {
+    let seed = 8;
+    println!("seed {seed}");
+    let rng = stdx::Rng::from_seed(seed);
+    let mut dropped = 0;
+    for _ in 0..2000 {
+        let mfp = Mfp::identity(vec![Kind::Int; 3]).filter((0..1 + rng.below(3)).map(|_| random_predicate(&rng, 2)));
+        let bounds = mfp.bounds();
+        for _ in 0..10 {
+            let row: Vec<i64> = (0..3).map(|_| rng.below(12) as i64 - 4).collect();
+            let is_outside = bounds.iter().any(|(column, wanted)| {
+                let packed = Row::pack_one(Datum::Int(row[column]));
+                let overlaps = |range: &repr::ByteRange| range.overlaps(packed.as_bytes(), Some(packed.as_bytes()));
+                !wanted.ranges.iter().any(overlaps)
+            });
+            if is_outside {
+                dropped += 1;
+                assert_eq!(run(&mfp, &row), Ok(None), "{:?} of {row:?}", mfp.predicates);
+            }
+        }
+    }
+    assert!(dropped > 2000, "only {dropped} rows were outside: the test shows little");
+}
+
+/// Some can fail, some are on two columns, and some are not on bounds at all.
+fn random_predicate(rng: &stdx::Rng, depth: u64) -> Scalar {
+    let some = |count: u64| column(usize::try_from(rng.below(count)).expect("small"));
+    let literal = || int(rng.below(8) as i64 - 2);
+    let symbol = ["=", "<>", "<", "<=", ">", ">="][usize::try_from(rng.below(6)).expect("small")];
+    match rng.below(if depth == 0 { 4 } else { 7 }) {
+        0 => compare(symbol, some(3), literal()),
+        1 => compare(symbol, literal(), some(3)),
+        2 => compare("<", call("int8_div", literal(), some(3)), int(2)),
+        3 if rng.below(2) == 0 => Scalar::IsNull(Box::new(some(3))).not(),
+        3 => compare("<", some(3), some(3)),
+        4 => Scalar::And((0..2).map(|_| random_predicate(rng, depth - 1)).collect()),
+        _ => Scalar::Or((0..2).map(|_| random_predicate(rng, depth - 1)).collect()),
+    }
+}
+
+#[test]
+fn bounds_are_what_the_predicates_say() {
+    use repr::{Bounds, ColumnBounds};
+    let packed = |value: i64| Row::pack_one(Datum::Int(value));
+    let mfp = |predicates: Vec<Scalar>| Mfp::identity(vec![Kind::Int; 2]).filter(predicates).bounds();
+    let five = packed(5);
+    let equal = Bounds::on(1, ColumnBounds::range(Some(five.as_bytes()), Some(five.as_bytes())));
+    assert_eq!(mfp(vec![compare("=", column(1), int(5))]), equal);
+    assert_eq!(mfp(vec![compare(">=", column(1), int(5)), compare(">=", int(5), column(1))]), equal);
+    assert_eq!(mfp(vec![Scalar::IsNull(Box::new(column(0)))]), Bounds::on(0, ColumnBounds::null()));
+    let null = Scalar::null(ScalarType::Int8);
+    assert_eq!(mfp(vec![compare("=", column(0), null)]), Bounds::on(0, ColumnBounds::default()));
+    let either = Scalar::Or(vec![compare("=", column(1), int(5)), compare("=", column(0), int(5))]);
+    assert!(mfp(vec![either]).is_everything());
+    assert!(mfp(vec![compare("<", column(0), column(1))]).is_everything());
+}
