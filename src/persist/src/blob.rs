@@ -1,17 +1,19 @@
 //! Where parts are kept, and how batches are written to and read from there.
 
-use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
+use repr::ShardId;
 use stdx::{Rng, Tasks};
 use uuid::Uuid;
 
-use crate::op::{HollowPart, Part};
-use crate::part::{CorruptPart, PART_BYTES_MAX, PartReader, PartWriter, Update, consolidate};
+use crate::columns::Columns;
+use crate::op::Part;
+use crate::part::{CorruptPart, PART_BYTES_MAX, PartWriter, Update, consolidate};
+use crate::read::{PartStream, Wanted};
 
 /// A store of immutable objects under names that are never used again.
 pub type Blob = Arc<dyn ObjectStore>;
@@ -44,7 +46,15 @@ pub enum BlobError {
 }
 
 impl BlobError {
-    fn of(key: &str, error: &object_store::Error) -> BlobError {
+    /// The same, with the shard whose part it is.
+    pub(crate) fn of_shard(self, shard: ShardId) -> BlobError {
+        match self {
+            BlobError::Corrupt(corrupt) => BlobError::Corrupt(CorruptPart { shard: Some(shard), ..corrupt }),
+            other => other,
+        }
+    }
+
+    pub(crate) fn of(key: &str, error: &object_store::Error) -> BlobError {
         let key = key.to_owned();
         if matches!(error, object_store::Error::NotFound { .. }) {
             return BlobError::Missing(key);
@@ -69,6 +79,9 @@ pub(crate) fn describe(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// Where parts are in the store.
+pub(crate) const PART_DIRECTORY: &str = "part";
+
 /// When and under which leader the name of a part was made; appends with one that is too old are refused, so that
 /// collecting orphans never takes a part that is about to be named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,12 +92,12 @@ pub(crate) struct Ticket {
 
 impl Ticket {
     fn key(self, rng: &Rng) -> String {
-        format!("part/{:013}-{}-{}.rpf", self.millis, self.epoch, Uuid::from_bytes(rng.bytes16()).simple())
+        format!("{PART_DIRECTORY}/{:013}-{}-{}.rpf", self.millis, self.epoch, Uuid::from_bytes(rng.bytes16()).simple())
     }
 
     /// The ticket that a name embeds; none if it is not a name that this crate makes.
     pub(crate) fn of_key(key: &str) -> Option<Ticket> {
-        let mut fields = key.strip_prefix("part/")?.strip_suffix(".rpf")?.split('-');
+        let mut fields = key.strip_prefix(PART_DIRECTORY)?.strip_prefix('/')?.strip_suffix(".rpf")?.split('-');
         let (millis, epoch) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
         let unique = fields.next()?;
         let sound =
@@ -111,7 +124,12 @@ pub(crate) struct Written {
 
 impl BatchStore {
     /// Consolidates and writes updates: inline if they are few, else as parts in the blob store.
-    pub(crate) async fn write(&self, mut updates: Vec<Update>, ticket: Ticket) -> Result<Written, BlobError> {
+    pub(crate) async fn write(
+        &self,
+        mut updates: Vec<Update>,
+        columns: Columns,
+        ticket: Ticket,
+    ) -> Result<Written, BlobError> {
         let bytes: usize = updates.iter().map(|(row, _, _)| row.len_bytes() + 4).sum();
         let updates = if bytes > self.inline_bytes_max {
             // Sorting much takes long, and must not hold up whoever else runs here.
@@ -124,28 +142,16 @@ impl BatchStore {
             consolidate(&mut updates);
             updates
         };
-        let mut builder = BatchBuilder::new(self.clone(), ticket);
+        let mut builder = BatchBuilder::new(self.clone(), columns, ticket);
         for (row, time, diff) in updates {
             builder.push(&row, time, diff).await?;
         }
         builder.finish().await
     }
 
-    /// The updates of a part, block by block.
-    pub(crate) async fn open(&self, part: &Part) -> Result<PartReader, BlobError> {
-        open_part(&self.blob, part).await
-    }
-}
-
-pub(crate) async fn open_part(blob: &Blob, part: &Part) -> Result<PartReader, BlobError> {
-    match part {
-        Part::Inline(bytes) => Ok(PartReader::inline("inline", bytes.clone())),
-        Part::Hollow(hollow) => {
-            let path = object_store::path::Path::from(hollow.key.as_str());
-            let failed = |error| BlobError::of(&hollow.key, &error);
-            let bytes = blob.get(&path).await.map_err(failed)?.bytes().await.map_err(failed)?;
-            Ok(PartReader::file(hollow, bytes)?)
-        }
+    /// A part, to be read block by block.
+    pub(crate) async fn open(&self, part: &Part, wanted: Wanted) -> Result<PartStream, BlobError> {
+        PartStream::open(Some(&self.blob), part, wanted).await
     }
 }
 
@@ -156,51 +162,19 @@ pub(crate) async fn delete_part(blob: &Blob, key: &str) -> Result<(), BlobError>
     }
 }
 
-/// What a part was found to hold.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PartCounts {
-    pub bytes: u64,
-    pub blocks: u64,
-    pub updates: u64,
-}
-
-/// Reads a part through and checks every checksum, its counts and its order.
-///
-/// Errors: `Missing`; `Corrupt`, which names the part and the offset.
-pub async fn verify_part(blob: &Blob, part: &HollowPart) -> Result<PartCounts, BlobError> {
-    let mut counts = PartCounts { bytes: part.bytes, ..PartCounts::default() };
-    let mut reader = open_part(blob, &Part::Hollow(part.clone())).await?;
-    let mut last = None;
-    while let Some(block) = reader.next_block() {
-        counts.blocks += 1;
-        for (row, time, _) in block? {
-            let next = Some((row, time));
-            if next <= last {
-                return Err(reader.corrupt(0, "updates are not sorted and consolidated").into());
-            }
-            last = next;
-            counts.updates += 1;
-        }
-    }
-    if counts.updates != part.updates {
-        let cause = format!("{} updates instead of {}", counts.updates, part.updates);
-        return Err(reader.corrupt(0, &cause).into());
-    }
-    Ok(counts)
-}
-
 /// Writes sorted updates as they come, one part in memory at a time.
 pub(crate) struct BatchBuilder {
     store: BatchStore,
     ticket: Ticket,
+    columns: Columns,
     writer: PartWriter,
     written: Written,
 }
 
 impl BatchBuilder {
-    pub(crate) fn new(store: BatchStore, ticket: Ticket) -> BatchBuilder {
+    pub(crate) fn new(store: BatchStore, columns: Columns, ticket: Ticket) -> BatchBuilder {
         let written = Written { parts: Vec::new(), updates: 0, bytes: 0 };
-        BatchBuilder { store, ticket, writer: PartWriter::new(), written }
+        BatchBuilder { store, ticket, writer: PartWriter::new(columns.clone()), columns, written }
     }
 
     pub(crate) async fn push(
@@ -217,7 +191,7 @@ impl BatchBuilder {
     }
 
     async fn upload(&mut self) -> Result<(), BlobError> {
-        let writer = std::mem::replace(&mut self.writer, PartWriter::new());
+        let writer = std::mem::replace(&mut self.writer, PartWriter::new(self.columns.clone()));
         let (bytes, part) = writer.finish_file(self.ticket.key(&self.store.rng));
         let path = object_store::path::Path::from(part.key.as_str());
         self.store.blob.put(&path, PutPayload::from(bytes)).await.map_err(|error| BlobError::of(&part.key, &error))?;
@@ -238,27 +212,5 @@ impl BatchBuilder {
         let updates = self.writer.updates();
         let bytes = self.writer.finish_inline();
         Ok(Written { updates, bytes: bytes.len() as u64, parts: vec![Part::Inline(bytes)] })
-    }
-}
-
-/// Reads one part in order, a block in memory at a time.
-pub(crate) struct Cursor {
-    reader: PartReader,
-    block: VecDeque<Update>,
-}
-
-impl Cursor {
-    pub(crate) fn new(reader: PartReader) -> Cursor {
-        Cursor { reader, block: VecDeque::new() }
-    }
-
-    pub(crate) fn next_update(&mut self) -> Result<Option<Update>, CorruptPart> {
-        while self.block.is_empty() {
-            match self.reader.next_block() {
-                Some(block) => self.block = block?.into(),
-                None => return Ok(None),
-            }
-        }
-        Ok(self.block.pop_front())
     }
 }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use repr::ShardId;
 
 use crate::codec::{DecodeError, Decoder, Encoder};
+use crate::columns::Columns;
 use crate::encode::{FORMAT_VERSION, check_version, get_batch, get_group, put_batch, put_group};
 use crate::op::{GroupId, PinId, SchemaId};
 use crate::state::{Group, Pin, Shard, State};
@@ -89,9 +90,23 @@ pub fn decode_state(bytes: &Bytes) -> Result<State, DecodeError> {
 }
 
 fn put_shard(out: &mut Encoder, shard: &Shard) {
-    let Shard { group, schema, created, since, upper, next_batch, batches, closed, scheduled, retired, tokens } = shard;
+    let Shard {
+        group,
+        schema,
+        columns,
+        created,
+        since,
+        upper,
+        next_batch,
+        batches,
+        closed,
+        scheduled,
+        retired,
+        tokens,
+    } = shard;
     put_group(out, *group);
     out.varint(schema.0);
+    columns.encode(out);
     out.time(*created);
     out.time(*since);
     out.time(*upper);
@@ -109,6 +124,7 @@ fn get_shard(input: &mut Decoder) -> Result<Shard, DecodeError> {
     let mut shard = Shard {
         group: get_group(input)?,
         schema: SchemaId(input.varint()?),
+        columns: Columns::decode(input)?,
         created: input.time()?,
         since: input.time()?,
         upper: input.time()?,

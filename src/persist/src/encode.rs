@@ -7,6 +7,7 @@ use bytes::Bytes;
 use repr::ShardId;
 
 use crate::codec::{DecodeError, Decoder, Encoder};
+use crate::columns::Columns;
 use crate::op::{BatchDesc, GroupId, HollowPart, Op, Part, PinId, SchemaId, Txn, Validate, WriterId};
 
 /// The version of log entries, checkpoints and parts that this program writes, and the newest it reads.
@@ -71,7 +72,7 @@ pub(crate) fn size_estimate(txn: &Txn) -> usize {
     let batch_size = |batch: &BatchDesc| -> usize {
         let parts = batch.parts.iter().map(|part| match part {
             Part::Inline(bytes) => bytes.len() + 8,
-            Part::Hollow(_) => 128,
+            Part::Hollow(hollow) => 128 + hollow.statistics.len(),
         });
         64 + parts.sum::<usize>()
     };
@@ -82,6 +83,7 @@ pub(crate) fn size_estimate(txn: &Txn) -> usize {
             64 + tables + appends.iter().map(|(_, _, batch)| 16 + batch_size(batch)).sum::<usize>()
         }
         Op::Replace { inputs, output, .. } => 32 + 8 * inputs.len() + batch_size(output),
+        Op::Schema { columns, .. } => 64 + columns.iter().map(|column| 2 + column.default.len()).sum::<usize>(),
         _ => 64,
     };
     txn.ops.iter().map(op_size).sum::<usize>() + 8
@@ -130,10 +132,11 @@ fn put_op(out: &mut Encoder, op: &Op) {
             inputs.iter().for_each(|id| out.varint(*id));
             put_batch(out, output);
         }
-        Op::Schema { shard, schema } => {
+        Op::Schema { shard, schema, columns } => {
             out.u8(TAG_SCHEMA);
             out.varint(shard.0);
             out.varint(schema.0);
+            columns.encode(out);
         }
         Op::Pin { id, seq, expires } => {
             out.u8(TAG_PIN);
@@ -221,7 +224,11 @@ fn get_op(input: &mut Decoder) -> Result<Op, DecodeError> {
             let inputs = (0..count).map(|_| input.varint()).collect::<Result<_, _>>()?;
             Ok(Op::Replace { shard, generation, inputs, output: get_batch(input)? })
         }
-        TAG_SCHEMA => Ok(Op::Schema { shard: get_shard(input)?, schema: SchemaId(input.varint()?) }),
+        TAG_SCHEMA => Ok(Op::Schema {
+            shard: get_shard(input)?,
+            schema: SchemaId(input.varint()?),
+            columns: Columns::decode(input)?,
+        }),
         TAG_PIN => Ok(Op::Pin { id: PinId(input.varint()?), seq: input.varint()?, expires: input.time()? }),
         TAG_UNPIN => Ok(Op::Unpin { id: PinId(input.varint()?) }),
         _ => Err(DecodeError::Damaged("unknown operation")),

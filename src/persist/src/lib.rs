@@ -1,13 +1,14 @@
 //! Durable collections: one log per environment, the deterministic state machine it drives, and the leader that writes it.
 //!
 //! Knows rows as bytes with a time and a difference; no types, no SQL, no dataflow. Reading order: `op` and `state` (what is
-//! true), `encode` and `checkpoint` (as bytes), `log` and its backends,
-//! `location` (which of them, by URL), `part` and `blob` (where rows are), `hold` and
-//! `timeline`, `leader` (who writes), `shards` (what clients can do), `service` and `remote` (over gRPC).
+//! true), `encode` and `checkpoint` (as bytes), `log` and its backends, `location` (which of them, by URL), `columns`, `part`,
+//! `blob` and `read` (where rows are), `hold` and `timeline`, `leader` (who writes), `shards` (what clients can do), `service`
+//! and `remote` (over gRPC).
 
 mod blob;
 mod checkpoint;
 mod codec;
+mod columns;
 mod encode;
 mod hold;
 mod leader;
@@ -20,6 +21,7 @@ mod part;
 mod pg_log;
 #[doc(hidden)]
 pub mod probe;
+mod read;
 mod remote;
 mod rocks_holder;
 mod rocks_log;
@@ -29,13 +31,14 @@ mod shards;
 mod state;
 mod timeline;
 
-pub use blob::{Blob, BlobError, PartCounts, local_blob, memory_blob, verify_part};
+pub use blob::{Blob, BlobError, local_blob, memory_blob};
 pub use checkpoint::{decode_state, encode_state};
 pub use codec::DecodeError;
+pub use columns::{Column, Columns};
 pub use encode::{FORMAT_VERSION, decode_txns, encode_txns};
 pub use hold::{Hold, HoldError};
 pub use leader::{
-    Commit, CommitError, CreateShard, Halt, LEASE, Leader, LeaderConfig, LeaderHandle, LeaderId, OpenError,
+    Collected, Commit, CommitError, CreateShard, Halt, LEASE, Leader, LeaderConfig, LeaderHandle, LeaderId, OpenError,
     SnapshotError, Stage,
 };
 pub use location::{BlobUrl, LogUrl, StoreUrl, UrlError, open_blob, open_log};
@@ -45,6 +48,7 @@ pub use obj_log::ObjLog;
 pub use op::{BatchDesc, GroupId, HollowPart, Op, Part, PinId, SchemaId, Txn, Validate, WriterId};
 pub use part::{CorruptPart, Update, consolidate};
 pub use pg_log::PgLog;
+pub use read::{PartCounts, ReadCounts, verify_part};
 pub use remote::{RemoteAddress, RemoteShards};
 pub use rocks_log::RocksLog;
 pub use service::{ShardctlService, shardctl_service};

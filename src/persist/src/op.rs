@@ -4,6 +4,8 @@ use bytes::Bytes;
 use repr::{ShardId, Timestamp};
 use uuid::Uuid;
 
+use crate::columns::Columns;
+
 /// Shards that share one upper and are committed together; group 0 holds the tables and the catalog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupId(pub u64);
@@ -73,7 +75,7 @@ pub struct HollowPart {
     pub updates: u64,
     pub t_min: Timestamp,
     pub t_max: Timestamp,
-    /// Empty: none were gathered.
+    /// Least row, and for each column its least and greatest datum: see the part format. Empty: none were gathered.
     pub statistics: Bytes,
 }
 
@@ -143,10 +145,12 @@ pub enum Op {
         inputs: Vec<u64>,
         output: BatchDesc,
     },
-    /// Changes the schema that new batches are written with.
+    /// Changes the schema that new batches are written with. Columns may be declared while the shard is empty, and appended
+    /// to those of a member of a group, whose every commit names the schema it was planned for.
     Schema {
         shard: ShardId,
         schema: SchemaId,
+        columns: Columns,
     },
     /// Keeps every part that the state of entry `seq` names, until `expires`.
     Pin {

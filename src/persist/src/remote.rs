@@ -7,21 +7,23 @@ use std::time::Duration;
 use async_trait::async_trait;
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
-use repr::{ShardId, Timestamp};
+use repr::{Bounds, ShardId, Timestamp};
 use stdx::{Backoff, Rng, Tasks};
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::WatchStream;
 use tonic::transport::{Channel, Endpoint, Uri};
-use tracing::warn;
+use tracing::{debug, warn};
 use uuid::Uuid;
 
 use crate::blob::{BatchStore, Blob, Ticket, Written};
+use crate::columns::Columns;
 use crate::leader::check_times;
 use crate::location::{BlobUrl, open_blob};
 use crate::op::WriterId;
 use crate::part::Update;
+use crate::read::{ReadCounters, ReadCounts};
 use crate::service::proto::refusal::Reason;
 use crate::service::proto::shardctl_client::ShardctlClient;
 use crate::service::{FRAME_BYTES_MAX, part_of_proto, part_to_proto, proto};
@@ -49,6 +51,7 @@ pub struct RemoteShards {
     rng: Rng,
     /// What the leader said when it was first reached. Another log under the same address later is an error for every user.
     hello: Arc<Mutex<Option<Hello>>>,
+    counters: Arc<ReadCounters>,
 }
 
 #[derive(Clone)]
@@ -84,7 +87,7 @@ impl RemoteShards {
         let client = ShardctlClient::new(channel)
             .max_decoding_message_size(FRAME_BYTES_MAX)
             .max_encoding_message_size(FRAME_BYTES_MAX);
-        Ok(RemoteShards { client, tasks, rng: Rng::from_entropy(), hello: Arc::default() })
+        Ok(RemoteShards { client, tasks, rng: Rng::from_entropy(), hello: Arc::default(), counters: Arc::default() })
     }
 
     /// Which log the leader writes; waits until it can be reached.
@@ -92,12 +95,17 @@ impl RemoteShards {
         Ok(self.hello().await?.log_id)
     }
 
+    /// What this process has read of parts, and what statistics have spared it.
+    pub fn read_counts(&self) -> ReadCounts {
+        self.counters.counts()
+    }
+
     /// Asks until the leader answers.
     async fn hello(&self) -> Result<Hello, BlobErrorText> {
         if let Some(hello) = self.hello.lock().clone() {
             return Ok(hello);
         }
-        let response = self.say_hello().await;
+        let response = self.say_hello(None).await;
         let log_id = Uuid::from_slice(&response.log_id).map_err(|error| BlobErrorText(error.to_string()))?;
         let blob = match response.blob_url.as_str() {
             "" => None,
@@ -108,10 +116,12 @@ impl RemoteShards {
         Ok(self.hello.lock().get_or_insert(hello).clone())
     }
 
-    async fn say_hello(&self) -> proto::HelloResponse {
+    /// `shard`: whose columns are asked for.
+    async fn say_hello(&self, shard: Option<ShardId>) -> proto::HelloResponse {
+        let request = proto::HelloRequest { shard: shard.map(|shard| shard.0) };
         let mut backoff = Backoff::new(FIRST_DELAY, LONGEST_DELAY);
         loop {
-            match self.client.clone().hello(proto::HelloRequest {}).await {
+            match self.client.clone().hello(request).await {
                 Ok(response) => return response.into_inner(),
                 Err(status) => self.pause(&mut backoff, &status).await,
             }
@@ -127,7 +137,7 @@ impl RemoteShards {
     }
 
     /// Writes updates: inline if few, else as parts under a ticket that the leader has just issued.
-    async fn write(&self, hello: &Hello, updates: Vec<Update>) -> Result<Written, AppendError> {
+    async fn write(&self, hello: &Hello, shard: ShardId, updates: Vec<Update>) -> Result<Written, AppendError> {
         let bytes: usize = updates.iter().map(|(row, _, _)| row.len_bytes() + 4).sum();
         let large = bytes > INLINE_BYTES_MAX;
         let blob = match (&hello.blob, large) {
@@ -139,11 +149,18 @@ impl RemoteShards {
                 return Err(AppendError::Blob(BlobErrorText(text)));
             }
         };
-        let millis = if large { self.say_hello().await.ticket_ms } else { 0 };
+        // A batch that is small needs neither ticket nor statistics.
+        let (millis, columns) = if large {
+            let response = self.say_hello(Some(shard)).await;
+            let columns = Columns::of_bytes(response.columns);
+            (response.ticket_ms, columns.map_err(|error| AppendError::Invalid(error.to_string()))?)
+        } else {
+            (0, Columns::default())
+        };
         let ticket = Ticket { millis, epoch: hello.epoch };
         let (tasks, rng) = (self.tasks.clone(), self.rng.clone());
         let store = BatchStore { blob, tasks, rng, inline_bytes_max: INLINE_BYTES_MAX };
-        Ok(store.write(updates, ticket).await?)
+        Ok(store.write(updates, columns, ticket).await?)
     }
 }
 
@@ -160,7 +177,7 @@ impl Shards for RemoteShards {
     ) -> Result<(), AppendError> {
         check_times(&updates, expect_upper, new_upper)?;
         let hello = self.hello().await?;
-        let written = self.write(&hello, updates).await?;
+        let written = self.write(&hello, shard, updates).await?;
         let request = proto::AppendRequest {
             log_id: bytes::Bytes::copy_from_slice(hello.log_id.as_bytes()),
             shard: shard.0,
@@ -191,6 +208,15 @@ impl Shards for RemoteShards {
     }
 
     async fn subscribe(&self, shard: ShardId, as_of: Timestamp) -> Result<Subscription, SubscribeError> {
+        self.subscribe_within(shard, as_of, Arc::default()).await
+    }
+
+    async fn subscribe_within(
+        &self,
+        shard: ShardId,
+        as_of: Timestamp,
+        bounds: Arc<Bounds>,
+    ) -> Result<Subscription, SubscribeError> {
         let hello = self.hello().await?;
         let (events, receiver) = mpsc::channel(EVENTS_MAX);
         let acks = watch::Sender::new(Acked { seq: 0, frontier: as_of.step_forward() });
@@ -200,9 +226,16 @@ impl Shards for RemoteShards {
             log_id: hello.log_id,
             shard,
             resume: None,
-            within_event: false,
             acks: Arc::clone(&acks),
-            pieces: PieceReader { blob: hello.blob, as_of, events },
+            pieces: PieceReader {
+                blob: hello.blob,
+                shard,
+                as_of,
+                bounds,
+                counters: Arc::clone(&self.counters),
+                tasks: self.tasks.clone(),
+                events,
+            },
         };
         // The first answer comes before this returns, so that a time below since is an error here.
         let stream = follower.open().await?;
@@ -257,8 +290,6 @@ struct Follower {
     shard: ShardId,
     /// Everything below has been handed on.
     resume: Option<Timestamp>,
-    /// Some pieces of an event were handed on, others not: what a new stream sends would not fit.
-    within_event: bool,
     acks: Arc<watch::Sender<Acked>>,
     pieces: PieceReader,
 }
@@ -271,14 +302,16 @@ impl Follower {
             let error = match self.follow(stream).await {
                 Ok(()) => return,
                 Err(Broken::For(error)) => error,
-                Err(Broken::Connection(status)) if self.within_event => SubscribeError::Interrupted(status),
-                Err(Broken::Connection(_)) => match self.open().await {
-                    Ok(opened) => {
-                        stream = opened;
-                        continue;
+                Err(Broken::Connection(cause)) => {
+                    debug!(shard = %self.shard, cause, "a subscription is resumed on another connection");
+                    match self.open().await {
+                        Ok(opened) => {
+                            stream = opened;
+                            continue;
+                        }
+                        Err(error) => error,
                     }
-                    Err(error) => error,
-                },
+                }
             };
             // The consumer may have gone.
             let _ = self.pieces.events.send(Err(error)).await;
@@ -327,6 +360,9 @@ impl Follower {
 
     async fn follow(&mut self, (first, mut stream): (Option<proto::SubscribePiece>, Pieces)) -> Result<(), Broken> {
         let mut next = first;
+        // Only a whole event is read and handed on: from then on it does not matter whether the connection holds, and one that
+        // breaks before is as if it had not begun.
+        let mut event = Vec::new();
         loop {
             let Some(piece) = next else {
                 // The server ends a stream only behind the last update of a closed shard.
@@ -340,12 +376,13 @@ impl Follower {
             }
             let piece = piece_of_proto(piece).map_err(|cause| Broken::For(SubscribeError::Interrupted(cause)))?;
             let (seq, to, last) = (piece.seq, piece.to, piece.last);
-            self.within_event = true;
-            if self.pieces.read(piece).await.map_err(Broken::For)?.is_err() {
-                return Ok(());
-            }
+            event.push(piece);
             if last {
-                self.within_event = false;
+                for piece in event.drain(..) {
+                    if self.pieces.read(piece).await.map_err(Broken::For)?.is_err() {
+                        return Ok(());
+                    }
+                }
                 self.resume = Some(to);
                 self.acks.send_modify(|acked| acked.seq = acked.seq.max(seq));
             }
@@ -381,6 +418,7 @@ fn piece_of_proto(piece: proto::SubscribePiece) -> Result<Piece, String> {
         to: Timestamp::new(piece.to),
         now: Timestamp::new(piece.now),
         parts: piece.parts.into_iter().map(part_of_proto).collect::<Result<_, _>>()?,
+        columns: Columns::of_bytes(piece.columns).map_err(|error| error.to_string())?,
         last: piece.last,
     })
 }

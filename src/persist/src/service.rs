@@ -13,10 +13,11 @@ use tonic::{Request, Response, Status, Streaming};
 use uuid::Uuid;
 
 use crate::blob::Written;
+use crate::columns::Columns;
 use crate::hold::Hold;
 use crate::leader::{Feed, LeaderHandle, RemoteAppend};
 use crate::op::{HollowPart, Part, WriterId};
-use crate::part::PartReader;
+use crate::part::BlocksReader;
 use crate::shards::{AppendError, Piece, SubscribeError};
 
 /// Generated from `proto/shardctl.proto`.
@@ -51,13 +52,16 @@ type PieceStream = Pin<Box<dyn Stream<Item = Result<proto::SubscribePiece, Statu
 
 #[tonic::async_trait]
 impl Shardctl for ShardctlService {
-    async fn hello(&self, _: Request<proto::HelloRequest>) -> Result<Response<proto::HelloResponse>, Status> {
+    async fn hello(&self, request: Request<proto::HelloRequest>) -> Result<Response<proto::HelloResponse>, Status> {
+        let shard = request.into_inner().shard.map(ShardId);
+        let columns = shard.and_then(|shard| self.leader.columns(shard));
         Ok(Response::new(proto::HelloResponse {
             log_id: Bytes::copy_from_slice(self.leader.log_id().as_bytes()),
             epoch: self.leader.epoch(),
             generation: self.leader.generation(),
             blob_url: self.leader.blob_url().unwrap_or_default().to_owned(),
             ticket_ms: self.leader.now().millis(),
+            columns: columns.map(|columns| columns.to_bytes()).unwrap_or_default(),
         }))
     }
 
@@ -203,7 +207,7 @@ pub(crate) fn check_part(part: &Part, lower: Timestamp, upper: Timestamp) -> Res
         Part::Hollow(hollow) => return Ok((hollow.updates, hollow.bytes)),
     };
     let (mut count, mut last) = (0, None);
-    let mut reader = PartReader::inline("inline", bytes.clone());
+    let mut reader = BlocksReader::new("inline", 0, bytes.clone(), Columns::default());
     while let Some(block) = reader.next_block() {
         for (row, time, _) in block.map_err(|error| error.to_string())? {
             if time < lower || time >= upper {
@@ -249,7 +253,7 @@ pub(crate) fn part_of_proto(part: proto::Part) -> Result<Part, String> {
 }
 
 fn piece_to_proto(piece: Piece) -> proto::SubscribePiece {
-    let Piece { seq, snapshot, from, to, now, parts, last } = piece;
+    let Piece { seq, snapshot, from, to, now, parts, columns, last } = piece;
     proto::SubscribePiece {
         seq,
         snapshot,
@@ -259,6 +263,7 @@ fn piece_to_proto(piece: Piece) -> proto::SubscribePiece {
         parts: parts.into_iter().map(part_to_proto).collect(),
         last,
         refusal: None,
+        columns: if columns.is_empty() { Bytes::new() } else { columns.to_bytes() },
     }
 }
 

@@ -1,15 +1,20 @@
 //! What every client of the log can do, in the leader's process or in another.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use repr::{ShardId, Timestamp};
-use stdx::Task;
+use repr::{Bounds, ShardId, Timestamp};
+use stdx::{Backoff, Task, Tasks};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::blob::{Blob, BlobError, Cursor, open_part};
+use crate::blob::{Blob, BlobError};
+use crate::columns::Columns;
 use crate::op::{Part, WriterId};
 use crate::part::Update;
+use crate::read::{PartStream, READ_AHEAD, ReadCounters, Wanted};
 
 /// Events hand over about this many bytes of rows at a time.
 const EVENT_BYTES: usize = 1 << 20;
@@ -37,6 +42,18 @@ pub trait Shards: Send + Sync + 'static {
     /// Requires `since <= as_of`; takes a hold there, which acknowledgements move. Does not wait: the snapshot is what was
     /// written by now, see [`ShardEvent`].
     async fn subscribe(&self, shard: ShardId, as_of: Timestamp) -> Result<Subscription, SubscribeError>;
+
+    /// Follows a shard as [`Shards::subscribe`] does, but may leave out updates of rows outside `bounds`. May also leave out
+    /// none: blocks are read whole, and an implementation may know no statistics.
+    async fn subscribe_within(
+        &self,
+        shard: ShardId,
+        as_of: Timestamp,
+        bounds: Arc<Bounds>,
+    ) -> Result<Subscription, SubscribeError> {
+        drop(bounds);
+        self.subscribe(shard, as_of).await
+    }
 }
 
 /// What a subscription yields, in this order: pieces of the snapshot, the last of which says so, then progress.
@@ -185,39 +202,96 @@ pub(crate) struct Piece {
     pub(crate) to: Timestamp,
     pub(crate) now: Timestamp,
     pub(crate) parts: Vec<Part>,
+    /// Rows of the parts that have fewer are filled up.
+    pub(crate) columns: Columns,
     pub(crate) last: bool,
 }
 
 /// Reads the parts of pieces and hands events on.
 pub(crate) struct PieceReader {
     pub(crate) blob: Option<Blob>,
+    pub(crate) shard: ShardId,
     pub(crate) as_of: Timestamp,
+    pub(crate) bounds: Arc<Bounds>,
+    pub(crate) counters: Arc<ReadCounters>,
+    pub(crate) tasks: Tasks,
     pub(crate) events: mpsc::Sender<Result<ShardEvent, SubscribeError>>,
 }
 
 /// The consumer has gone.
 pub(crate) struct Gone;
 
+/// A read that fails is tried so many times before the reader hears of it: an event once begun can only go on.
+const TRIES_MAX: usize = 6;
+const RETRY_FIRST: Duration = Duration::from_millis(50);
+const RETRY_MOST: Duration = Duration::from_secs(2);
+
+/// The blocks of one part, tried again where the store has failed or what came was damaged.
+struct Retrying<'a> {
+    reader: &'a PieceReader,
+    part: &'a Part,
+    wanted: &'a Wanted,
+    stream: Option<PartStream>,
+    delivered: usize,
+}
+
+impl Retrying<'_> {
+    async fn next(&mut self) -> Result<Option<Vec<Update>>, SubscribeError> {
+        let mut backoff = Backoff::new(RETRY_FIRST, RETRY_MOST);
+        let mut tries = 1;
+        loop {
+            let error = match self.try_next().await {
+                Ok(block) => {
+                    self.delivered += usize::from(block.is_some());
+                    return Ok(block);
+                }
+                Err(error) => error.of_shard(self.reader.shard),
+            };
+            self.stream = None;
+            if tries == TRIES_MAX || !matches!(error, BlobError::Failed { .. } | BlobError::Corrupt(_)) {
+                return Err(error.into());
+            }
+            tries += 1;
+            self.reader.tasks.sleep(backoff.next_delay()).await;
+        }
+    }
+
+    async fn try_next(&mut self) -> Result<Option<Vec<Update>>, BlobError> {
+        let stream = match &mut self.stream {
+            Some(stream) => stream,
+            none => {
+                let mut stream = PartStream::open(self.reader.blob.as_ref(), self.part, self.wanted.clone()).await?;
+                stream.skip_blocks(self.delivered);
+                none.insert(stream)
+            }
+        };
+        stream.next_block().await.transpose()
+    }
+}
+
 impl PieceReader {
-    /// Reads one piece. Cost: one blob get for each hollow part.
+    /// Reads one piece. Cost: one or a few blob gets for each hollow part that may hold something wanted.
     pub(crate) async fn read(&self, piece: Piece) -> Result<Result<(), Gone>, SubscribeError> {
         let mut updates = Vec::new();
         let mut bytes = 0;
-        for part in &piece.parts {
-            let overlaps = match part {
-                Part::Inline(_) => true,
-                Part::Hollow(hollow) => hollow.t_max >= piece.from && hollow.t_min < piece.to,
-            };
-            if !overlaps {
-                continue;
-            }
-            let mut cursor = Cursor::new(self.open(part).await?);
-            while let Some((row, time, diff)) = cursor.next_update().map_err(BlobError::from)? {
-                if time < piece.from || time >= piece.to {
-                    continue;
+        let wanted = Wanted {
+            columns: piece.columns.clone(),
+            bounds: Arc::clone(&self.bounds),
+            from: piece.from,
+            to: piece.to,
+            read_ahead: READ_AHEAD,
+            counters: Arc::clone(&self.counters),
+        };
+        for part in piece.parts.iter().filter(|part| wanted.wants_part(part)) {
+            let mut blocks = Retrying { reader: self, part, wanted: &wanted, stream: None, delivered: 0 };
+            while let Some(block) = blocks.next().await? {
+                for (row, time, diff) in block {
+                    if time < piece.from || time >= piece.to {
+                        continue;
+                    }
+                    bytes += row.len_bytes() + 32;
+                    updates.push((row, time.max(self.as_of), diff));
                 }
-                bytes += row.len_bytes() + 32;
-                updates.push((row, time.max(self.as_of), diff));
                 if bytes >= EVENT_BYTES {
                     bytes = 0;
                     if self.send(&piece, std::mem::take(&mut updates), false).await.is_err() {
@@ -230,17 +304,6 @@ impl PieceReader {
             return Ok(self.send(&piece, updates, piece.last).await);
         }
         Ok(Ok(()))
-    }
-
-    async fn open(&self, part: &Part) -> Result<crate::part::PartReader, SubscribeError> {
-        match (&self.blob, part) {
-            (Some(blob), part) => Ok(open_part(blob, part).await?),
-            (None, Part::Inline(bytes)) => Ok(crate::part::PartReader::inline("inline", bytes.clone())),
-            (None, Part::Hollow(hollow)) => {
-                let text = format!("part {} is in a blob store that this process cannot open", hollow.key);
-                Err(SubscribeError::Blob(BlobErrorText(text)))
-            }
-        }
     }
 
     async fn send(&self, piece: &Piece, updates: Vec<Update>, last: bool) -> Result<(), Gone> {

@@ -3,12 +3,13 @@
 //! `apply` is deterministic and sees no clock, so that every reader of the log computes the same state. A transaction that
 //! is rejected leaves the state as it was. What must hold after every operation is in `State::check`.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use repr::{ShardId, Timestamp};
 use uuid::Uuid;
 
-use crate::op::{BatchDesc, GroupId, Op, PinId, SchemaId, Txn, Validate};
+use crate::columns::Columns;
+use crate::op::{BatchDesc, GroupId, Op, Part, PinId, SchemaId, Txn, Validate};
 
 /// How many tokens of its last appends a shard remembers.
 pub const TOKENS_KEPT: usize = 16;
@@ -48,6 +49,8 @@ pub struct Group {
 pub struct Shard {
     pub group: Option<GroupId>,
     pub schema: SchemaId,
+    /// Of the rows as readers see them.
+    pub columns: Columns,
     /// The first readable time there ever was.
     pub created: Timestamp,
     pub since: Timestamp,
@@ -194,11 +197,7 @@ impl State {
                 Ok(())
             }
             Op::Replace { shard, generation, inputs, output } => self.replace(*shard, *generation, inputs, output),
-            Op::Schema { shard, schema } => {
-                self.live(*shard)?;
-                self.shards.get_mut(shard).expect("checked above").schema = *schema;
-                Ok(())
-            }
+            Op::Schema { shard, schema, columns } => self.schema(*shard, *schema, columns),
             Op::Pin { id, seq, expires } => {
                 self.pins.insert(*id, Pin { seq: *seq, expires: *expires });
                 Ok(())
@@ -225,6 +224,7 @@ impl State {
         let state = Shard {
             group: *group,
             schema: *schema,
+            columns: Columns::default(),
             created: *since,
             since: *since,
             upper: Timestamp::MIN,
@@ -236,6 +236,24 @@ impl State {
             tokens: VecDeque::new(),
         };
         self.shards.insert(*shard, state);
+        Ok(())
+    }
+
+    fn schema(&mut self, id: ShardId, schema: SchemaId, columns: &Columns) -> Result<(), Reject> {
+        let shard = self.live(id)?;
+        let before = &shard.columns;
+        if !columns.extends(before) {
+            return Err(Reject::Malformed("columns are only appended, each with a default"));
+        }
+        if before.is_empty() && !columns.is_empty() && !shard.batches.is_empty() {
+            return Err(Reject::Malformed("columns are declared before anything is written"));
+        }
+        if !before.is_empty() && columns != before && shard.group.is_none() {
+            return Err(Reject::Malformed("whoever appends to a shard of its own would not know of the new columns"));
+        }
+        let shard = self.shards.get_mut(&id).expect("checked above");
+        shard.schema = schema;
+        shard.columns = columns.clone();
         Ok(())
     }
 
@@ -385,8 +403,16 @@ impl State {
 
     /// Checks every invariant; the error says which is broken. For tests and for verification: walks every batch.
     pub fn check(&self) -> Result<(), String> {
+        let mut keys = BTreeSet::new();
         for (id, shard) in &self.shards {
             self.check_shard(shard).map_err(|broken| format!("{id}: {broken}"))?;
+            for part in shard.batches.iter().flat_map(|batch| &batch.parts) {
+                if let Part::Hollow(hollow) = part
+                    && !keys.insert(&hollow.key)
+                {
+                    return Err(format!("{id}: part {} is named twice", hollow.key));
+                }
+            }
         }
         Ok(())
     }

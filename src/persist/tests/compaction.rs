@@ -76,7 +76,7 @@ fn many_small_writes_become_few_batches() {
         let state = world.leader.state();
         state.check().expect("invariants hold");
         let batches = &state.shards[&TABLE].batches;
-        assert!(batches.len() <= 12, "{} batches", batches.len());
+        assert!(batches.len() <= 24, "{} batches", batches.len());
         assert!(batches.iter().map(|batch| batch.updates).sum::<u64>() < 300, "what cancels below since is gone");
         let expected: Vec<(Row, Diff)> = (0..400).filter(|n| n % 2 == 1).map(|n| (row(n), Diff::ONE)).collect();
         assert_eq!(world.leader.snapshot(TABLE, ts).await.expect("read"), expected);

@@ -1,6 +1,6 @@
 //! The leader's memory: two states, what waits between them, and who is reading.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -17,6 +17,7 @@ use crate::hold::HoldTable;
 use crate::leader::compact;
 use crate::leader::{Halt, LeaderConfig};
 use crate::op::{BatchDesc, Op, Part, Txn};
+use crate::read::ReadCounters;
 use crate::state::{Reject, Shard, State};
 use crate::timeline::Timeline;
 
@@ -46,6 +47,7 @@ pub(crate) struct Shared {
     pub(crate) work: Notify,
     /// There may be something to compact.
     pub(crate) compaction: Notify,
+    pub(crate) large_compaction: Notify,
     /// Changes whenever a durable upper has moved.
     pub(crate) moved: watch::Sender<u64>,
     pub(crate) halt: watch::Sender<Option<Halt>>,
@@ -55,6 +57,7 @@ pub(crate) struct Shared {
     pub(crate) budget: Arc<Semaphore>,
     /// Commits take their place in the log in the order in which they were made.
     pub(crate) turn: Semaphore,
+    pub(crate) counters: Arc<ReadCounters>,
 }
 
 pub(crate) struct Settings {
@@ -66,6 +69,9 @@ pub(crate) struct Settings {
     pub(crate) checkpoint_bytes: usize,
     pub(crate) checkpoint_every: Duration,
     pub(crate) delete_after: Duration,
+    pub(crate) collect_every: Duration,
+    pub(crate) orphan_age_ms: u64,
+    pub(crate) former_age: Duration,
 }
 
 impl Settings {
@@ -75,12 +81,19 @@ impl Settings {
             lease: config.lease,
             clocks_may_stand_still: config.clocks_may_stand_still,
             boot_grace: config.boot_grace,
-            compaction_lag_ms: u64::try_from(config.compaction_lag.as_millis()).unwrap_or(u64::MAX),
+            compaction_lag_ms: millis(config.compaction_lag),
             checkpoint_bytes: config.checkpoint_bytes,
             checkpoint_every: config.checkpoint_every,
             delete_after: config.delete_after,
+            collect_every: config.collect_every,
+            orphan_age_ms: millis(config.orphan_age),
+            former_age: config.former_age,
         }
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 pub(crate) struct Core {
@@ -96,7 +109,7 @@ pub(crate) struct Core {
     pub(crate) since_moved_at: Duration,
     pub(crate) incarnations: BTreeMap<u64, u64>,
     pub(crate) retention_ms: BTreeMap<ShardId, u64>,
-    pub(crate) to_compact: BTreeSet<ShardId>,
+    pub(crate) plans: compact::Plans,
     pub(crate) delayed: Vec<Delayed>,
     pub(crate) readers: BTreeMap<u64, ReaderState>,
     pub(crate) next_reader: u64,
@@ -351,7 +364,7 @@ impl Shared {
         let mut any = false;
         for shard in grown {
             if core.durable.shards.get(&shard).is_some_and(compact::wants_compaction) {
-                any |= core.to_compact.insert(shard);
+                any |= core.plans.want(shard);
             }
         }
         if any {

@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use futures::future::{Either, select};
 use parking_lot::Mutex;
-use repr::{ShardId, Timestamp};
+use repr::{Bounds, ShardId, Timestamp};
 use tokio::sync::{mpsc, watch};
 
+use crate::columns::Columns;
 use crate::hold::{Hold, HoldError};
 use crate::leader::core::Shared;
 use crate::op::{BatchDesc, Part};
@@ -113,8 +114,9 @@ impl Feed {
         let seq = core.durable.next_seq - 1;
         let meant = |batch: &&BatchDesc| batch.upper > from && batch.lower < to;
         let batches = core.durable_shard(self.shard).map_or(&[][..], |shard| &shard.batches);
+        let columns = core.durable_shard(self.shard).map(|shard| shard.columns.clone()).unwrap_or_default();
         let parts: Vec<Part> = batches.iter().filter(meant).flat_map(|batch| batch.parts.clone()).collect();
-        let blank = Piece { seq, snapshot, from, to, now, parts: Vec::new(), last: false };
+        let blank = Piece { seq, snapshot, from, to, now, parts: Vec::new(), columns, last: false };
         self.pieces = split(blank, parts);
         if let Some(reader) = core.readers.get_mut(&self.reader) {
             reader.position = to;
@@ -131,7 +133,8 @@ impl Feed {
         {
             let seq = self.shared.core.lock().durable.next_seq - 1;
             let now = self.shared.timeline.now();
-            self.pieces.push_back(Piece { seq, snapshot: false, from: at, to: at, now, parts: Vec::new(), last: true });
+            let (parts, columns) = (Vec::new(), Columns::default());
+            self.pieces.push_back(Piece { seq, snapshot: false, from: at, to: at, now, parts, columns, last: true });
         }
     }
 }
@@ -160,7 +163,7 @@ fn split(blank: Piece, parts: Vec<Part>) -> VecDeque<Piece> {
     for part in parts {
         let size = match &part {
             Part::Inline(inline) => inline.len(),
-            Part::Hollow(_) => 128,
+            Part::Hollow(hollow) => 128 + hollow.statistics.len(),
         };
         if !piece.parts.is_empty() && (bytes + size > PIECE_BYTES || piece.parts.len() == PIECE_PARTS) {
             pieces.push_back(std::mem::replace(&mut piece, blank.clone()));
@@ -179,10 +182,19 @@ pub(crate) fn subscribe(
     shared: &Arc<Shared>,
     shard: ShardId,
     as_of: Timestamp,
+    bounds: Arc<Bounds>,
 ) -> Result<Subscription, SubscribeError> {
     let (mut feed, hold) = Feed::start(shared, shard, as_of, None)?;
     let (sender, receiver) = mpsc::channel(EVENTS_MAX);
-    let pieces = PieceReader { blob: Some(Arc::clone(&shared.store.blob)), as_of, events: sender.clone() };
+    let pieces = PieceReader {
+        blob: Some(Arc::clone(&shared.store.blob)),
+        shard,
+        as_of,
+        bounds,
+        counters: Arc::clone(&shared.counters),
+        tasks: shared.tasks.clone(),
+        events: sender.clone(),
+    };
     let follow = async move {
         while let Some(piece) = feed.next().await {
             let read = match piece {

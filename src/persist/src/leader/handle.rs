@@ -8,12 +8,15 @@ use stdx::Task;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::blob::{BlobError, Cursor};
+use crate::blob::BlobError;
+use crate::columns::Columns;
 use crate::hold::{Hold, HoldError};
 use crate::leader::core::{Core, Refusal, Shared};
+use crate::leader::orphans::{self, Collected};
 use crate::leader::{Halt, SnapshotError};
 use crate::op::{GroupId, Op, Part, Txn};
 use crate::part::consolidate;
+use crate::read::{ReadCounts, Wanted};
 use crate::shards::{AppendError, BlobErrorText};
 use crate::state::State;
 
@@ -139,6 +142,21 @@ impl LeaderHandle {
         self.shared().core.lock().retention_ms.insert(shard, lag_ms);
     }
 
+    /// What readers in this process have read of parts, and what statistics have spared them.
+    pub fn read_counts(&self) -> ReadCounts {
+        self.shared().counters.counts()
+    }
+
+    /// The columns of a shard as last proposed; none if it does not exist.
+    pub fn columns(&self, shard: ShardId) -> Option<Columns> {
+        self.shared().core.lock().speculative.live(shard).ok().map(|shard| shard.columns.clone())
+    }
+
+    /// Deletes what crashed writers and former leaders have left in the blob store, as is done once a day anyway.
+    pub async fn collect_orphans(&self) -> Result<Collected, AppendError> {
+        orphans::collect(self.shared()).await
+    }
+
     /// Changes whenever a durable upper has moved, and when the leader ends.
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.shared().moved.subscribe()
@@ -209,35 +227,36 @@ impl LeaderHandle {
             HoldError::BelowSince { since } => SnapshotError::Expired { since },
             HoldError::NotFound => SnapshotError::NotFound,
         })?;
-        let (reader, parts) = {
+        let (reader, parts, columns) = {
             let mut core = shared.core.lock();
             let seq = core.durable.next_seq - 1;
             let upper = core.durable.upper(shard).ok_or(SnapshotError::NotFound)?;
             if upper <= as_of {
                 return Err(SnapshotError::Incomplete { upper });
             }
-            let batches = &core.durable.live(shard).map_err(|_| SnapshotError::NotFound)?.batches;
+            let state = core.durable.live(shard).map_err(|_| SnapshotError::NotFound)?;
+            let (batches, columns) = (&state.batches, state.columns.clone());
             let parts = batches.iter().filter(|batch| batch.lower <= as_of).flat_map(|batch| batch.parts.clone());
             let parts: Vec<Part> = parts.collect();
-            (Reading::new(shared, &mut core, shard, seq), parts)
+            (Reading::new(shared, &mut core, shard, seq), parts, columns)
         };
         let mut updates = Vec::new();
-        for part in &parts {
-            let mut cursor = Cursor::new(shared.store.open(part).await.map_err(unreadable)?);
-            while let Some((row, time, diff)) = cursor.next_update().map_err(|error| unreadable(error.into()))? {
-                if time <= as_of {
-                    updates.push((row, as_of, diff));
-                }
+        let unreadable = |error: BlobError| SnapshotError::Blob(BlobErrorText(error.of_shard(shard).to_string()));
+        let counters = Arc::clone(&shared.counters);
+        let wanted = Wanted { to: as_of.step_forward(), counters, ..Wanted::everything(columns) };
+        for part in parts.iter().filter(|part| wanted.wants_part(part)) {
+            let mut stream = shared.store.open(part, wanted.clone()).await.map_err(unreadable)?;
+            while let Some(block) = stream.next_block().await {
+                let block = block.map_err(unreadable)?;
+                updates.extend(
+                    block.into_iter().filter(|update| update.1 <= as_of).map(|(row, _, diff)| (row, as_of, diff)),
+                );
             }
         }
         drop(reader);
         consolidate(&mut updates);
         Ok(updates.into_iter().map(|(row, _, diff)| (row, diff)).collect())
     }
-}
-
-fn unreadable(error: BlobError) -> SnapshotError {
-    SnapshotError::Blob(BlobErrorText(error.to_string()))
 }
 
 /// Keeps the parts of one state from being deleted.

@@ -10,6 +10,7 @@ mod core;
 mod feed;
 mod handle;
 mod open;
+mod orphans;
 mod run;
 mod takeover;
 mod write;
@@ -24,14 +25,17 @@ use tokio::sync::watch;
 pub(crate) use feed::Feed;
 pub use handle::LeaderHandle;
 pub use open::Leader;
+pub use orphans::Collected;
 pub use takeover::{LeaderId, Stage};
 pub(crate) use write::{Append as RemoteAppend, check_times};
 
 use crate::blob::Blob;
+use crate::columns::Columns;
 use crate::log::{Log, LogError};
 use crate::op::{GroupId, Validate};
 use crate::shards::BlobErrorText;
 
+const DAY: Duration = Duration::from_secs(24 * 3600);
 /// How long an append proves that no other leader has acknowledged anything.
 pub const LEASE: Duration = Duration::from_secs(15);
 
@@ -67,6 +71,12 @@ pub struct LeaderConfig {
     pub inline_bytes_max: usize,
     /// Replaced parts stay at least this long.
     pub delete_after: Duration,
+    /// How often the blob store is searched for what nobody names.
+    pub collect_every: Duration,
+    /// Such a part stays at least this long: it may be on its way into the log.
+    pub orphan_age: Duration,
+    /// What a former leader has left stays for so long after this one's start: it may have shown it to readers.
+    pub former_age: Duration,
 }
 
 impl LeaderConfig {
@@ -90,6 +100,9 @@ impl LeaderConfig {
             checkpoint_every: Duration::from_secs(60),
             inline_bytes_max: 256 << 10,
             delete_after: Duration::from_secs(600),
+            collect_every: DAY,
+            orphan_age: Duration::from_secs(3600),
+            former_age: DAY,
         }
     }
 
@@ -112,6 +125,8 @@ pub struct Commit {
     pub appends: Vec<(ShardId, Vec<(Row, Diff)>)>,
     /// Become readable from `ts` on.
     pub creates: Vec<CreateShard>,
+    /// Shards whose columns are declared (those in `creates`, or empty ones), or extended (members of the group).
+    pub columns: Vec<(ShardId, Columns)>,
     pub retires: Vec<ShardId>,
 }
 
@@ -125,6 +140,7 @@ impl Commit {
             catalog: None,
             appends: Vec::new(),
             creates: Vec::new(),
+            columns: Vec::new(),
             retires: Vec::new(),
         }
     }

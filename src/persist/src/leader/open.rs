@@ -1,6 +1,6 @@
 //! From a log that was taken over to a leader that answers.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::hold::HoldTable;
 use crate::leader::core::{Core, Delayed, LastAppend, QUEUE_KIB_MAX, Settings, Shared, hollow_keys};
 use crate::leader::handle::LeaderHandle;
 use crate::leader::takeover::{Before, Stage, Taken, take_over};
-use crate::leader::{LEASE, LeaderConfig, OpenError, collect, compact, run};
+use crate::leader::{LEASE, LeaderConfig, OpenError, collect, compact, orphans, run};
 use crate::log::Log;
 use crate::timeline::Timeline;
 
@@ -45,6 +45,9 @@ impl Leader {
         info!(log_id = %shared.log_id, epoch = shared.epoch, generation = shared.generation, "leading the log");
         config.announce(Stage::Leading);
         tasks.push(config.tasks.spawn("persist-compaction", compact::run(Arc::clone(&shared))));
+        tasks.push(config.tasks.spawn("persist-large-compaction", compact::run_large(Arc::clone(&shared))));
+        tasks.push(config.tasks.spawn("persist-idle-compaction", compact::find_idle(Arc::clone(&shared))));
+        tasks.push(config.tasks.spawn("persist-orphans", orphans::run(Arc::clone(&shared))));
         tasks.push(config.tasks.spawn("persist-collection", collect::run(Arc::clone(&shared))));
         Ok(LeaderHandle::new(shared, tasks))
     }
@@ -80,8 +83,10 @@ fn shared(config: &LeaderConfig, taken: Taken) -> Shared {
             holds.insert(*id, shard.since);
         }
     }
-    let to_compact: BTreeSet<_> =
-        state.shards.iter().filter(|(_, s)| compact::wants_compaction(s)).map(|(id, _)| *id).collect();
+    let mut plans = compact::Plans::default();
+    for (id, _) in state.shards.iter().filter(|(_, shard)| compact::wants_compaction(shard)) {
+        plans.want(*id);
+    }
     let floor = state.floor();
     Shared {
         tasks: config.tasks.clone(),
@@ -110,17 +115,19 @@ fn shared(config: &LeaderConfig, taken: Taken) -> Shared {
             since_moved_at: Duration::ZERO,
             incarnations: BTreeMap::new(),
             retention_ms: BTreeMap::new(),
-            to_compact,
+            plans,
             delayed,
             readers: BTreeMap::new(),
             next_reader: 0,
         }),
         work: Notify::new(),
         compaction: Notify::new(),
+        large_compaction: Notify::new(),
         moved: watch::Sender::new(0),
         halt: watch::Sender::new(None),
         released: watch::Sender::new(false),
         budget: Arc::new(Semaphore::new(QUEUE_KIB_MAX)),
         turn: Semaphore::new(1),
+        counters: Arc::default(),
     }
 }

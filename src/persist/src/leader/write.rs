@@ -1,10 +1,14 @@
 //! Appends to solo shards and commits to groups.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use async_trait::async_trait;
-use repr::{ShardId, Timestamp};
+use repr::{Bounds, ShardId, Timestamp};
 use uuid::Uuid;
 
 use crate::blob::{Ticket, Written};
+use crate::columns::Columns;
 use crate::leader::core::{Refusal, Shared};
 use crate::leader::handle::{LeaderHandle, refused};
 use crate::leader::{Commit, CommitError, CreateShard, feed};
@@ -42,12 +46,22 @@ impl Shards for LeaderHandle {
         check_times(&updates, expect_upper, new_upper)?;
         let shared = self.shared();
         shared.check_new_upper(shard, new_upper)?;
-        let written = shared.store.write(updates, shared.ticket()).await?;
+        let columns = shared.columns(shard).ok_or(AppendError::NotFound)?;
+        let written = shared.store.write(updates, columns, shared.ticket()).await?;
         shared.append(Append { shard, writer, expect_upper, new_upper, token, written }).await
     }
 
     async fn subscribe(&self, shard: ShardId, as_of: Timestamp) -> Result<Subscription, SubscribeError> {
-        feed::subscribe(self.shared(), shard, as_of)
+        feed::subscribe(self.shared(), shard, as_of, Arc::default())
+    }
+
+    async fn subscribe_within(
+        &self,
+        shard: ShardId,
+        as_of: Timestamp,
+        bounds: Arc<Bounds>,
+    ) -> Result<Subscription, SubscribeError> {
+        feed::subscribe(self.shared(), shard, as_of, bounds)
     }
 }
 
@@ -78,24 +92,40 @@ impl Shared {
     pub(crate) async fn append(&self, append: Append) -> Result<(), AppendError> {
         let Append { shard, writer, expect_upper, new_upper, token, written } = append;
         self.check_new_upper(shard, new_upper)?;
-        self.check_tickets(&written.parts)?;
         self.check_incarnation(writer)?;
         let Written { parts, updates, bytes } = written;
         // The parts' times are as they were written: nothing has been advanced.
         let since = Timestamp::MIN;
         let batch = BatchDesc { id: 0, lower: expect_upper, upper: new_upper, since, updates, bytes, token, parts };
         let op = Op::Append { shard, writer, expect_upper, new_upper, batch: Some(batch) };
-        self.submit(op.into()).await.map_err(refused)
+        let txn = Txn::from(op);
+        let permit = self.permit(&txn).await.map_err(refused)?;
+        // Behind the last wait before the parts are named: collecting orphans looks at what is named, in the queue as well.
+        self.check_tickets(&txn)?;
+        let reply = self.enqueue(txn, Some(permit)).map_err(refused)?;
+        self.answer(reply).await.map_err(refused)
     }
 
-    fn check_tickets(&self, parts: &[Part]) -> Result<(), AppendError> {
+    /// The columns of a shard as last proposed.
+    fn columns(&self, shard: ShardId) -> Option<Columns> {
+        self.core.lock().speculative.live(shard).ok().map(|shard| shard.columns.clone())
+    }
+
+    /// Errors: a part was begun so long ago that it may be taken for an orphan.
+    fn check_tickets(&self, txn: &Txn) -> Result<(), AppendError> {
         let now = self.timeline.now().millis();
-        for part in parts {
+        let batches = txn.ops.iter().flat_map(|op| match op {
+            Op::Append { batch: Some(batch), .. } => vec![batch],
+            Op::Commit { appends, .. } => appends.iter().map(|(_, _, batch)| batch).collect(),
+            _ => Vec::new(),
+        });
+        for part in batches.flat_map(|batch| &batch.parts) {
             let Part::Hollow(hollow) = part else { continue };
             let ticket = Ticket::of_key(&hollow.key)
                 .ok_or_else(|| AppendError::Invalid(format!("{} is not the name of a part", hollow.key)))?;
             if ticket.epoch > self.epoch || ticket.millis + TICKET_AGE_MS_MAX < now {
-                return Err(AppendError::Invalid(format!("part {} was begun too long ago", hollow.key)));
+                // Written again, under another name, it can be appended.
+                return Err(AppendError::Blob(BlobErrorText(format!("part {} was begun too long ago", hollow.key))));
             }
         }
         Ok(())
@@ -128,6 +158,7 @@ impl LeaderHandle {
         }
         let txn = prepare(shared, commit).await?;
         let permit = shared.permit(&txn).await.map_err(refused_commit)?;
+        shared.check_tickets(&txn).map_err(|error| CommitError::Invalid(error.to_string()))?;
         let reply = shared.enqueue(txn, Some(permit)).map_err(refused_commit)?;
         drop(turn);
         shared.answer(reply).await.map_err(refused_commit)
@@ -137,14 +168,17 @@ impl LeaderHandle {
 /// Writes the rows of a commit and puts its operations together. Only commits move a group's upper, and this one has the
 /// turn, so what is read of the speculative state here still holds when the transaction is applied.
 async fn prepare(shared: &Shared, commit: Commit) -> Result<Txn, CommitError> {
-    let Commit { group, ts, validate, catalog, appends, creates, retires } = commit;
+    let Commit { group, ts, validate, catalog, appends, creates, columns, retires } = commit;
+    let declared: BTreeMap<ShardId, Columns> = columns.into_iter().collect();
     let mut batches = Vec::with_capacity(appends.len());
     for (shard, rows) in appends {
         let updates: Vec<Update> = rows.into_iter().map(|(row, diff)| (row, ts, diff)).collect();
-        let written = shared.store.write(updates, shared.ticket()).await.map_err(|error| match error.into() {
-            AppendError::DiskFull => CommitError::DiskFull,
-            error => CommitError::Blob(BlobErrorText(error.to_string())),
-        })?;
+        let columns = declared.get(&shard).cloned().or_else(|| shared.columns(shard)).unwrap_or_default();
+        let written =
+            shared.store.write(updates, columns, shared.ticket()).await.map_err(|error| match error.into() {
+                AppendError::DiskFull => CommitError::DiskFull,
+                error => CommitError::Blob(BlobErrorText(error.to_string())),
+            })?;
         if written.updates > 0 {
             batches.push((shard, written));
         }
@@ -159,8 +193,20 @@ async fn prepare(shared: &Shared, commit: Commit) -> Result<Txn, CommitError> {
     for CreateShard { shard, group, scheduled } in creates {
         ops.push(Op::Create { shard, group, schema: SchemaId::default(), since: ts, scheduled });
     }
+    let mut schemas = BTreeMap::new();
+    for (shard, columns) in declared {
+        // The first columns of a shard belong to the schema that it is created with.
+        let schema = match state.live(shard) {
+            Ok(found) if found.columns.is_empty() => found.schema,
+            Ok(found) => SchemaId(found.schema.0 + 1),
+            Err(_) => SchemaId::default(),
+        };
+        schemas.insert(shard, schema);
+        ops.push(Op::Schema { shard, schema, columns });
+    }
     let appends = batches.into_iter().map(|(shard, Written { parts, updates, bytes })| {
-        let schema = state.live(shard).map_or_else(|_| SchemaId::default(), |shard| shard.schema);
+        let current = || state.live(shard).map_or_else(|_| SchemaId::default(), |shard| shard.schema);
+        let schema = schemas.get(&shard).copied().unwrap_or_else(current);
         let (token, upper) = (Uuid::nil(), ts.step_forward());
         let since = Timestamp::MIN;
         (shard, schema, BatchDesc { id: 0, lower: ts, upper, since, updates, bytes, token, parts })
