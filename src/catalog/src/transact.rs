@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use persist::Columns;
 use repr::{ClusterId, CollectionId, Diff, ReplicaId, Row, ShardId};
 use sql::catalog_view::SourceReference;
 use sql::plan::{CreateIndexPlan, CreateMaterializedViewPlan, CreateSourcePlan, CreateTablePlan, CreateViewPlan};
@@ -71,6 +72,8 @@ pub struct Transacted {
     /// Shards to create: tables written by users are members of the tables' group, the others stand alone.
     pub tables: Vec<ShardId>,
     pub solo_shards: Vec<ShardId>,
+    /// Of those whose rows have columns that readers filter by.
+    pub columns: Vec<(ShardId, Columns)>,
     pub retired_shards: Vec<ShardId>,
     /// Ids of the items made, in order.
     pub created: Vec<CollectionId>,
@@ -143,6 +146,19 @@ fn owned_shard(definition: &ItemDefinition) -> Option<(ShardId, bool)> {
     }
 }
 
+/// The columns of the shard that an item's rows are stored in.
+fn stored_columns(definition: &ItemDefinition) -> Option<(ShardId, Columns)> {
+    match definition {
+        ItemDefinition::Table { desc, shard, .. } | ItemDefinition::MaterializedView { desc, shard, .. } => {
+            Some((*shard, Columns::new(desc.typ.kinds())))
+        }
+        ItemDefinition::Source { .. }
+        | ItemDefinition::View { .. }
+        | ItemDefinition::Index { .. }
+        | ItemDefinition::Builtin { .. } => None,
+    }
+}
+
 impl Catalog {
     /// Applies `ops` in order. Errors: a name is taken (42P04, 42P06, 42P07, 42710) or gone (42704 and kin).
     pub fn transact(&self, ops: Vec<Op>) -> Result<Transacted, Error> {
@@ -168,6 +184,7 @@ impl Transaction {
             updates: Vec::new(),
             tables: Vec::new(),
             solo_shards: Vec::new(),
+            columns: Vec::new(),
             retired_shards: Vec::new(),
             created: Vec::new(),
         };
@@ -261,6 +278,7 @@ impl Transaction {
             Some((shard, false)) => self.out.solo_shards.push(shard),
             None => {}
         }
+        self.out.columns.extend(stored_columns(&definition));
         let item = Item { id, oid: self.next_oid(), name, create_sql, depends_on, definition };
         self.write(&item_record(&item), Diff::ONE);
         self.out.created.push(id);

@@ -1,6 +1,6 @@
 //! Where dataflows meet durable collections: `storage`, or histories in memory in tests of rendering.
 
-use repr::{ShardId, Timestamp};
+use repr::{Bounds, ShardId, Timestamp};
 use storage::{Errs, Oks, ShardSink, ShardSource, WorkerContext};
 use timely::dataflow::Scope;
 use trace::Ts;
@@ -14,6 +14,7 @@ pub trait ShardEnds {
         shard: ShardId,
         as_of: Timestamp,
         until: Option<Timestamp>,
+        bounds: Bounds,
     ) -> ShardSource<'scope>;
 
     fn sink<'scope>(
@@ -34,8 +35,9 @@ impl ShardEnds for WorkerContext {
         shard: ShardId,
         as_of: Timestamp,
         until: Option<Timestamp>,
+        bounds: Bounds,
     ) -> ShardSource<'scope> {
-        storage::shard_source(scope, self, name, shard, as_of, until)
+        storage::shard_source(scope, self, name, shard, as_of, until, bounds)
     }
 
     fn sink<'scope>(

@@ -226,41 +226,17 @@ fn scan_for<'scope, T: RenderTime>(
 
 /// True if the plan has a LetRec.
 pub(crate) fn is_recursive(plan: &Plan) -> bool {
-    any_node(plan, &mut |node| matches!(node, Node::LetRec { .. }))
+    plan.any_node(&mut |node| matches!(node, Node::LetRec { .. }))
 }
 
 /// The imports and objects that the plan reads.
 pub(crate) fn gets(plan: &Plan) -> BTreeSet<CollectionId> {
     let mut ids = BTreeSet::new();
-    any_node(plan, &mut |node| {
+    plan.any_node(&mut |node| {
         if let Node::Get { id, .. } = node {
             ids.insert(*id);
         }
         false
     });
     ids
-}
-
-fn any_node(plan: &Plan, test: &mut impl FnMut(&Node) -> bool) -> bool {
-    let mut pending = vec![plan];
-    while let Some(plan) = pending.pop() {
-        if test(&plan.node) {
-            return true;
-        }
-        match &plan.node {
-            Node::Constant { .. } | Node::Get { .. } | Node::GetLocal { .. } => {}
-            Node::Let { value, body, .. } => pending.extend([&**value, &**body]),
-            Node::LetRec { values, body, .. } => pending.extend(values.iter().chain([&**body])),
-            Node::Mfp { input, .. }
-            | Node::FlatMap { input, .. }
-            | Node::Reduce { input, .. }
-            | Node::TopK { input, .. }
-            | Node::Negate { input }
-            | Node::Threshold { input }
-            | Node::ArrangeBy { input, .. } => pending.push(input),
-            Node::Join(join) => pending.extend(&join.inputs),
-            Node::Union { inputs } => pending.extend(inputs),
-        }
-    }
-    false
 }

@@ -348,6 +348,7 @@ impl Loop {
             catalog: None,
             appends: appends.into_iter().collect(),
             creates: Vec::new(),
+            columns: Vec::new(),
             retires: Vec::new(),
         };
         if let Some((version, transacted)) = &ddl {
@@ -414,6 +415,7 @@ fn add_ddl(commit: &mut Commit, version: u64, transacted: &Transacted) {
     commit.creates.extend(tables.map(|shard| CreateShard { shard: *shard, group: Some(TABLES), scheduled: false }));
     let solo = transacted.solo_shards.iter();
     commit.creates.extend(solo.map(|shard| CreateShard { shard: *shard, group: None, scheduled: false }));
+    commit.columns.clone_from(&transacted.columns);
     commit.retires.clone_from(&transacted.retired_shards);
 }
 

@@ -1,27 +1,32 @@
 //! Following a shard: a task that subscribes, subscribes again after a broken stream, and hands a worker what it may use.
 //!
-//! A broken stream is resumed at the last complete time, so nothing goes to the worker before it is complete: the contents at
-//! `as_of` as a whole, then each interval as a whole. What a broken stream left unfinished is forgotten here. The task holds
-//! the contents at `as_of` until then; from there each piece is freed as the worker takes it.
+//! A broken stream is resumed at the last complete time, so what is not complete yet is held here, and forgotten if the stream
+//! breaks: the contents at `as_of`, then each interval. But only so much of it: what is larger is handed on as it comes, which
+//! the worker may take at once, for its frontier stands still meanwhile. `persist` reads such an event to its end even when the
+//! connection breaks; should it fail nevertheless (parts were deleted because nobody was heard of for long), the process ends,
+//! since what was handed on cannot be taken back.
 //!
 //! ```text
 //!   persist ──events──▶ task: Joiner (checks, gathers) ──queue──▶ worker: Feed::next
 //! ```
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use persist::{ShardEvent, SubscribeError, Subscription};
-use repr::{Diff, Row, ShardId, Timestamp};
+use repr::{Bounds, Diff, Row, ShardId, Timestamp};
 use stdx::{Backoff, Task};
 use timely::scheduling::SyncActivator;
 use tokio::sync::mpsc;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::context::WorkerContext;
 
 /// Items that may wait for the worker: pieces of about a megabyte, and uppers.
 const QUEUE_ITEMS: usize = 16;
+/// So many bytes of rows are held until they are complete.
+const HELD_BYTES_MAX: usize = 64 << 20;
 const RETRY_FIRST: Duration = Duration::from_millis(20);
 const RETRY_MOST: Duration = Duration::from_secs(2);
 
@@ -45,16 +50,19 @@ pub(crate) struct Feed {
 }
 
 impl Feed {
-    /// Follows `shard` from `as_of` on; schedules the operator of `activator` whenever there is something to take.
+    /// Follows `shard` from `as_of` on, but for rows outside `bounds`, some of which may come nevertheless; schedules the operator of `activator` whenever there is something to take.
     pub(crate) fn start(
         context: &WorkerContext,
         name: &str,
         shard: ShardId,
         as_of: Timestamp,
+        bounds: Bounds,
         activator: SyncActivator,
     ) -> Feed {
         let (sender, items) = mpsc::channel(QUEUE_ITEMS);
-        let follower = Follower { context: context.clone(), name: name.to_owned(), shard, as_of, sender, activator };
+        let bounds = Arc::new(bounds);
+        let follower =
+            Follower { context: context.clone(), name: name.to_owned(), shard, as_of, bounds, sender, activator };
         let task = context.tasks.spawn("shard-feed", follower.run());
         Feed { items, _task: task }
     }
@@ -82,6 +90,7 @@ struct Follower {
     name: String,
     shard: ShardId,
     as_of: Timestamp,
+    bounds: Arc<Bounds>,
     sender: mpsc::Sender<FeedItem>,
     activator: SyncActivator,
 }
@@ -110,6 +119,11 @@ impl Follower {
                     info!(%shard, name, "the shard is gone");
                     return;
                 }
+                End::Failed(error @ SubscribeError::Blob(_)) if joiner.has_poured => {
+                    // The dataflow waits where it is, and with it its readers; others go on.
+                    error!(%shard, name, %error, "reading a shard failed for good; it is read anew after a restart");
+                    return;
+                }
                 End::Failed(error @ SubscribeError::Blob(_)) => warn!(%shard, name, %error, "reading a shard failed"),
                 End::Failed(error) => info!(%shard, name, %error, "subscribing again"),
             }
@@ -123,11 +137,15 @@ impl Follower {
 
     /// One subscription, until it ends.
     async fn follow(&self, joiner: &mut Joiner) -> End {
-        let mut subscription = match self.context.shards.subscribe(self.shard, joiner.resume_at()).await {
+        let bounds = Arc::clone(&self.bounds);
+        let mut subscription = match self.context.shards.subscribe_within(self.shard, joiner.resume_at(), bounds).await
+        {
             Ok(subscription) => subscription,
             Err(error) => return End::Failed(error),
         };
-        joiner.begin();
+        if let Err(what) = joiner.begin() {
+            return End::Broken(what);
+        }
         loop {
             let event = match subscription.next().await {
                 Some(Ok(event)) => event,
@@ -169,12 +187,23 @@ struct Joiner {
     expected: Option<Timestamp>,
     /// Updates of the interval (or the contents at `as_of`) that is not complete yet.
     pending: VecDeque<Vec<StoredUpdate>>,
+    pending_bytes: usize,
+    /// Some of what is not complete yet was handed on.
+    has_poured: bool,
     ready: VecDeque<FeedItem>,
 }
 
 impl Joiner {
     fn new(as_of: Timestamp) -> Joiner {
-        Joiner { as_of, upper: None, expected: None, pending: VecDeque::new(), ready: VecDeque::new() }
+        Joiner {
+            as_of,
+            upper: None,
+            expected: None,
+            pending: VecDeque::new(),
+            pending_bytes: 0,
+            has_poured: false,
+            ready: VecDeque::new(),
+        }
     }
 
     /// True once the contents at `as_of` were handed over as a whole.
@@ -190,10 +219,15 @@ impl Joiner {
         }
     }
 
-    /// A new subscription begins at `resume_at`.
-    fn begin(&mut self) {
+    /// A new subscription begins at `resume_at`. Errors: it would bring again what was handed on.
+    fn begin(&mut self) -> Result<(), String> {
+        if self.has_poured {
+            return Err(format!("reading it broke off within what follows {:?}", self.upper));
+        }
         self.expected = None;
         self.pending.clear();
+        self.pending_bytes = 0;
+        Ok(())
     }
 
     fn accept(&mut self, event: ShardEvent) -> Result<(), String> {
@@ -221,9 +255,20 @@ impl Joiner {
     }
 
     fn gather(&mut self, updates: Vec<StoredUpdate>) {
-        if !updates.is_empty() {
-            self.pending.push_back(updates);
+        if updates.is_empty() {
+            return;
         }
+        self.pending_bytes += updates.iter().map(|(row, _, _)| row.len_bytes() + 32).sum::<usize>();
+        self.pending.push_back(updates);
+        if self.pending_bytes > HELD_BYTES_MAX {
+            self.has_poured = true;
+            self.pour();
+        }
+    }
+
+    fn pour(&mut self) {
+        self.ready.extend(self.pending.drain(..).map(FeedItem::Updates));
+        self.pending_bytes = 0;
     }
 
     /// Progress must join what came before: group batches do not tile, so nothing else would show a gap.
@@ -243,7 +288,8 @@ impl Joiner {
 
     fn complete(&mut self, upper: Timestamp) {
         if upper > self.as_of {
-            self.ready.extend(self.pending.drain(..).map(FeedItem::Updates));
+            self.pour();
+            self.has_poured = false;
         }
         self.upper = Some(upper);
         self.ready.push_back(FeedItem::Upper(upper));

@@ -153,7 +153,8 @@ impl<'scope> Builder<'scope, '_> {
             }
             Import::Shard { id, shard, kinds } => {
                 let name = format!("{} {id}", self.dataflow.name);
-                let source = ends.source(self.scope(), &name, *shard, self.dataflow.as_of, self.dataflow.until);
+                let Dataflow { as_of, until, .. } = self.dataflow;
+                let source = ends.source(self.scope(), &name, *shard, *as_of, *until, self.dataflow.bounds(*id));
                 self.sources.push(source.token);
                 let streams = Streams { oks: source.oks, errs: source.errs };
                 self.add_streams(*id, kinds, streams);

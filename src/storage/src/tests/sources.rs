@@ -29,7 +29,8 @@ impl Reader {
         let (probe, seen) = (ProbeHandle::new(), Seen::default());
         let token = worker.dataflow::<Ts, _, _>(|scope| {
             let (as_of, until) = (Timestamp::new(as_of), until.map(Timestamp::new));
-            let ShardSource { oks, errs, token } = shard_source(scope, context, "test", ShardId(shard), as_of, until);
+            let ShardSource { oks, errs, token } =
+                shard_source(scope, context, "test", ShardId(shard), as_of, until, repr::Bounds::default());
             let (ok_seen, err_seen) = (Rc::clone(&seen), Rc::clone(&seen));
             oks.inner
                 .inspect(move |(row, time, diff)| {
