@@ -45,7 +45,10 @@ impl Contender {
         let addresses = data_dir.join("addresses.json");
         until("the addresses", async || {
             if let Some(status) = child.try_wait()? {
-                bail!("environmentd ended with {status}: {}", std::fs::read_to_string(data_dir.join("environmentd.log"))?);
+                bail!(
+                    "environmentd ended with {status}: {}",
+                    std::fs::read_to_string(data_dir.join("environmentd.log"))?
+                );
             }
             Ok(addresses.exists())
         })
