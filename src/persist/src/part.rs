@@ -11,7 +11,7 @@ use bytes::Bytes;
 use repr::{Diff, Row, ShardId, Timestamp};
 
 use self::block::{BlockWriter, read_block};
-pub(crate) use self::footer::{BlockMeta, Footer, TRAILER_BYTES};
+pub(crate) use self::footer::{BlockMeta, Footer, TRAILER_BYTES, read as read_footer};
 pub(crate) use self::statistics::{Statistics, Summary};
 use crate::columns::Columns;
 use crate::op::HollowPart;

@@ -106,7 +106,8 @@ fn word(trailer: &[u8], at: usize) -> usize {
     u32::from_le_bytes(trailer[at..at + 4].try_into().expect("four bytes")) as usize
 }
 
-fn read(bytes: Bytes) -> Result<Footer, DecodeError> {
+/// What a footer says, believed.
+pub(crate) fn read(bytes: Bytes) -> Result<Footer, DecodeError> {
     let mut input = Decoder(bytes);
     check_version(&mut input)?;
     let (key, updates) = (input.string()?, input.varint()?);
