@@ -106,7 +106,7 @@ impl Ledger {
         let Ok((client, connection)) = tokio_postgres::connect(&config, tokio_postgres::NoTls).await else { return };
         let driver = tokio::spawn(connection);
         while !self.stop.load(Ordering::SeqCst) {
-            let copies = rng.random_range(0..40) == 0;
+            let copies = rng.random_range(0..100) == 0;
             if self.transact(&client, copies).await.is_err() {
                 break;
             }

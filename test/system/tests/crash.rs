@@ -75,7 +75,7 @@ async fn write(server: Arc<Mutex<Server>>, history: Arc<History>, stop: Arc<Atom
             };
             history.unknown.lock().await.insert(txid);
             // Large enough for parts of their own, and often enough for compaction.
-            let copies = rng.random_range(0..40) == 0;
+            let copies = rng.random_range(0..200) == 0;
             let outcome = if copies { copy_bulk(&client, txid).await } else { client.batch_execute(&sql).await };
             match outcome {
                 Ok(()) => {
