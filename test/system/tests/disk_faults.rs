@@ -18,12 +18,12 @@ const WRITERS: usize = 4;
 /// Within this time what must happen by itself happens.
 const SOON: Duration = Duration::from_secs(30);
 
-/// A server under load on a disk of its own.
+/// A server under load on a disk of its own, which is dropped last: it cannot be unmounted before the server is gone.
 struct Rig {
-    disk: Disk,
     server: Server,
     ledger: Arc<Ledger>,
     strace_log: tempfile::NamedTempFile,
+    disk: Disk,
 }
 
 impl Rig {
