@@ -157,7 +157,7 @@ impl World {
     /// A refusal to start that the run can cause.
     pub(crate) fn refused(&self, error: &OpenError) {
         match error {
-            OpenError::Fenced { .. } => {}
+            OpenError::Fenced { .. } | OpenError::Halted(persist::Halt::Fenced { .. }) => {}
             OpenError::Log(persist::LogError::DiskFull(_) | persist::LogError::Indeterminate(_)) => {}
             error => panic!("the log does not open: {error}"),
         }
