@@ -349,7 +349,7 @@ impl Log for ObjLog {
             now = now.max(Some(object.last_modified));
         }
         names.sort_unstable();
-        let (Some((oldest, _, _)), Some(now)) = (names.iter().rev().take(CHECKPOINTS_KEPT).last(), now) else {
+        let (Some((oldest, _, _)), Some(now)) = (names.get(names.len().saturating_sub(CHECKPOINTS_KEPT)), now) else {
             return Ok(());
         };
         let upto = upto.min(*oldest);
