@@ -593,6 +593,7 @@ async fn a_lost_connection_to_postgresql_leaves_an_append_to_reading() {
 }
 
 /// A store under a prefix of its own; none unless the environment names a server.
+#[allow(clippy::disallowed_methods, reason = "a test has no flags")]
 fn s3() -> Option<Blob> {
     let endpoint = std::env::var("FRESHET_TEST_S3").ok()?;
     let prefix = Uuid::from_bytes(Rng::from_entropy().bytes16()).simple();
