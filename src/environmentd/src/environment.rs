@@ -54,7 +54,7 @@ impl Environment {
         let clusters = self.catalog().clusters();
         let statuses = clusters.iter().flat_map(|cluster| self.controller.replica_status(cluster.id));
         let ready_replicas = statuses.filter(|status| status.connected).map(|status| status.replica).collect();
-        Facts { ready_replicas, sessions: self.sessions.list() }
+        Facts { ready_replicas, sessions: self.sessions.list(), ..Facts::default() }
     }
 
     /// The id by which `mz_environment_id()` names this environment.

@@ -97,6 +97,13 @@ impl From<sql::Error> for Error {
     }
 }
 
+impl From<sql::plan::Notice> for Error {
+    fn from(notice: sql::plan::Notice) -> Error {
+        let sql::plan::Notice { code, message } = notice;
+        Error { code: code.into(), ..Error::notice(message) }
+    }
+}
+
 impl From<EvalError> for Error {
     fn from(error: EvalError) -> Error {
         let code = error.code().to_owned();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use controller::ReadHolds;
+use persist::Validate;
 use repr::{CollectionId, RelationDesc, Row, ScalarType};
 use sql::plan::{CopyFromPlan, CopyOptions, Params, PlanContext};
 use sql::statement::Statement;
@@ -107,10 +108,12 @@ enum Work {
         chosen: Chosen,
         holds: Box<ReadHolds>,
     },
-    /// Inserts, kept back until the commit.
+    /// Changes, kept back until the commit.
     Writes {
         appends: Appends,
         bytes: usize,
+        /// What the block's first statement read, if it was an UPDATE or the like: checked at the commit.
+        validate: Option<Validate>,
     },
 }
 
@@ -346,8 +349,10 @@ impl Session {
         let transaction = std::mem::replace(&mut self.transaction, Transaction::None);
         self.end_of_transaction();
         match transaction {
-            Transaction::Implicit(Work::Writes { appends, .. })
-            | Transaction::Explicit(Work::Writes { appends, .. }) => self.write_tables(appends).await,
+            Transaction::Implicit(Work::Writes { appends, validate, .. })
+            | Transaction::Explicit(Work::Writes { appends, validate, .. }) => {
+                self.write_validated(appends, validate).await
+            }
             _ => Ok(()),
         }
     }
@@ -388,9 +393,9 @@ impl Session {
     /// Commits what an implicit transaction has written so far, so that what follows sees it.
     pub(crate) async fn flush_implicit(&mut self) -> Result<(), Error> {
         if let Transaction::Implicit(work) = &mut self.transaction
-            && let Work::Writes { appends, .. } = std::mem::replace(work, Work::Nothing)
+            && let Work::Writes { appends, validate, .. } = std::mem::replace(work, Work::Nothing)
         {
-            self.write_tables(appends).await?;
+            self.write_validated(appends, validate).await?;
         }
         Ok(())
     }
@@ -408,10 +413,10 @@ impl Session {
                     .with_detail("a transaction block that has read cannot write")
                     .with_hint("Write outside of the block, or in a block of its own."));
             }
-            Work::Nothing => *work = Work::Writes { appends: Appends::new(), bytes: 0 },
+            Work::Nothing => *work = Work::Writes { appends: Appends::new(), bytes: 0, validate: None },
             Work::Writes { .. } => {}
         }
-        let Work::Writes { appends: buffered, bytes } = work else { unreachable!("made so above") };
+        let Work::Writes { appends: buffered, bytes, .. } = work else { unreachable!("made so above") };
         for (table, rows) in appends {
             *bytes += rows.iter().map(|(row, _)| row.len_bytes() + 32).sum::<usize>();
             buffered.entry(table).or_default().extend(rows);
@@ -420,6 +425,44 @@ impl Session {
             return Err(Error::new("53200", "transaction writes more than 1 GiB").with_hint("Commit in smaller parts."));
         }
         Ok(None)
+    }
+
+    /// Keeps back the changes of a block's first statement, which rest on what `validate` names.
+    pub(crate) fn buffer_validated_write(&mut self, appends: Appends, validate: Validate) -> Result<(), Error> {
+        self.transaction = Transaction::Explicit(Work::Nothing);
+        self.buffer_write(appends)?;
+        if let Transaction::Explicit(Work::Writes { validate: kept, .. }) = &mut self.transaction {
+            *kept = Some(validate);
+        }
+        Ok(())
+    }
+
+    /// How a statement that reads and then writes may run: true in a block, to be validated at its commit; false on its own.
+    ///
+    /// Errors: 25001 in a block that has read or written before, for only its first statement's read can be validated.
+    pub(crate) async fn admits_read_then_write(&mut self, statement: &str) -> Result<bool, Error> {
+        match &self.transaction {
+            Transaction::Explicit(Work::Nothing) => Ok(true),
+            Transaction::Explicit(_) => {
+                let message = format!("{statement} cannot run in a transaction block that has read or written before");
+                Err(Error::new("25001", message)
+                    .with_hint("Make it the first statement of the block, or run it outside of one."))
+            }
+            _ => self.flush_implicit().await.map(|()| false),
+        }
+    }
+
+    /// Refuses what a read-only transaction may not do. Errors: 25006.
+    pub(crate) fn check_writable(&self, statement: &str) -> Result<(), Error> {
+        match self.vars.is_read_only() {
+            true => Err(Error::new("25006", format!("cannot execute {statement} in a read-only transaction"))),
+            false => Ok(()),
+        }
+    }
+
+    /// True once the transaction's reads or writes have begun, when its modes cannot change any more.
+    pub(crate) fn has_begun_work(&self) -> bool {
+        matches!(&self.transaction, Transaction::Explicit(work) if !matches!(work, Work::Nothing))
     }
 
     /// The time and holds of this block's reads, chosen at its first one; None outside a block.

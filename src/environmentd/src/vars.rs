@@ -62,7 +62,7 @@ const VARIABLES: &[Definition] = &[
     var("database", "materialize", Check::Any, "The current database."),
     reported("DateStyle", "ISO, MDY", Check::Any, "The display format for dates: always ISO."),
     var("default_transaction_isolation", "strict serializable", Check::Isolation, "The isolation of new transactions."),
-    var("default_transaction_read_only", "off", Check::Bool, "Accepted for compatibility."),
+    var("default_transaction_read_only", "off", Check::Bool, "Whether new transactions refuse to write."),
     var("extra_float_digits", "1", Check::Any, "Floats are always shown in their shortest exact form."),
     var("idle_in_transaction_session_timeout", "120 s", Check::Duration, "How long a transaction may stand idle."),
     reported("integer_datetimes", "on", Check::ReadOnly, "Dates are 64-bit integers."),
@@ -79,7 +79,7 @@ const VARIABLES: &[Definition] = &[
     var("statement_timeout", "60 s", Check::Duration, "How long a statement may take; 0: without limit."),
     reported("TimeZone", "UTC", Check::TimeZone, "The time zone for timestamps: UTC."),
     var("transaction_isolation", "strict serializable", Check::Isolation, "The current transaction's isolation."),
-    var("transaction_read_only", "off", Check::Bool, "Accepted for compatibility."),
+    var("transaction_read_only", "off", Check::Bool, "Whether the current transaction refuses to write."),
     var("welcome_message", "on", Check::Bool, "Accepted for compatibility; there is no welcome message."),
 ];
 
@@ -208,8 +208,9 @@ impl Vars {
         let set = [&self.local, &self.session, &self.initial].into_iter().find_map(|layer| layer.get(definition.name));
         match set {
             Some(value) => Ok(value),
-            // A transaction that says nothing of its isolation has the session's default.
+            // A transaction that says nothing of its modes has the session's defaults.
             None if definition.name == "transaction_isolation" => self.get("default_transaction_isolation"),
+            None if definition.name == "transaction_read_only" => self.get("default_transaction_read_only"),
             None => Ok(definition.default),
         }
     }
@@ -262,6 +263,10 @@ impl Vars {
 
     pub(crate) fn max_result_bytes(&self) -> u64 {
         self.known("max_result_size").parse().unwrap_or(u64::MAX)
+    }
+
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.known("transaction_read_only") == "on"
     }
 
     pub(crate) fn is_strict_serializable(&self) -> bool {

@@ -7,6 +7,7 @@ mod arithmetic;
 mod array;
 mod binary;
 mod casts;
+mod catalog;
 mod compare;
 mod datetime;
 mod datetime_arithmetic;
@@ -199,6 +200,7 @@ static TABLES: &[&[FuncDef]] = &[
     array::TABLE,
     list::TABLE,
     session::TABLE,
+    catalog::TABLE,
     casts::TABLE,
 ];
 
@@ -276,6 +278,12 @@ pub fn interval_key() -> Func {
 /// Stands for a parameter, given by its index, until the statement is executed.
 pub fn parameter() -> Func {
     by_key("parameter").expect("in the table of session functions")
+}
+
+/// The entry of a jsonb object, the first argument, under the key that the further arguments make, their texts joined by
+/// commas: how functions of the catalog are answered.
+pub fn catalog_lookup() -> Func {
+    by_key("catalog_lookup").expect("in the table of the catalog's functions")
 }
 
 /// The cast to mz_timestamp that clamps values outside the range of times.

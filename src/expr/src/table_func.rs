@@ -43,6 +43,9 @@ pub enum TableFunc {
     },
     /// The rows of another function, numbered from 1 in a further column: WITH ORDINALITY.
     WithOrdinality(Box<TableFunc>),
+    /// Several functions side by side, each with its number of arguments: row n has the nth row of each, and NULLs for those
+    /// that have no more.
+    Lockstep(Vec<(TableFunc, usize)>),
 }
 
 /// The datums of one row that a table function returns.
@@ -69,6 +72,7 @@ impl TableFunc {
             TableFunc::ExpandArray(_) => "_pg_expandarray",
             TableFunc::Wrap { .. } => "wrap",
             TableFunc::WithOrdinality(inner) => inner.name(),
+            TableFunc::Lockstep(_) => "lockstep",
         }
     }
 
@@ -91,6 +95,10 @@ impl TableFunc {
                 let mut columns = inner.output_types();
                 columns.push(ScalarType::Int8.not_null());
                 columns
+            }
+            TableFunc::Lockstep(calls) => {
+                let columns = calls.iter().flat_map(|(func, _)| func.output_types());
+                columns.map(|column| column.scalar.nullable()).collect()
             }
         }
     }
@@ -116,6 +124,7 @@ impl TableFunc {
                 names.push("ordinality".to_owned());
                 return names;
             }
+            TableFunc::Lockstep(calls) => return calls.iter().flat_map(|(func, _)| func.output_names()).collect(),
             other => &[other.name()],
         };
         names.iter().map(|name| (*name).to_owned()).collect()
@@ -124,7 +133,7 @@ impl TableFunc {
     /// True if a NULL argument gives no rows.
     pub fn is_strict(&self) -> bool {
         match self {
-            TableFunc::Wrap { .. } | TableFunc::StringToTable => false,
+            TableFunc::Wrap { .. } | TableFunc::StringToTable | TableFunc::Lockstep(_) => false,
             TableFunc::WithOrdinality(inner) => inner.is_strict(),
             _ => true,
         }
@@ -207,8 +216,32 @@ impl TableFunc {
                     args.chunks_exact(columns.len().max(1)).map(|row| row.iter().copied().collect()).collect();
                 Ok(Box::new(rows.into_iter()))
             }
+            TableFunc::Lockstep(calls) => TableFunc::eval_lockstep(calls, args, arena),
             TableFunc::WithOrdinality(inner) => Ok(with_numbers((1i64..).zip(inner.eval(args, arena)?))),
         }
+    }
+
+    /// The rows of [`TableFunc::Lockstep`].
+    fn eval_lockstep<'a>(
+        calls: &[(TableFunc, usize)],
+        mut args: &[Datum<'a>],
+        arena: &'a Arena,
+    ) -> Result<TableRows<'a>, EvalError> {
+        let mut running = Vec::with_capacity(calls.len());
+        for (func, count) in calls {
+            let (own, rest) = args.split_at(*count);
+            running.push((func.eval(own, arena)?, func.output_arity()));
+            args = rest;
+        }
+        Ok(Box::new(std::iter::from_fn(move || {
+            let rows: Vec<Option<TableRow<'a>>> = running.iter_mut().map(|(rows, _)| rows.next()).collect();
+            if rows.iter().all(Option::is_none) {
+                return None;
+            }
+            let nulls = |arity: usize| -> TableRow<'a> { smallvec![Datum::Null; arity] };
+            let parts = rows.into_iter().zip(&running).map(|(row, (_, arity))| row.unwrap_or_else(|| nulls(*arity)));
+            Some(parts.flatten().collect())
+        })))
     }
 
     fn eval_jsonb<'a>(&self, value: Datum<'a>, arena: &'a Arena) -> Result<TableRows<'a>, EvalError> {

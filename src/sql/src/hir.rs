@@ -141,6 +141,8 @@ pub(crate) enum HirScalar {
     Not(Box<HirScalar>),
     /// The nth aggregate of the SELECT being planned; becomes a column before planning of that SELECT ends.
     Aggregate(usize),
+    /// The nth call of a set-returning function in the SELECT list being planned; becomes a column like an aggregate.
+    SetReturning(usize),
     Exists(Box<HirRelation>),
     /// The one value of a subquery of one column and at most one row.
     Select(Box<HirRelation>),
@@ -439,6 +441,7 @@ impl HirScalar {
                 HirScalar::Not(inner) => inner.to_scalar()?.not(),
                 HirScalar::Column { .. }
                 | HirScalar::Aggregate(_)
+                | HirScalar::SetReturning(_)
                 | HirScalar::Exists(_)
                 | HirScalar::Select(_)
                 | HirScalar::Quantified { .. } => return None,
@@ -458,6 +461,7 @@ impl HirScalar {
             | HirScalar::Literal(..)
             | HirScalar::MzNow
             | HirScalar::Aggregate(_)
+            | HirScalar::SetReturning(_)
             | HirScalar::Exists(_)
             | HirScalar::Select(_)
             | HirScalar::Quantified { .. } => Vec::new(),
@@ -475,6 +479,7 @@ impl HirScalar {
             | HirScalar::Literal(..)
             | HirScalar::MzNow
             | HirScalar::Aggregate(_)
+            | HirScalar::SetReturning(_)
             | HirScalar::Exists(_)
             | HirScalar::Select(_)
             | HirScalar::Quantified { .. } => Vec::new(),

@@ -3,6 +3,7 @@
 mod suggest;
 mod types;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sqlparser::ast::{Ident, ObjectName, ObjectNamePart};
@@ -112,6 +113,25 @@ pub(crate) fn resolve_or_none(
     }
     let (database, schema) = resolve_schema_of(context, catalog, &idents[..idents.len() - 1])?;
     Ok(catalog.item(&FullName { database, schema, item }))
+}
+
+/// The items that can be named without their schema.
+pub fn visible_items(context: &PlanContext, catalog: &dyn CatalogView) -> Vec<Arc<Item>> {
+    let schemas = search_schemas(context, catalog);
+    let place = |item: &Item| {
+        schemas.iter().position(|(database, schema)| *database == item.name.database && *schema == item.name.schema)
+    };
+    let mut nearest: BTreeMap<String, (usize, Arc<Item>)> = BTreeMap::new();
+    for item in catalog.items() {
+        let Some(place) = place(&item) else { continue };
+        match nearest.get(&item.name.item) {
+            Some((nearer, _)) if *nearer <= place => {}
+            _ => {
+                nearest.insert(item.name.item.clone(), (place, item));
+            }
+        }
+    }
+    nearest.into_values().map(|(_, item)| item).collect()
 }
 
 /// The schemas that unqualified names are looked up in, in order; those that do not exist are left out.

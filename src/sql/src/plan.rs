@@ -48,6 +48,8 @@ pub enum Plan {
         local: bool,
     },
     ResetVariable {
+        /// RESET, or SET for `SET ... TO DEFAULT`.
+        tag: &'static str,
         name: String,
     },
     ResetAll,
@@ -61,6 +63,8 @@ pub enum Plan {
     },
 
     Begin {
+        /// As it was spelt: BEGIN or START TRANSACTION.
+        tag: &'static str,
         modes: Vec<TransactionMode>,
     },
     SetTransaction {
@@ -100,8 +104,16 @@ pub enum Plan {
     /// `CREATE ... IF NOT EXISTS` of something that exists, `DROP ... IF EXISTS` of nothing: done, with a notice.
     NoOp {
         tag: &'static str,
-        notice: Option<String>,
+        notice: Option<Notice>,
     },
+}
+
+/// What a user is told of a statement that did less than it said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// SQLSTATE.
+    pub code: &'static str,
+    pub message: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -213,7 +225,7 @@ pub struct InsertPlan {
     pub returning: Option<ReturningPlan>,
 }
 
-/// Expressions over the columns of the inserted row.
+/// Expressions over the columns of the rows that are read: INSERT's are the inserted ones.
 #[derive(Clone, Debug)]
 pub struct ReturningPlan {
     pub exprs: Vec<Scalar>,
@@ -224,10 +236,9 @@ pub struct ReturningPlan {
 pub struct ReadThenWritePlan {
     pub table: CollectionId,
     pub kind: WriteKind,
-    /// Insert: the rows to insert. Delete and Update: the rows of the table that match, all its columns.
+    /// Insert: the rows to insert. Delete and Update: the rows of the table that match, all its columns; then for Update the
+    /// new row's columns; then what `returning` needs.
     pub relation: Relation,
-    /// Update: for each column of the table its new value over the old row (no reads inside).
-    pub assignments: Vec<Scalar>,
     pub returning: Option<ReturningPlan>,
 }
 
@@ -236,6 +247,8 @@ pub enum WriteKind {
     Insert,
     Update,
     Delete,
+    /// TRUNCATE.
+    Truncate,
 }
 
 #[derive(Clone, Debug)]
@@ -353,7 +366,7 @@ pub struct DropPlan {
     pub databases: Vec<String>,
     pub clusters: Vec<ClusterId>,
     pub replicas: Vec<(ClusterId, ReplicaId)>,
-    pub notices: Vec<String>,
+    pub notices: Vec<Notice>,
 }
 
 /// What planning needs of the session.

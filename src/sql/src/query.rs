@@ -4,7 +4,8 @@
 //! last is the row the expression stands over (level 0 in HIR), those before it the enclosing ones.
 //!
 //! Reading order: `scope` (which names mean which columns), `select`, `from`, `set` (queries), `expression`, `operator`,
-//! `function`, `aggregate` (scalars), `types`, `resolve`, `coerce` (the type system), `write` (INSERT, UPDATE, DELETE).
+//! `function`, `aggregate`, `sets` (scalars), `types`, `resolve`, `coerce` (the type system), `write` (INSERT), `mutation` (UPDATE,
+//! DELETE).
 
 mod aggregate;
 mod coerce;
@@ -13,12 +14,14 @@ mod from;
 mod function;
 mod group;
 mod literal;
+mod mutation;
 mod naming;
 mod operator;
 mod resolve;
 mod scope;
 mod select;
 mod set;
+mod sets;
 mod subquery;
 mod table_function;
 mod types;
@@ -30,10 +33,13 @@ use expr::{LocalId, Relation, Scalar};
 use repr::{CollectionId, ColumnType, RelationDesc, ScalarType};
 use sqlparser::ast;
 
+pub(crate) use self::mutation::{Assigned, Mutation, PlannedMutation, plan_mutation};
+pub(crate) use self::scope::TableName;
 pub(crate) use self::write::plan_insert_source;
 
 use self::coerce::Planned;
-use self::scope::{Scope, TableName};
+use self::scope::Scope;
+use self::sets::SetCall;
 use crate::catalog_view::CatalogView;
 use crate::decorrelate;
 use crate::error::Error;
@@ -70,7 +76,10 @@ pub(crate) enum Clause {
     Limit,
     Offset,
     Filter,
-    /// Expressions outside queries: defaults, index keys, assignments, RETURNING.
+    /// SET of an UPDATE.
+    Update,
+    Returning,
+    /// Expressions outside queries: defaults, index keys.
     Plain,
 }
 
@@ -89,8 +98,14 @@ impl Clause {
             Clause::Limit => "LIMIT",
             Clause::Offset => "OFFSET",
             Clause::Filter => "FILTER",
+            Clause::Update => "UPDATE",
+            Clause::Returning => "RETURNING",
             Clause::Plain => "this expression",
         }
+    }
+
+    fn admits_sets(self) -> bool {
+        matches!(self, Clause::Select | Clause::OrderBy | Clause::DistinctOn)
     }
 
     fn admits_aggregates(self) -> bool {
@@ -108,6 +123,8 @@ struct Level {
     aggregates: Vec<HirAggregate>,
     /// True inside an aggregate's argument.
     in_aggregate: bool,
+    /// The calls of set-returning functions in this SELECT's list, in order of appearance.
+    sets: Vec<SetCall>,
     /// Columns of this row that were named, with where: for errors that are found later.
     references: Vec<(usize, usize)>,
 }
@@ -187,6 +204,7 @@ impl<'a> QueryContext<'a> {
             visible: true,
             aggregates: Vec::new(),
             in_aggregate: false,
+            sets: Vec::new(),
             references: Vec::new(),
         });
         let result = plan(self);

@@ -31,6 +31,7 @@ use std::sync::Arc;
 use repr::{RelationDesc, ScalarType};
 
 pub(crate) use self::planner::Planner;
+pub use self::table::column_defaults;
 
 use crate::catalog_view::CatalogView;
 use crate::error::Error;
@@ -58,6 +59,7 @@ pub enum StatementKind {
     Insert(insert::Insert),
     Update(update::Update),
     Delete(delete::Delete),
+    Truncate(delete::Truncate),
     Copy(copy::Copy),
     CreateDatabase(database::CreateDatabase),
     CreateSchema(database::CreateSchema),
@@ -99,6 +101,7 @@ impl StatementKind {
             StatementKind::Insert(_) => "INSERT",
             StatementKind::Update(_) => "UPDATE",
             StatementKind::Delete(_) => "DELETE",
+            StatementKind::Truncate(_) => "TRUNCATE TABLE",
             StatementKind::Copy(_) => "COPY",
             StatementKind::CreateDatabase(_) => "CREATE DATABASE",
             StatementKind::CreateSchema(_) => "CREATE SCHEMA",
@@ -144,6 +147,7 @@ pub(crate) fn parse_kind(cursor: &mut Cursor<'_>) -> Result<StatementKind, Error
         "insert",
         "update",
         "delete",
+        "truncate",
         "copy",
         "subscribe",
         "explain",
@@ -164,6 +168,7 @@ pub(crate) fn parse_kind(cursor: &mut Cursor<'_>) -> Result<StatementKind, Error
         Some("insert") => insert::Insert::parse(cursor).map(Kind::Insert),
         Some("update") => update::Update::parse(cursor).map(Kind::Update),
         Some("delete") => delete::Delete::parse(cursor).map(Kind::Delete),
+        Some("truncate") => delete::Truncate::parse(cursor).map(Kind::Truncate),
         Some("copy") => copy::Copy::parse(cursor).map(Kind::Copy),
         Some("subscribe") => subscribe::Subscribe::parse(cursor).map(Kind::Subscribe),
         Some("explain") => explain::Explain::parse(cursor).map(Kind::Explain),
@@ -258,7 +263,7 @@ const CREATE_UNSUPPORTED: [&str; 27] = [
 ];
 
 /// Statements that others know; longer forms first.
-const UNSUPPORTED: [&str; 36] = [
+const UNSUPPORTED: [&str; 35] = [
     "ALTER SYSTEM",
     "ALTER CLUSTER",
     "ALTER TABLE",
@@ -281,7 +286,6 @@ const UNSUPPORTED: [&str; 36] = [
     "REASSIGN OWNED",
     "VALIDATE CONNECTION",
     "EXECUTE UNIT TEST",
-    "TRUNCATE",
     "MERGE",
     "LISTEN",
     "UNLISTEN",
@@ -328,6 +332,7 @@ fn plan_kind(kind: &StatementKind, planner: &mut Planner<'_>) -> Result<Plan, Er
         StatementKind::Insert(insert) => insert.plan(planner),
         StatementKind::Update(update) => update.plan(planner),
         StatementKind::Delete(delete) => delete.plan(planner),
+        StatementKind::Truncate(truncate) => truncate.plan(planner),
         StatementKind::Copy(copy) => copy.plan(planner),
         StatementKind::CreateDatabase(create) => create.plan(planner),
         StatementKind::CreateSchema(create) => create.plan(planner),
@@ -369,6 +374,7 @@ pub fn describe(
         | Kind::Insert(_)
         | Kind::Update(_)
         | Kind::Delete(_)
+        | Kind::Truncate(_)
         | Kind::Copy(_)
         | Kind::Show(_)
         | Kind::ShowCreate(_)

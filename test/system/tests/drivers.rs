@@ -49,6 +49,50 @@ fn psql_copies_in_and_out() -> Result<()> {
     Ok(())
 }
 
+/// What psql's describing commands say of one table, one view, one materialized view and one index.
+const DESCRIBED: [(&str, &[&str]); 18] = [
+    ("\\d", &["public|t|table|materialize", "public|v|view|materialize", "public|m|materialized view|materialize"]),
+    ("\\dt", &["public|t|table|materialize"]),
+    ("\\dv", &["public|v|view|materialize"]),
+    ("\\dm", &["public|m|materialized view|materialize"]),
+    ("\\di", &["public|t_a|index|materialize|t"]),
+    ("\\dn", &["public|materialize"]),
+    ("\\l", &["materialize|materialize|UTF8|C|C||libc|"]),
+    ("\\du", &["materialize|Superuser"]),
+    ("\\df lower", &["pg_catalog|lower|text|text|func"]),
+    ("\\df sum", &["pg_catalog|sum|bigint|integer|agg"]),
+    ("\\d t", &["a|integer||not null|", "b|text|||'none'", "c|numeric(10,2)|||", "\"t_a\" arrangement (a)"]),
+    ("\\d v", &["a|integer||", "n|bigint||"]),
+    ("\\d+ v", &["View definition:", "SELECT"]),
+    ("\\d m", &["Materialized view \"public.m\"", "a|integer||"]),
+    ("\\d t_a", &["a|integer|yes|a", "arrangement, for table \"public.t\""]),
+    ("\\dp t", &["public|t|table|"]),
+    ("\\dT", &[]),
+    ("\\dx", &[]),
+];
+
+#[test]
+fn psql_describes_objects() -> Result<()> {
+    let server = Server::start()?;
+    let setup = "CREATE TABLE t (a int NOT NULL, b text DEFAULT 'none', c numeric(10, 2));
+        CREATE VIEW v AS SELECT a, count(*) AS n FROM t GROUP BY a;
+        CREATE MATERIALIZED VIEW m AS SELECT a FROM t;
+        CREATE INDEX t_a ON t (a);
+        CREATE DATABASE other; CREATE TABLE other.public.hidden (a int)";
+    for statement in setup.split(';') {
+        psql(&server, &["-c", statement])?;
+    }
+    for (command, expected) in DESCRIBED {
+        let out = psql(&server, &["-A", "-c", command])?;
+        for line in expected {
+            assert!(out.contains(line), "{command} does not say {line:?}:\n{out}");
+        }
+        assert!(!out.contains("hidden"), "{command} shows another database:\n{out}");
+    }
+    assert!(psql(&server, &["-c", "\\d nope"]).expect_err("there is none").to_string().contains("Did not find"));
+    Ok(())
+}
+
 const PSYCOPG: &str = r#"
 import datetime, decimal, sys, uuid
 import psycopg

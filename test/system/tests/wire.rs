@@ -153,6 +153,7 @@ fn malformed_messages_end_or_keep_the_connection_as_in_postgres() -> Result<()> 
     let server = Server::start()?;
     let bind =
         |body: &[u8]| [message(b'P', b"\0select $1::int4\0\0\0"), message(b'B', body), message(b'S', b"")].concat();
+    let bind_text = |body: &[u8]| synced(&[(b'P', b"\0select $1::text\0\0\0"), (b'B', body)]);
     let cases: Vec<(&str, Vec<u8>, &str)> = vec![
         ("unknown type", message(b'y', b""), "E08P01 closed"),
         ("type 0", message(0, b""), "E08P01 closed"),
@@ -189,6 +190,36 @@ fn malformed_messages_end_or_keep_the_connection_as_in_postgres() -> Result<()> 
             [message(b'B', b"\0nope\0\0\0\0\0\0\0"), query_less_pipeline(), message(b'S', b"")].concat(),
             "E26000 ZI",
         ),
+        ("length 0", vec![b'Q', 0, 0, 0, 0], "E08P01 closed"),
+        ("length 1 GiB and nothing behind it", vec![b'Q', 0x40, 0, 0, 0], "E08P01 closed"),
+        ("a start-up packet after start-up", startup(VERSION_3, &USER), "E08P01 closed"),
+        ("a query without its end", message(b'Q', b"select 1"), "E08P01 ZI"),
+        ("a query that ends twice", message(b'Q', b"select 1\0 garbage\0"), "E08P01 ZI"),
+        ("a parse that is not UTF-8", synced(&[(b'P', b"\0select \xff\0\0\0")]), "E22021 ZI"),
+        ("a parameter that is not UTF-8", bind_text(b"\0\0\0\0\0\x01\0\0\0\x01\xff\0\0"), "1 E22021 ZI"),
+        ("a parameter with a NUL", bind_text(b"\0\0\0\0\0\x01\0\0\0\x01\0\0\0"), "1 E22021 ZI"),
+        ("a name that is taken", synced(&[(b'P', b"s\0select 1\0\0\0"), (b'P', b"s\0select 1\0\0\0")]), "1 E42P05 ZI"),
+        ("an unknown type", synced(&[(b'P', b"\0select $1\0\0\x01\0\x0f\xff\xff")]), "E42704 ZI"),
+        ("-1 types of parameters", synced(&[(b'P', b"\0select 1\0\xff\xff")]), "E08P01 ZI"),
+        ("a parse of nothing", synced(&[(b'P', b"")]), "E08P01 ZI"),
+        ("a bind of nothing", synced(&[(b'B', b"")]), "E08P01 ZI"),
+        ("an execute of nothing", synced(&[(b'E', b"")]), "E08P01 ZI"),
+        ("a describe of nothing", synced(&[(b'D', b"")]), "E08P01 ZI"),
+        ("too many parameters", bind(b"\0\0\0\0\0\x02\0\0\0\x011\0\0\0\x011\0\0"), "1 E08P01 ZI"),
+        ("65,535 parameters that are not there", bind(b"\0\0\0\0\xff\xff"), "1 E08P01 ZI"),
+        ("a binary integer of one byte", bind(b"\0\0\0\x01\0\x01\0\x01\0\0\0\x011\0\0"), "1 E22P03 ZI"),
+        ("three formats of one parameter", bind(b"\0\0\0\x03\0\0\0\0\0\0\0\x01\0\0\0\x011\0\0"), "1 E08P01 ZI"),
+        ("a parameter of length -2", bind(b"\0\0\0\0\0\x01\xff\xff\xff\xfe\0\0"), "1 E08P01 ZI"),
+        ("result format 9", bind(b"\0\0\0\0\0\x01\0\0\0\x011\0\x01\0\x09"), "1 E22023 ZI"),
+        ("two formats of one result", bind(b"\0\0\0\0\0\x01\0\0\0\x011\0\x02\0\0\0\0"), "1 E08P01 ZI"),
+        ("close of a bad kind", synced(&[(b'C', b"Xfoo\0")]), "E08P01 ZI"),
+        ("describe of an unknown statement", synced(&[(b'D', b"Sfoo\0")]), "E26000 ZI"),
+        ("describe of an unknown portal", synced(&[(b'D', b"Pfoo\0")]), "E34000 ZI"),
+        ("40,000 columns", query(&format!("select {}1", "1, ".repeat(39_999))), "E54011 ZI"),
+        ("200,000 brackets", query(&format!("select {}", "(".repeat(200_000))), "E54001 ZI"),
+        ("200,000 operators", query(&format!("select {}1", "1+".repeat(200_000))), "E54001 ZI"),
+        ("text of over a megabyte", query(&format!("select '{}'", "x".repeat(1_000_001))), "E54000 ZI"),
+        ("a list of 100,000", query(&format!("select 1 in ({}1)", "1, ".repeat(99_999))), "T D C ZI"),
         ("an empty string", query(""), "I ZI"),
         ("several statements", query("select 1; select 2"), "T D C T D C ZI"),
         ("a block that fails", query("begin; select 1/0"), "C E22012 ZE"),
@@ -199,6 +230,27 @@ fn malformed_messages_end_or_keep_the_connection_as_in_postgres() -> Result<()> 
         if !expected.ends_with("closed") && !expected.ends_with("ZE") {
             assert_eq!(raw.ask(&query("select 1"))?, "T D C ZI", "the session lives after: {name}");
         }
+    }
+    Ok(())
+}
+
+/// Messages and a Sync.
+fn synced(messages: &[(u8, &[u8])]) -> Vec<u8> {
+    let mut bytes: Vec<u8> = messages.iter().flat_map(|(kind, body)| message(*kind, body)).collect();
+    bytes.extend(message(b'S', b""));
+    bytes
+}
+
+#[test]
+fn bad_cancel_requests_say_nothing() -> Result<()> {
+    let server = Server::start()?;
+    let code = 80_877_102_u32.to_be_bytes();
+    let wrong = [&16_u32.to_be_bytes()[..], &code, &1_u32.to_be_bytes(), &2_u32.to_be_bytes()].concat();
+    let short = [&12_u32.to_be_bytes()[..], &code, &1_u32.to_be_bytes()].concat();
+    for request in [wrong, short] {
+        let mut raw = Raw::open(&server)?;
+        raw.send(&request)?;
+        assert!(raw.receive()?.is_none());
     }
     Ok(())
 }

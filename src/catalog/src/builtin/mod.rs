@@ -2,12 +2,19 @@
 //!
 //! A query that reads them is answered from that version, as constants; nothing maintained may rest on them.
 
+mod lookup;
 mod mz;
 mod pg;
+mod pg_empty;
+mod pg_index;
+mod pg_proc;
+
+pub use lookup::entries;
 
 use std::sync::Arc;
 
-use repr::{CollectionId, Datum, RelationDesc, ReplicaId, Row, ScalarType};
+use repr::composite::{Dimension, pack_array};
+use repr::{CollectionId, Datum, Kind, RelationDesc, ReplicaId, Row, ScalarType};
 use sql::{FullName, Item, ItemDefinition};
 
 use crate::catalog::Catalog;
@@ -32,6 +39,25 @@ pub struct Facts {
     pub ready_replicas: Vec<ReplicaId>,
     /// Sessions: connection id and user.
     pub sessions: Vec<(u32, String)>,
+    /// The reader's database: `pg_catalog` shows it and what belongs to none. None: all.
+    pub database: Option<String>,
+    /// The reader's settings: name, value, description.
+    pub settings: Vec<(String, String, String)>,
+}
+
+impl Facts {
+    /// Whether the reader's `pg_catalog` shows an object of `database`.
+    pub(crate) fn shows(&self, database: Option<&str>) -> bool {
+        match (&self.database, database) {
+            (Some(current), Some(database)) => current == database,
+            _ => true,
+        }
+    }
+
+    /// The items that the reader's `pg_catalog` shows.
+    pub(crate) fn items<'a>(&self, catalog: &'a Catalog) -> impl Iterator<Item = &'a Item> {
+        catalog.items.values().map(|item| &**item).filter(move |item| self.shows(item.name.database.as_deref()))
+    }
 }
 
 /// A column's type in the tables below.
@@ -47,6 +73,10 @@ pub(crate) enum Column {
     OptionalUInt8,
     Oid,
     TextArray,
+    OptionalTextArray,
+    OptionalTimestampTz,
+    Int2Array,
+    OidArray,
 }
 
 impl Column {
@@ -62,6 +92,10 @@ impl Column {
             Column::OptionalUInt8 => ScalarType::UInt8.nullable(),
             Column::Oid => ScalarType::Oid.not_null(),
             Column::TextArray => ScalarType::Array(Box::new(ScalarType::Text)).not_null(),
+            Column::OptionalTextArray => ScalarType::Array(Box::new(ScalarType::Text)).nullable(),
+            Column::OptionalTimestampTz => ScalarType::TimestampTz(None).nullable(),
+            Column::Int2Array => ScalarType::Array(Box::new(ScalarType::Int2)).not_null(),
+            Column::OidArray => ScalarType::Array(Box::new(ScalarType::Oid)).not_null(),
         }
     }
 }
@@ -77,7 +111,7 @@ pub(crate) struct Builtin {
 }
 
 fn builtins() -> impl Iterator<Item = &'static Builtin> {
-    mz::BUILTINS.iter().chain(pg::BUILTINS)
+    mz::BUILTINS.iter().chain(pg::BUILTINS).chain(pg_index::BUILTINS).chain(pg_proc::BUILTINS).chain(pg_empty::BUILTINS)
 }
 
 /// Adds the built-in relations to an empty catalog.
@@ -114,6 +148,12 @@ pub fn rows(catalog: &Catalog, facts: &Facts, id: CollectionId) -> Option<Vec<Ro
 /// A text datum, or NULL.
 pub(crate) fn optional(text: Option<&str>) -> Datum<'_> {
     text.map_or(Datum::Null, Datum::Text)
+}
+
+/// Appends an array of one dimension to a row.
+pub(crate) fn push_array(row: &mut Row, elements: &[Datum<'_>], kind: Kind) {
+    let dimensions = [Dimension { length: elements.len(), lower: 1 }];
+    row.push_packed(pack_array(elements, kind, if elements.is_empty() { &[] } else { &dimensions }).as_bytes());
 }
 
 pub(crate) fn oid(oid: u32) -> Datum<'static> {

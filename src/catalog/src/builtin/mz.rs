@@ -1,12 +1,11 @@
 //! `mz_catalog` and `mz_internal`: the dialect's own catalog.
 
-use repr::composite::{Dimension, pack_array};
 use repr::{Datum, Kind, Row, pg_type};
 use sql::catalog_view::SourceReference;
 use sql::{CatalogView, Item, ItemDefinition};
 
 use super::Column::{Bool, Int8, Oid, OptionalText, OptionalUInt8, Text, TextArray, UInt8};
-use super::{Builtin, Facts, OWNER_ID, OWNER_OID, SCHEMAS, oid, optional};
+use super::{Builtin, Facts, OWNER_ID, OWNER_OID, SCHEMAS, oid, optional, push_array};
 use crate::catalog::Catalog;
 use crate::sizes::REPLICA_SIZES;
 
@@ -281,7 +280,7 @@ fn cluster_id(item: &Item) -> Option<String> {
 }
 
 /// The query of a view: what follows the first AS of its normalized SQL.
-fn definition(item: &Item) -> &str {
+pub(super) fn definition(item: &Item) -> &str {
     item.create_sql.split_once(" AS ").map_or("", |(_, query)| query)
 }
 
@@ -444,7 +443,7 @@ fn index_columns(catalog: &Catalog, _: &Facts, out: &mut Vec<Row>) {
 }
 
 /// An index key as users read it: column names, or the expression over them.
-fn named(key: &expr::Scalar, desc: &repr::RelationDesc) -> String {
+pub(super) fn named(key: &expr::Scalar, desc: &repr::RelationDesc) -> String {
     match key {
         expr::Scalar::Column(column) => desc.names.get(*column).cloned().unwrap_or_default(),
         other => other.display(Some(&desc.names)).to_string(),
@@ -458,10 +457,8 @@ fn index_keys(catalog: &Catalog, _: &Facts, out: &mut Vec<Row>) {
         let Some(desc) = relation.desc() else { continue };
         let keys: Vec<String> = keys.iter().map(|key| named(key, desc)).collect();
         let datums: Vec<Datum<'_>> = keys.iter().map(|key| Datum::Text(key)).collect();
-        let dimensions = [Dimension { length: datums.len(), lower: 1 }];
-        let array = pack_array(&datums, Kind::Text, if datums.is_empty() { &[] } else { &dimensions });
         let mut row = Row::pack([Datum::Text(&item.id.to_string())]);
-        row.push_packed(array.as_bytes());
+        push_array(&mut row, &datums, Kind::Text);
         out.push(row);
     }
 }

@@ -1,9 +1,9 @@
 //! `pg_catalog` and `information_schema`: what PostgreSQL's clients look up.
 
-use repr::{Datum, Row, pg_type};
+use repr::{ColumnType, Datum, Row, pg_type};
 use sql::{Item, ItemDefinition};
 
-use super::Column::{Bool, Int2, Int4, Oid, OptionalText, Text};
+use super::Column::{Bool, Int2, Int4, Oid, OptionalText, OptionalTextArray, OptionalTimestampTz, Text};
 use super::{Builtin, Facts, OWNER_OID, SCHEMAS, oid, optional};
 use crate::catalog::Catalog;
 
@@ -85,7 +85,7 @@ pub(super) const BUILTINS: &[Builtin] = &[
         id: 101,
         schema: "pg_catalog",
         name: "pg_namespace",
-        columns: &[("oid", Oid), ("nspname", Text), ("nspowner", Oid)],
+        columns: &[("oid", Oid), ("nspname", Text), ("nspowner", Oid), ("nspacl", OptionalTextArray)],
         rows: namespaces,
     },
     Builtin {
@@ -97,12 +97,25 @@ pub(super) const BUILTINS: &[Builtin] = &[
             ("relname", Text),
             ("relnamespace", Oid),
             ("reltype", Oid),
+            ("reloftype", Oid),
             ("relowner", Oid),
             ("relam", Oid),
+            ("reltablespace", Oid),
+            ("reltoastrelid", Oid),
             ("relhasindex", Bool),
             ("relpersistence", Text),
             ("relkind", Text),
             ("relnatts", Int2),
+            ("relchecks", Int2),
+            ("relhasrules", Bool),
+            ("relhastriggers", Bool),
+            ("relrowsecurity", Bool),
+            ("relforcerowsecurity", Bool),
+            ("relreplident", Text),
+            ("relispartition", Bool),
+            ("relacl", OptionalTextArray),
+            ("reloptions", OptionalTextArray),
+            ("relpartbound", OptionalText),
         ],
         rows: classes,
     },
@@ -114,6 +127,7 @@ pub(super) const BUILTINS: &[Builtin] = &[
             ("attrelid", Oid),
             ("attname", Text),
             ("atttypid", Oid),
+            ("attstattarget", Int4),
             ("attlen", Int2),
             ("attnum", Int2),
             ("atttypmod", Int4),
@@ -122,6 +136,10 @@ pub(super) const BUILTINS: &[Builtin] = &[
             ("attidentity", Text),
             ("attgenerated", Text),
             ("attisdropped", Bool),
+            ("attstorage", Text),
+            ("attcompression", Text),
+            ("attcollation", Oid),
+            ("attacl", OptionalTextArray),
         ],
         rows: attributes,
     },
@@ -141,8 +159,12 @@ pub(super) const BUILTINS: &[Builtin] = &[
             ("typrelid", Oid),
             ("typelem", Oid),
             ("typarray", Oid),
+            ("typnotnull", Bool),
             ("typbasetype", Oid),
             ("typtypmod", Int4),
+            ("typcollation", Oid),
+            ("typdefault", OptionalText),
+            ("typacl", OptionalTextArray),
         ],
         rows: types,
     },
@@ -150,14 +172,43 @@ pub(super) const BUILTINS: &[Builtin] = &[
         id: 105,
         schema: "pg_catalog",
         name: "pg_database",
-        columns: &[("oid", Oid), ("datname", Text), ("datdba", Oid), ("datallowconn", Bool), ("datistemplate", Bool)],
+        columns: &[
+            ("oid", Oid),
+            ("datname", Text),
+            ("datdba", Oid),
+            ("encoding", Int4),
+            ("datlocprovider", Text),
+            ("datistemplate", Bool),
+            ("datallowconn", Bool),
+            ("datconnlimit", Int4),
+            ("dattablespace", Oid),
+            ("datcollate", Text),
+            ("datctype", Text),
+            ("daticulocale", OptionalText),
+            ("datcollversion", OptionalText),
+            ("datacl", OptionalTextArray),
+        ],
         rows: databases,
     },
     Builtin {
         id: 106,
         schema: "pg_catalog",
         name: "pg_roles",
-        columns: &[("oid", Oid), ("rolname", Text), ("rolsuper", Bool), ("rolcanlogin", Bool)],
+        columns: &[
+            ("oid", Oid),
+            ("rolname", Text),
+            ("rolsuper", Bool),
+            ("rolinherit", Bool),
+            ("rolcreaterole", Bool),
+            ("rolcreatedb", Bool),
+            ("rolcanlogin", Bool),
+            ("rolreplication", Bool),
+            ("rolconnlimit", Int4),
+            ("rolpassword", OptionalText),
+            ("rolvaliduntil", OptionalTimestampTz),
+            ("rolbypassrls", Bool),
+            ("rolconfig", OptionalTextArray),
+        ],
         rows: roles,
     },
     Builtin {
@@ -191,23 +242,31 @@ pub(super) const BUILTINS: &[Builtin] = &[
     },
 ];
 
-fn namespace_oid(catalog: &Catalog, item: &Item) -> u32 {
+pub(super) fn namespace_oid(catalog: &Catalog, item: &Item) -> u32 {
     match &item.name.database {
         Some(database) => catalog.schema_record(database, &item.name.schema).map_or(0, |schema| schema.oid),
         None => SCHEMAS.iter().find(|(name, _, _)| *name == item.name.schema).map_or(0, |(_, _, oid)| *oid),
     }
 }
 
-fn namespaces(catalog: &Catalog, _: &Facts, out: &mut Vec<Row>) {
+fn namespaces(catalog: &Catalog, facts: &Facts, out: &mut Vec<Row>) {
     for (name, _, schema_oid) in SCHEMAS {
-        out.push(Row::pack([oid(*schema_oid), Datum::Text(name), oid(OWNER_OID)]));
+        out.push(Row::pack([oid(*schema_oid), Datum::Text(name), oid(OWNER_OID), Datum::Null]));
     }
-    for ((_, name), schema) in &catalog.schemas {
-        out.push(Row::pack([oid(schema.oid), Datum::Text(name), oid(OWNER_OID)]));
+    for ((database, name), schema) in &catalog.schemas {
+        if facts.shows(Some(database)) {
+            out.push(Row::pack([oid(schema.oid), Datum::Text(name), oid(OWNER_OID), Datum::Null]));
+        }
     }
 }
 
-fn relkind(item: &Item) -> &'static str {
+/// PostgreSQL's oid of the access method `heap`.
+pub(super) const HEAP_OID: u32 = 2;
+/// The oid of the access method of indexes.
+pub(super) const ARRANGEMENT_OID: u32 = 16_387;
+
+/// What stands for an object in `relkind`.
+pub(super) fn relkind(item: &Item) -> &'static str {
     match &item.definition {
         ItemDefinition::Table { .. } | ItemDefinition::Source { .. } | ItemDefinition::Builtin { .. } => "r",
         ItemDefinition::View { .. } => "v",
@@ -216,7 +275,7 @@ fn relkind(item: &Item) -> &'static str {
     }
 }
 
-fn is_indexed(catalog: &Catalog, item: &Item) -> bool {
+pub(super) fn is_indexed(catalog: &Catalog, item: &Item) -> bool {
     let dependents = catalog.dependents.get(&item.id);
     dependents.into_iter().flatten().filter_map(|id| catalog.items.get(id)).any(|dependent| relkind(dependent) == "i")
 }
@@ -229,46 +288,105 @@ fn arity(item: &Item) -> i64 {
     columns as i64
 }
 
-fn classes(catalog: &Catalog, _: &Facts, out: &mut Vec<Row>) {
-    for item in catalog.items.values() {
+fn classes(catalog: &Catalog, facts: &Facts, out: &mut Vec<Row>) {
+    for item in facts.items(catalog) {
+        let kind = relkind(item);
+        let method = match kind {
+            "i" => ARRANGEMENT_OID,
+            "r" | "m" => HEAP_OID,
+            _ => 0,
+        };
         out.push(Row::pack([
             oid(item.oid),
             Datum::Text(&item.name.item),
             oid(namespace_oid(catalog, item)),
             oid(0),
+            oid(0),
             oid(OWNER_OID),
+            oid(method),
+            oid(0),
             oid(0),
             Datum::Bool(is_indexed(catalog, item)),
             Datum::Text("p"),
-            Datum::Text(relkind(item)),
+            Datum::Text(kind),
             Datum::Int(arity(item)),
+            Datum::Int(0),
+            Datum::FALSE,
+            Datum::FALSE,
+            Datum::FALSE,
+            Datum::FALSE,
+            Datum::Text(if kind == "i" { "n" } else { "d" }),
+            Datum::FALSE,
+            Datum::Null,
+            Datum::Null,
+            Datum::Null,
         ]));
     }
 }
 
-fn attributes(catalog: &Catalog, _: &Facts, out: &mut Vec<Row>) {
-    for item in catalog.items.values() {
+/// One column as `pg_attribute` shows it.
+struct Attribute<'a> {
+    relation: u32,
+    /// From 1.
+    number: usize,
+    name: &'a str,
+    typ: &'a ColumnType,
+    has_default: bool,
+}
+
+fn attributes(catalog: &Catalog, facts: &Facts, out: &mut Vec<Row>) {
+    for item in facts.items(catalog) {
+        let relation = item.oid;
+        if let ItemDefinition::Index { on, keys, .. } = &item.definition {
+            let Some(on) = catalog.items.get(on) else { continue };
+            let Some(desc) = on.desc() else { continue };
+            for (index, key) in keys.iter().enumerate() {
+                let (name, typ) = (index_column_name(key, desc), key.typ(&desc.typ.columns));
+                let has_default = false;
+                out.push(attribute(&Attribute { relation, number: index + 1, name: &name, typ: &typ, has_default }));
+            }
+            continue;
+        }
         let Some(desc) = item.desc() else { continue };
         for (index, (name, typ)) in desc.iter().enumerate() {
             let has_default = match &item.definition {
                 ItemDefinition::Table { defaults, .. } => defaults.get(index).is_some_and(Option::is_some),
                 _ => false,
             };
-            out.push(Row::pack([
-                oid(item.oid),
-                Datum::Text(name),
-                oid(pg_type::oid(&typ.scalar)),
-                Datum::Int(i64::from(pg_type::typlen(&typ.scalar))),
-                Datum::Int(index as i64 + 1),
-                Datum::Int(i64::from(pg_type::typmod(&typ.scalar))),
-                Datum::Bool(!typ.nullable),
-                Datum::Bool(has_default),
-                Datum::Text(""),
-                Datum::Text(""),
-                Datum::FALSE,
-            ]));
+            out.push(attribute(&Attribute { relation, number: index + 1, name, typ, has_default }));
         }
     }
+}
+
+/// PostgreSQL calls a key that is no column `expr`.
+fn index_column_name(key: &expr::Scalar, desc: &repr::RelationDesc) -> String {
+    match key {
+        expr::Scalar::Column(column) => desc.names.get(*column).cloned().unwrap_or_default(),
+        _ => "expr".to_owned(),
+    }
+}
+
+fn attribute(attribute: &Attribute<'_>) -> Row {
+    let Attribute { relation, number, name, typ, has_default } = *attribute;
+    let length = pg_type::typlen(&typ.scalar);
+    Row::pack([
+        oid(relation),
+        Datum::Text(name),
+        oid(pg_type::oid(&typ.scalar)),
+        Datum::Int(-1),
+        Datum::Int(i64::from(length)),
+        Datum::Int(number as i64),
+        Datum::Int(i64::from(pg_type::typmod(&typ.scalar))),
+        Datum::Bool(!typ.nullable),
+        Datum::Bool(has_default),
+        Datum::Text(""),
+        Datum::Text(""),
+        Datum::FALSE,
+        Datum::Text(if length < 0 { "x" } else { "p" }),
+        Datum::Text(""),
+        oid(0),
+        Datum::Null,
+    ])
 }
 
 fn types(_: &Catalog, _: &Facts, out: &mut Vec<Row>) {
@@ -285,24 +403,66 @@ fn types(_: &Catalog, _: &Facts, out: &mut Vec<Row>) {
             oid(0),
             oid(typ.element),
             oid(typ.array),
+            Datum::FALSE,
             oid(0),
             Datum::Int(-1),
+            oid(0),
+            Datum::Null,
+            Datum::Null,
         ]));
     }
 }
 
+/// PostgreSQL's number for UTF8.
+const ENCODING_UTF8: i64 = 6;
+/// PostgreSQL's oid of the tablespace `pg_default`.
+pub(super) const TABLESPACE_OID: u32 = 1663;
+
 fn databases(catalog: &Catalog, _: &Facts, out: &mut Vec<Row>) {
     for (name, database) in &catalog.databases {
-        out.push(Row::pack([oid(database.oid), Datum::Text(name), oid(OWNER_OID), Datum::TRUE, Datum::FALSE]));
+        out.push(Row::pack([
+            oid(database.oid),
+            Datum::Text(name),
+            oid(OWNER_OID),
+            Datum::Int(ENCODING_UTF8),
+            Datum::Text("c"),
+            Datum::FALSE,
+            Datum::TRUE,
+            Datum::Int(-1),
+            oid(TABLESPACE_OID),
+            Datum::Text("C"),
+            Datum::Text("C"),
+            Datum::Null,
+            Datum::Null,
+            Datum::Null,
+        ]));
     }
 }
 
+/// The users there are until roles exist: name, oid, and whether it may do everything.
+pub(super) fn users() -> impl Iterator<Item = (&'static str, u32, bool)> {
+    let names = [("materialize", true), ("mz_system", true), ("mz_support", false)];
+    (OWNER_OID..).zip(names).map(|(oid, (name, superuser))| (name, oid, superuser))
+}
+
 fn roles(_: &Catalog, _: &Facts, out: &mut Vec<Row>) {
-    for (index, (name, superuser)) in
-        [("materialize", true), ("mz_system", true), ("mz_support", false)].into_iter().enumerate()
-    {
-        let role_oid = OWNER_OID + u32::try_from(index).expect("three roles");
-        out.push(Row::pack([oid(role_oid), Datum::Text(name), Datum::Bool(superuser), Datum::TRUE]));
+    for (name, role_oid, superuser) in users() {
+        let superuser = Datum::Bool(superuser);
+        out.push(Row::pack([
+            oid(role_oid),
+            Datum::Text(name),
+            superuser,
+            Datum::TRUE,
+            superuser,
+            superuser,
+            Datum::TRUE,
+            Datum::FALSE,
+            Datum::Int(-1),
+            Datum::Null,
+            Datum::Null,
+            superuser,
+            Datum::Null,
+        ]));
     }
 }
 

@@ -114,7 +114,7 @@ fn next_message(buffer: &mut BytesMut, context: &DecodeContext) -> Option<Incomi
         let error = Error::new("22021", "invalid byte sequence for encoding \"UTF8\"");
         return Some(Incoming::Malformed { kind, error });
     }
-    if kind == b'B' && !is_sound_bind(&message[5..]) {
+    if !is_sound(kind, &message[5..]) {
         return Some(Incoming::Malformed { kind, error: Error::new("08P01", "invalid message format") });
     }
     Some(match PgWireFrontendMessage::decode(&mut message, context) {
@@ -136,15 +136,41 @@ fn is_sound_text(kind: u8, body: &[u8]) -> bool {
     body.split(|byte| *byte == 0).take(texts).all(|text| std::str::from_utf8(text).is_ok())
 }
 
-/// Whether the counts and lengths inside a Bind message add up to its length. The crate's decoder takes them on trust.
-fn is_sound_bind(body: &[u8]) -> bool {
+/// Whether the parts of a message add up to its length: names, counts, and what is counted. The crate's decoder takes them
+/// on trust, and panics.
+fn is_sound(kind: u8, body: &[u8]) -> bool {
     let mut rest = body;
-    let walked = skip_name(&mut rest)
-        .and_then(|()| skip_name(&mut rest))
-        .and_then(|()| skip_formats(&mut rest))
-        .and_then(|()| skip_values(&mut rest))
-        .and_then(|()| skip_formats(&mut rest));
+    let walked = match kind {
+        b'P' => skip_parse(&mut rest),
+        b'B' => skip_bind(&mut rest),
+        b'E' => skip_name(&mut rest).and_then(|()| skip_bytes(&mut rest, 4)),
+        b'D' | b'C' => skip_bytes(&mut rest, 1).and_then(|()| skip_name(&mut rest)),
+        b'Q' | b'f' => skip_name(&mut rest),
+        b'S' | b'H' | b'X' | b'c' => Some(()),
+        // What these hold has no parts.
+        _ => return true,
+    };
     walked.is_some() && rest.is_empty()
+}
+
+fn skip_parse(rest: &mut &[u8]) -> Option<()> {
+    skip_name(rest)?;
+    skip_name(rest)?;
+    let types = take_count(rest)?;
+    skip_bytes(rest, types * 4)
+}
+
+fn skip_bind(rest: &mut &[u8]) -> Option<()> {
+    skip_name(rest)?;
+    skip_name(rest)?;
+    skip_formats(rest)?;
+    skip_values(rest)?;
+    skip_formats(rest)
+}
+
+fn skip_bytes(rest: &mut &[u8], count: usize) -> Option<()> {
+    *rest = rest.get(count..)?;
+    Some(())
 }
 
 fn skip_name(rest: &mut &[u8]) -> Option<()> {
@@ -160,9 +186,8 @@ fn take_count(rest: &mut &[u8]) -> Option<usize> {
 }
 
 fn skip_formats(rest: &mut &[u8]) -> Option<()> {
-    let bytes = take_count(rest)? * 2;
-    *rest = rest.get(bytes..)?;
-    Some(())
+    let formats = take_count(rest)?;
+    skip_bytes(rest, formats * 2)
 }
 
 fn skip_values(rest: &mut &[u8]) -> Option<()> {
@@ -182,8 +207,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bind_whose_lengths_do_not_add_up_is_found() {
-        assert!(is_sound_bind(b"p\0s\0\0\x01\0\x01\0\x02\0\0\0\x01x\xff\xff\xff\xff\0\0"));
+    fn a_message_whose_lengths_do_not_add_up_is_found() {
+        assert!(is_sound(b'P', b"s\0select 1\0\0\x01\0\0\0\x17"));
+        for broken in [&b""[..], b"s\0select 1\0", b"\0select 1\0\xff\xff", b"\0select 1\0\0\x01\0\0\0", b"\0\0\0\0z"] {
+            assert!(!is_sound(b'P', broken), "{broken:?}");
+        }
+        assert!(is_sound(b'E', b"p\0\0\0\0\0") && !is_sound(b'E', b"") && !is_sound(b'E', b"p\0\0\0"));
+        assert!(is_sound(b'D', b"Ss\0") && !is_sound(b'D', b"") && !is_sound(b'C', b"S"));
+        assert!(is_sound(b'S', b"") && !is_sound(b'S', b"x"));
+        assert!(is_sound(b'B', b"p\0s\0\0\x01\0\x01\0\x02\0\0\0\x01x\xff\xff\xff\xff\0\0"));
         for broken in [
             &b""[..],
             b"p\0s",
@@ -192,7 +224,7 @@ mod tests {
             b"\0\0\0\0\0\x01\xff\xff\xff\xfe\0\0",
             b"\0\0\0\0\0\0\0\0z",
         ] {
-            assert!(!is_sound_bind(broken), "{broken:?}");
+            assert!(!is_sound(b'B', broken), "{broken:?}");
         }
     }
 }

@@ -7,7 +7,7 @@ use controller::ReadHolds;
 use expr::func::Volatility;
 use expr::{Relation, Scalar};
 use repr::CollectionId;
-use sql::plan::{CreateClusterPlan, DropPlan, Params};
+use sql::plan::{CreateClusterPlan, DropPlan, Notice, Params};
 use sql::statement::Statement;
 use sql::{CatalogView, Item, Plan};
 
@@ -22,6 +22,7 @@ const RETRIES_MAX: usize = 100;
 
 impl Session {
     pub(super) async fn ddl(&mut self, statement: &Statement, params: Params, first: Plan) -> Result<Response, Error> {
+        self.check_writable(tag(&first))?;
         self.outside_transaction(tag(&first)).await?;
         let mut plan = Some(first);
         for _ in 0..RETRIES_MAX {
@@ -31,7 +32,7 @@ impl Session {
                 None => self.plan(statement, &mut params.clone())?,
             };
             if let Plan::NoOp { tag, notice } = planned {
-                notice.into_iter().for_each(|notice| self.notice(Error::notice(notice)));
+                notice.into_iter().for_each(|notice| self.notice(notice.into()));
                 return complete(tag);
             }
             let tag = tag(&planned);
@@ -44,7 +45,7 @@ impl Session {
             drop(holds);
             match outcome {
                 Ok(_) => {
-                    notices.into_iter().for_each(|notice| self.notice(Error::notice(notice)));
+                    notices.into_iter().for_each(|notice| self.notice(notice.into()));
                     return complete(tag);
                 }
                 Err(SubmitError::Stale | SubmitError::Conflict) => {}
@@ -123,7 +124,7 @@ fn tag(plan: &Plan) -> &'static str {
 }
 
 /// The catalog's ops for a plan, and what to tell the user.
-fn ops(plan: Plan) -> (Vec<Op>, Vec<String>) {
+fn ops(plan: Plan) -> (Vec<Op>, Vec<Notice>) {
     let item = |item| Op::CreateItem(Box::new(item));
     let replaced = |id: Option<CollectionId>| id.map(Op::DropItem);
     let ops = match plan {
@@ -156,7 +157,7 @@ fn create_cluster(plan: CreateClusterPlan) -> Op {
     Op::CreateCluster(NewCluster { name, size, replication_factor, replicas })
 }
 
-fn drops(plan: DropPlan) -> (Vec<Op>, Vec<String>) {
+fn drops(plan: DropPlan) -> (Vec<Op>, Vec<Notice>) {
     let DropPlan { items, schemas, databases, clusters, replicas, notices, .. } = plan;
     let mut ops: Vec<Op> = items.into_iter().map(Op::DropItem).collect();
     ops.extend(schemas.into_iter().map(|(database, name)| Op::DropSchema { database, name }));

@@ -55,12 +55,22 @@ impl Session {
                 Ok(Response::Rows { desc, rows, verb: "SUBSCRIBE" })
             }
             Plan::Explain(plan) => self.explain(plan).await,
-            Plan::Insert(plan) => self.insert(plan).await,
-            Plan::ReadThenWrite(plan) => {
-                self.outside_transaction(write::verb(plan.kind)).await?;
-                self.read_then_write(plan).await
+            Plan::Insert(plan) => {
+                self.check_writable("INSERT")?;
+                self.insert(plan).await
             }
-            Plan::CopyFrom(plan) => Ok(Response::CopyIn(plan)),
+            Plan::ReadThenWrite(plan) => {
+                let verb = write::verb(plan.kind);
+                self.check_writable(verb)?;
+                match self.admits_read_then_write(verb).await? {
+                    true => self.read_then_write_in_block(plan).await,
+                    false => self.read_then_write(plan).await,
+                }
+            }
+            Plan::CopyFrom(plan) => {
+                self.check_writable("COPY FROM")?;
+                Ok(Response::CopyIn(plan))
+            }
             Plan::CopyTo(plan) => self.copy_to(plan).await,
             Plan::CreateDatabase { .. }
             | Plan::CreateSchema { .. }
@@ -74,7 +84,7 @@ impl Session {
             | Plan::Drop(_) => self.ddl(statement, params, plan).await,
             Plan::NoOp { tag, notice } => {
                 if let Some(notice) = notice {
-                    self.notice(Error::notice(notice));
+                    self.notice(notice.into());
                 }
                 complete(tag)
             }
@@ -86,10 +96,10 @@ impl Session {
     async fn session_statement(&mut self, plan: Plan) -> Result<Response, Error> {
         match plan {
             Plan::SetVariable { name, values, local } => self.set_variable(&name, &values, local),
-            Plan::ResetVariable { name } => {
+            Plan::ResetVariable { tag, name } => {
                 let changed = self.vars.reset(&name)?;
                 self.parameter_changed(changed);
-                complete("RESET")
+                complete(tag)
             }
             Plan::ResetAll => {
                 self.vars.reset_all();
@@ -104,13 +114,17 @@ impl Session {
                 }
                 complete(if all { "DISCARD ALL" } else { "DISCARD TEMP" })
             }
-            Plan::Begin { modes } => {
+            Plan::Begin { tag, modes } => {
                 self.begin();
                 self.set_modes(&modes, false)?;
-                complete("BEGIN")
+                complete(tag)
             }
             Plan::SetTransaction { modes, session } => {
-                self.set_modes(&modes, session)?;
+                if session || self.in_transaction() {
+                    self.set_modes(&modes, session)?;
+                } else {
+                    self.notice(Error::warning("25P01", "SET TRANSACTION can only be used in transaction blocks"));
+                }
                 complete("SET")
             }
             Plan::Commit => {
@@ -152,7 +166,12 @@ impl Session {
             return complete("SET");
         }
         let value = values.join(", ");
-        let changed = self.vars.set(name, &value, local)?;
+        // The mode of one transaction: without a block it is over at once.
+        let of_transaction = name.eq_ignore_ascii_case("transaction_read_only");
+        let changed = self.vars.set(name, &value, local || of_transaction)?;
+        if of_transaction && !self.in_transaction() {
+            self.vars.end_transaction();
+        }
         self.parameter_changed(changed);
         self.warn_of_missing_object(name, &value);
         complete("SET")
@@ -173,11 +192,22 @@ impl Session {
     }
 
     fn set_modes(&mut self, modes: &[TransactionMode], session: bool) -> Result<(), Error> {
+        let begun = !session && self.has_begun_work();
+        let too_late = |what: &str| Err(Error::new("25001", format!("{what} before any query")));
         for mode in modes {
-            if let TransactionMode::Isolation(level) = mode {
-                let name = if session { "default_transaction_isolation" } else { "transaction_isolation" };
-                self.vars.set(name, level, !session)?;
-            }
+            let (name, value) = match mode {
+                TransactionMode::Isolation(_) if begun => {
+                    return too_late("SET TRANSACTION ISOLATION LEVEL must be called");
+                }
+                TransactionMode::ReadWrite if begun && self.vars.is_read_only() => {
+                    return too_late("transaction read-write mode must be set");
+                }
+                TransactionMode::Isolation(level) => ("transaction_isolation", level.as_str()),
+                TransactionMode::ReadOnly => ("transaction_read_only", "on"),
+                TransactionMode::ReadWrite => ("transaction_read_only", "off"),
+            };
+            let name = if session { format!("default_{name}") } else { name.to_owned() };
+            self.vars.set(&name, value, !session)?;
         }
         Ok(())
     }

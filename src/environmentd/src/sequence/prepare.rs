@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use catalog::Catalog;
 use expr::func::Volatility;
+use expr::scalar::CallTypes;
 use expr::{EvalError, Id, Relation, Scalar};
 use optimizer::Objects;
 use repr::composite::{Dimension, pack_array};
+use repr::jsonb::JsonbBuilder;
 use repr::{CollectionId, Datum, Diff, Kind, Row, ScalarType, Timestamp};
 use sql::{CatalogView, ItemDefinition};
 
@@ -60,7 +62,11 @@ pub(crate) fn bind_builtins(session: &Session, catalog: &Arc<Catalog>, relation:
     if !relation.depends_on().iter().any(|id| matches!(id, CollectionId::System(_))) {
         return;
     }
-    let facts = session.environment.facts();
+    let mut facts = session.environment.facts();
+    facts.database = Some(session.vars.database().to_owned());
+    let settings = session.vars.all();
+    facts.settings =
+        settings.map(|(name, value, about)| (name.to_owned(), value.to_owned(), about.to_owned())).collect();
     relation.visit_mut_pre(&mut |node| {
         if let Relation::Get { id: Id::Global(id), typ } = node
             && let Some(rows) = catalog::builtin::rows(catalog, &facts, *id)
@@ -130,11 +136,47 @@ fn bind_call(session: &Session, node: &mut Scalar) -> Result<(), Error> {
     if func.volatility == Volatility::Immutable {
         return Ok(());
     }
+    if let Some(entries) = catalog_entries(session, func.name) {
+        let replacement = catalog_call(&entries, std::mem::take(args), types)?;
+        *node = replacement;
+        return Ok(());
+    }
     let scalar = types.ret.clone();
     let row = session_value(session, func.name, args)?;
     let nullable = row == Row::pack([Datum::Null]);
     *node = Scalar::Literal(Ok(row), repr::ColumnType { scalar, nullable });
     Ok(())
+}
+
+/// What a function of the catalog answers, for every object; None for other functions.
+fn catalog_entries(session: &Session, name: &str) -> Option<Vec<(String, String)>> {
+    let catalog = session.environment.catalog();
+    match name {
+        "pg_table_is_visible" => {
+            let mut visible = sql::names::visible_items(&session.plan_context(), &*catalog);
+            // They can be named; but clients list what is visible, and are to list the user's objects.
+            visible.retain(|item| item.name.schema != "mz_catalog");
+            Some(visible.into_iter().map(|item| (item.oid.to_string(), "t".to_owned())).collect())
+        }
+        _ => catalog::builtin::entries(&catalog, name),
+    }
+}
+
+/// A look-up of the arguments among `entries`; of a truth, whether there is an entry.
+fn catalog_call(entries: &[(String, String)], args: Vec<Scalar>, types: &CallTypes) -> Result<Scalar, Error> {
+    let broken = |error: repr::jsonb::JsonbError| Error::new("XX000", error.to_string());
+    let mut object = JsonbBuilder::new();
+    object.begin_object().map_err(broken)?;
+    for (key, value) in entries {
+        object.key(key).map_err(broken)?;
+        object.string(value).map_err(broken)?;
+    }
+    object.end_object();
+    let column = repr::ColumnType { scalar: ScalarType::Jsonb, nullable: false };
+    let all = std::iter::once(Scalar::Literal(Ok(object.finish_row()), column)).chain(args).collect();
+    let arg_types = std::iter::once(ScalarType::Jsonb).chain(types.args.iter().cloned()).collect();
+    let found = Scalar::call(expr::func::catalog_lookup(), all, arg_types, ScalarType::Text);
+    Ok(if types.ret == ScalarType::Bool { found.is_null().not() } else { found })
 }
 
 fn text(value: &str) -> Row {

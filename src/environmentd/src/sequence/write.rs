@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use catalog::Catalog;
-use expr::Scalar;
 use persist::Validate;
 use repr::{Arena, CollectionId, Datum, Diff, Kind, RelationDesc, Row, ShardId, Timestamp};
 use sql::plan::{InsertPlan, ReadThenWritePlan, ReturningPlan, When, WriteKind};
@@ -23,11 +22,13 @@ const LOSSES_BEFORE_EXCLUSIVE: usize = 5;
 /// How long it may wait to become that.
 const EXCLUSIVE_WAIT: Duration = Duration::from_secs(30);
 
+/// The command's name, in its tag and in errors.
 pub(super) fn verb(kind: WriteKind) -> &'static str {
     match kind {
         WriteKind::Insert => "INSERT",
         WriteKind::Update => "UPDATE",
         WriteKind::Delete => "DELETE",
+        WriteKind::Truncate => "TRUNCATE TABLE",
     }
 }
 
@@ -104,12 +105,15 @@ impl Session {
 
     /// Commits rows that depend on nothing read.
     pub(crate) async fn write_tables(&mut self, appends: Appends) -> Result<(), Error> {
-        match self.environment.committer.write(appends, None, None).await {
-            Ok(_) => Ok(()),
-            Err(SubmitError::Stale) => Err(Error::new("42P01", "a table was dropped before the rows were written")),
-            Err(SubmitError::Conflict) => Err(Error::new("40001", "could not serialize access")),
-            Err(SubmitError::Failed(error)) => Err(error),
+        self.write_validated(appends, None).await
+    }
+
+    /// Commits rows if nothing they rest on has changed. Errors: 40001.
+    pub(crate) async fn write_validated(&mut self, appends: Appends, validate: Option<Validate>) -> Result<(), Error> {
+        if appends.values().all(Vec::is_empty) {
+            return Ok(());
         }
+        self.environment.committer.write(appends, validate, None).await.map(|_| ()).map_err(submit_failed)
     }
 
     /// Reads at a time, computes the change, and commits it only if nothing it read was written since; else again.
@@ -117,20 +121,15 @@ impl Session {
         let environment = Arc::clone(&self.environment);
         let mut exclusive = None;
         for loss in 0.. {
-            let catalog = environment.catalog();
-            let target = target(&catalog, plan.table)?;
-            let mut inputs = plan.relation.depends_on();
-            inputs.insert(plan.table);
-            let tables = base_tables(&catalog, &inputs)?;
+            let (target, tables) = written_and_read(&environment.catalog(), &plan)?;
             if loss >= LOSSES_BEFORE_EXCLUSIVE && exclusive.is_none() {
                 let wait = environment.committer.exclusive(&environment.tasks, tables.iter().copied().collect());
                 let waited = environment.tasks.timeout(EXCLUSIVE_WAIT, wait).await;
                 let granted = waited.map_err(|_| could_not_serialize())?;
                 exclusive = Some(granted.map_err(submit_failed)?);
             }
-            let (read_ts, rows) = self.read_for_write(&plan).await?;
-            let change = self.change(&plan, &target, rows)?;
-            let Change { updates, count, returned } = change;
+            let (read_ts, rows, kinds) = self.read_for_write(&plan).await?;
+            let Change { updates, count, returned } = self.change(&plan, &target, rows, &kinds)?;
             if updates.is_empty() {
                 return respond(plan.kind, count, returned);
             }
@@ -145,8 +144,18 @@ impl Session {
         unreachable!("the loop ends by returning")
     }
 
-    /// The rows the statement rests on, and the time at which they were read.
-    async fn read_for_write(&mut self, plan: &ReadThenWritePlan) -> Result<(Timestamp, Counted), Error> {
+    /// As [`read_then_write`](Self::read_then_write), in a block in which nothing was done before: what was read is
+    /// validated when the block commits.
+    pub(super) async fn read_then_write_in_block(&mut self, plan: ReadThenWritePlan) -> Result<Response, Error> {
+        let (target, tables) = written_and_read(&self.environment.catalog(), &plan)?;
+        let (read_ts, rows, kinds) = self.read_for_write(&plan).await?;
+        let Change { updates, count, returned } = self.change(&plan, &target, rows, &kinds)?;
+        self.buffer_validated_write(Appends::from([(target.shard, updates)]), Validate { read_ts, tables })?;
+        respond(plan.kind, count, returned)
+    }
+
+    /// The rows the statement rests on with their columns' kinds, and the time at which they were read.
+    async fn read_for_write(&mut self, plan: &ReadThenWritePlan) -> Result<(Timestamp, Counted, Vec<Kind>), Error> {
         let relation = plan.relation.clone();
         let catalog = self.environment.catalog();
         // The written table belongs to what is read, even where its rows are not.
@@ -157,48 +166,46 @@ impl Session {
         let (chosen, holds) = self.choose(&When::Immediately, &inputs).await?;
         let when = When::At(chosen.at);
         let prepared = self.prepare(relation, &when).await?;
+        let kinds = prepared.typ.kinds();
         let finishing = sql::plan::Finishing::default();
         let rows = self.read(prepared, &when, &finishing).await?;
         drop(holds);
-        Ok((chosen.at, rows))
+        Ok((chosen.at, rows, kinds))
     }
 
     /// The updates of the table that the statement makes of what it read.
-    fn change(&self, plan: &ReadThenWritePlan, target: &Target, rows: Counted) -> Result<Change, Error> {
-        let kinds = target.desc.typ.kinds();
-        let mut assignments = plan.assignments.clone();
-        for assignment in &mut assignments {
-            prepare::bind_functions_in(self, assignment)?;
-        }
+    fn change(
+        &self,
+        plan: &ReadThenWritePlan,
+        target: &Target,
+        rows: Counted,
+        kinds: &[Kind],
+    ) -> Result<Change, Error> {
+        let arity = target.desc.arity();
+        let returned = self.returning(plan.returning.clone(), rows.iter().map(|(row, count)| (row, *count)), kinds)?;
         let mut updates = Vec::with_capacity(rows.len());
-        let mut after = Vec::new();
         let mut count = 0;
-        let mut arena = Arena::new();
         for (row, multiplicity) in rows {
             count += multiplicity.get();
+            let datums = row.unpack(kinds);
+            let old = || Row::pack(datums[..arity].iter().copied());
             match plan.kind {
                 WriteKind::Insert => {
-                    target.check_nulls(&row.unpack(&kinds))?;
-                    after.push((row.clone(), multiplicity));
+                    target.check_nulls(&datums)?;
                     updates.push((row, multiplicity));
                 }
-                WriteKind::Delete => {
-                    after.push((row.clone(), multiplicity));
-                    updates.push((row, multiplicity.negate()));
-                }
+                WriteKind::Delete | WriteKind::Truncate => updates.push((old(), multiplicity.negate())),
                 WriteKind::Update => {
-                    let new = assigned(&assignments, target, &row, &kinds, &arena)?;
-                    arena.clear();
-                    after.push((new.clone(), multiplicity));
-                    if new != row {
-                        updates.push((row, multiplicity.negate()));
+                    let (old, new) = (old(), &datums[arity..2 * arity]);
+                    target.check_nulls(new)?;
+                    let new = Row::pack(new.iter().copied());
+                    if new != old {
+                        updates.push((old, multiplicity.negate()));
                         updates.push((new, multiplicity));
                     }
                 }
             }
         }
-        let returned =
-            self.returning(plan.returning.clone(), after.iter().map(|(row, count)| (row, *count)), &kinds)?;
         Ok(Change { updates, count, returned })
     }
 
@@ -235,14 +242,12 @@ struct Change {
     returned: Option<(RelationDesc, Vec<Row>)>,
 }
 
-fn assigned(assignments: &[Scalar], target: &Target, row: &Row, kinds: &[Kind], arena: &Arena) -> Result<Row, Error> {
-    let datums = row.unpack(kinds);
-    let mut new = Vec::with_capacity(assignments.len());
-    for assignment in assignments {
-        new.push(assignment.eval(&datums, arena)?);
-    }
-    target.check_nulls(&new)?;
-    Ok(Row::pack(new))
+/// The table a statement writes, and the tables whose writes would change what it reads.
+fn written_and_read(catalog: &Catalog, plan: &ReadThenWritePlan) -> Result<(Target, Vec<ShardId>), Error> {
+    let mut inputs = plan.relation.depends_on();
+    // The written table belongs to what is read, even where its rows are not.
+    inputs.insert(plan.table);
+    Ok((target(catalog, plan.table)?, base_tables(catalog, &inputs)?))
 }
 
 /// The tables whose writes can change what is read. Errors: 0A000 if anything else is read, for no validation of it can be
@@ -265,7 +270,8 @@ fn base_tables(catalog: &Catalog, inputs: &BTreeSet<CollectionId>) -> Result<Vec
 }
 
 fn could_not_serialize() -> Error {
-    Error::new("40001", "could not serialize access due to concurrent update").with_hint("Run the statement again.")
+    Error::new("40001", "could not serialize access due to concurrent update")
+        .with_hint("Run the statement, or the transaction, again.")
 }
 
 fn submit_failed(error: SubmitError) -> Error {
@@ -277,12 +283,13 @@ fn submit_failed(error: SubmitError) -> Error {
 }
 
 fn respond(kind: WriteKind, count: i64, returned: Option<(RelationDesc, Vec<Row>)>) -> Result<Response, Error> {
-    match returned {
-        Some((desc, rows)) => {
-            let verb = if kind == WriteKind::Insert { "INSERT 0" } else { verb(kind) };
-            Ok(Response::Rows { desc, rows: Rows::ready(rows), verb })
+    match (kind, returned) {
+        (WriteKind::Insert, Some((desc, rows))) => {
+            Ok(Response::Rows { desc, rows: Rows::ready(rows), verb: "INSERT 0" })
         }
-        None if kind == WriteKind::Insert => complete(format!("INSERT 0 {count}")),
-        None => complete(format!("{} {count}", verb(kind))),
+        (_, Some((desc, rows))) => Ok(Response::Rows { desc, rows: Rows::ready(rows), verb: verb(kind) }),
+        (WriteKind::Insert, None) => complete(format!("INSERT 0 {count}")),
+        (WriteKind::Truncate, None) => complete(verb(kind)),
+        (WriteKind::Update | WriteKind::Delete, None) => complete(format!("{} {count}", verb(kind))),
     }
 }

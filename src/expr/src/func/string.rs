@@ -579,7 +579,7 @@ fn translate<'a>(value: &str, from: &str, to: &str, arena: &'a Arena) -> Value<'
 fn chr<'a>(number: i64, arena: &'a Arena) -> Value<'a> {
     let fault = |message: String| Err(EvalError::new("54000", message));
     match u32::try_from(number).map(char::from_u32) {
-        Err(_) => fault("character number must be positive".into()),
+        Err(_) => Err(super::invalid_parameter("character number must be positive")),
         Ok(Some('\0')) => fault("null character not permitted".into()),
         Ok(Some(character)) => text(character.encode_utf8(&mut [0; 4]), arena),
         Ok(None) if number > 0x10_FFFF => fault(format!("requested character too large for encoding: {number}")),

@@ -108,7 +108,12 @@ fn is_foldable(node: &Relation) -> bool {
 }
 
 fn is_series(func: &TableFunc) -> bool {
-    matches!(func, TableFunc::GenerateSeriesInt(_) | TableFunc::GenerateSeriesTimestamp(_))
+    match func {
+        TableFunc::GenerateSeriesInt(_) | TableFunc::GenerateSeriesTimestamp(_) => true,
+        TableFunc::WithOrdinality(inner) => is_series(inner),
+        TableFunc::Lockstep(calls) => calls.iter().any(|(func, _)| is_series(func)),
+        _ => false,
+    }
 }
 
 fn fold_node(node: &mut Relation) {

@@ -16,7 +16,7 @@ const CHARACTERS_MAX: u64 = 10_485_760;
 const SECOND_DIGITS_MAX: u64 = 6;
 
 /// Types that are known by a plain name alone, by all their names.
-const NAMED: [(&str, ScalarType); 35] = [
+const NAMED: [(&str, ScalarType); 37] = [
     ("bool", ScalarType::Bool),
     ("boolean", ScalarType::Bool),
     ("smallint", ScalarType::Int2),
@@ -52,6 +52,9 @@ const NAMED: [(&str, ScalarType); 35] = [
     ("regclass", ScalarType::RegClass),
     ("regproc", ScalarType::RegProc),
     ("regtype", ScalarType::RegType),
+    // Only clients' look-ups name these.
+    ("regnamespace", ScalarType::Oid),
+    ("regrole", ScalarType::Oid),
 ];
 
 /// The type that `data_type` names. Errors: 42704 unknown, 0A000 known but not offered, 22023 a modifier out of range.

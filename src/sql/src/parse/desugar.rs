@@ -6,6 +6,8 @@
 //! |---|---|---|
 //! | `TABLE t` as a query | `SELECT * FROM t` | the crate's node for it keeps neither quotes nor places nor a database |
 //! | `?`, `?|`, `?&` | the tokens of these operators | the crate's tokenizer takes `?` for a parameter unless it may also take points and circles |
+//! | `trim(leading FROM s)` | `trim(leading s)` | the crate expects characters before FROM |
+//! | `current_role` | `current_user` | the crate takes only the other names for it without brackets |
 //! | `q AS OF e` | `q EOF OF e` | the crate would read `OF` as an alias; at the EOF it stops, and the statement reads on |
 
 use sqlparser::keywords::Keyword;
@@ -26,6 +28,12 @@ pub(crate) fn desugar(tokens: &mut Vec<TokenWithSpan>) {
             }
             Some(Keyword::AS) if is_word(token(at + 1), "of") && token(at + 2).is_some_and(starts_expression) => {
                 tokens[index].token = Token::EOF;
+            }
+            Some(Keyword::FROM) if opens_trim(&|back| at.checked_sub(back).and_then(token)) => {
+                tokens[index].token = Token::Whitespace(Whitespace::Space);
+            }
+            Some(Keyword::CURRENT_ROLE) if is_plain_call(at.checked_sub(1).and_then(token), token(at + 1)) => {
+                tokens[index].token = Token::make_keyword("CURRENT_USER");
             }
             _ => {}
         }
@@ -53,6 +61,18 @@ fn question_marks(tokens: &mut [TokenWithSpan]) {
         }
         tokens[index].token = operator.unwrap_or(Token::Question);
     }
+}
+
+/// True behind `trim(` and `trim(leading`; `before(n)` is the token `n` words back.
+fn opens_trim<'a>(before: &dyn Fn(usize) -> Option<&'a Token>) -> bool {
+    let side = ["leading", "trailing", "both"].into_iter().any(|side| is_word(before(1), side));
+    let open = if side { 2 } else { 1 };
+    before(open) == Some(&Token::LParen) && is_word(before(open + 1), "trim")
+}
+
+/// True for a word that stands alone: neither part of a longer name nor in front of a bracket.
+fn is_plain_call(before: Option<&Token>, after: Option<&Token>) -> bool {
+    before != Some(&Token::Period) && !matches!(after, Some(Token::Period | Token::LParen))
 }
 
 fn is_space(token: &TokenWithSpan) -> bool {

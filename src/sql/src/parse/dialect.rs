@@ -66,10 +66,6 @@ impl Dialect for FreshetDialect {
         true
     }
 
-    fn supports_numeric_literal_underscores(&self) -> bool {
-        true
-    }
-
     fn supports_nested_comments(&self) -> bool {
         true
     }

@@ -64,6 +64,7 @@ pub(crate) fn split(text: &Text<'_>) -> Result<Vec<StatementTokens>, Error> {
     let mut tokenizer = Tokenizer::new(&FreshetDialect, text.sql);
     tokenizer.tokenize_with_location_into_buf(&mut tokens).map_err(|error| lexical_error(error, text))?;
     position::absolute(&mut tokens, text.sql);
+    check_tokens(&tokens, text)?;
 
     let mut statements = Vec::new();
     let mut current = Vec::new();
@@ -91,6 +92,32 @@ fn finish(statements: &mut Vec<StatementTokens>, mut tokens: Vec<TokenWithSpan>,
     Ok(())
 }
 
+/// Refuses what the crate's tokenizer lets pass and PostgreSQL does not: a word right behind a number or parameter, and
+/// identifiers of no characters. Errors: 42601.
+fn check_tokens(tokens: &[TokenWithSpan], text: &Text<'_>) -> Result<(), Error> {
+    for (index, token) in tokens.iter().enumerate() {
+        let (start, end) = (token.span.start.column as usize, token.span.end.column as usize);
+        let word_behind = tokens.get(index + 1).filter(|next| matches!(next.token, Token::Word(_)));
+        let junk = word_behind.filter(|next| next.span.start.column as usize == end);
+        let what = match &token.token {
+            Token::Number(_, false) if junk.is_some() => "numeric literal",
+            Token::Number(_, true) => "numeric literal",
+            Token::HexStringLiteral(_) if text.slice(start, end).starts_with('0') => "numeric literal",
+            Token::Placeholder(name) if name.len() > 1 && name[1..].contains(|c: char| !c.is_ascii_digit()) => {
+                "parameter"
+            }
+            Token::Word(word) if word.quote_style.is_some() && word.value.is_empty() => {
+                return Err(Error::new("42601", "zero-length delimited identifier at or near \"\"\"\"").at(start));
+            }
+            _ => continue,
+        };
+        let end = junk.map_or(end, |next| next.span.end.column as usize);
+        let near = text.slice(start, end);
+        return Err(Error::new("42601", format!("trailing junk after {what} at or near \"{near}\"")).at(start));
+    }
+    Ok(())
+}
+
 fn lexical_error(error: TokenizerError, text: &Text<'_>) -> Error {
     let span = Span { start: error.location, end: error.location };
     let mut marker = [TokenWithSpan { token: Token::EOF, span }];
@@ -101,6 +128,13 @@ fn lexical_error(error: TokenizerError, text: &Text<'_>) -> Error {
         message if message.starts_with("Expected close delimiter") => "unterminated quoted identifier".to_owned(),
         message if message.starts_with("Unexpected EOF while in a multi-line comment") => {
             "unterminated /* comment".to_owned()
+        }
+        "Unterminated encoded string literal" => {
+            let literal = text.slice(place, text.end());
+            match literal.contains("\\u") || literal.contains("\\U") {
+                true => "invalid Unicode escape or unterminated quoted string".to_owned(),
+                false => "unterminated quoted string".to_owned(),
+            }
         }
         message => super::cursor::lower_first(message),
     };

@@ -48,6 +48,15 @@ impl Planned {
         }
     }
 
+    /// True if a set-returning function is called in it.
+    pub(crate) fn contains_set(&self) -> bool {
+        match self {
+            Planned::Typed { scalar, .. } => scalar.any(&mut |scalar| matches!(scalar, HirScalar::SetReturning(_))),
+            Planned::Row(fields) => fields.iter().any(Planned::contains_set),
+            Planned::Unknown { .. } | Planned::Parameter { .. } => false,
+        }
+    }
+
     /// The type's name for messages.
     pub(crate) fn shown_type(&self) -> String {
         match self {

@@ -257,6 +257,11 @@ impl QueryContext<'_> {
             Some(otherwise) => self.expression(otherwise)?,
             None => Planned::Unknown { text: None, position: None },
         });
+        let conditional = whens.iter().any(|when| when.any(&mut |scalar| matches!(scalar, HirScalar::SetReturning(_))));
+        if conditional || results.iter().any(Planned::contains_set) {
+            let error = super::sets::not_allowed_in("CASE");
+            return Err(conditions.first().map_or(error.clone(), |when| error.at_node(&when.result)));
+        }
         let (mut results, typ) = self
             .coerce_common(results, "CASE")
             .map_err(|error| conditions.first().map_or(error.clone(), |when| error.at_node(&when.result)))?;

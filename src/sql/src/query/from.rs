@@ -1,5 +1,6 @@
 //! FROM: tables, subqueries, functions and joins.
 
+use expr::TableFunc;
 use repr::ScalarType;
 use sqlparser::ast::{
     Expr, FunctionArg, Join, JoinConstraint, JoinOperator, ObjectName, Query, TableAlias, TableFactor, TableWithJoins,
@@ -25,7 +26,7 @@ pub(super) struct Source {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Inner,
     Left,
     Right,
@@ -83,7 +84,7 @@ impl QueryContext<'_> {
         self.combine(left, right, kind, constraint).map_err(|error| error.at_node(&join.relation))
     }
 
-    fn combine(
+    pub(super) fn combine(
         &mut self,
         left: Source,
         right: Source,
@@ -194,7 +195,9 @@ impl QueryContext<'_> {
                 self.table_function(name, args, *with_ordinality, alias.as_ref())
             }
             TableFactor::UNNEST { alias, array_exprs, with_ordinality, .. } => {
-                self.function_source("unnest", array_exprs.iter().collect(), *with_ordinality, alias.as_ref())
+                // Several arrays are read side by side.
+                let calls = array_exprs.iter().map(|array| ("unnest", vec![array])).collect();
+                self.function_source(calls, *with_ordinality, alias.as_ref())
             }
             TableFactor::NestedJoin { table_with_joins, alias } => {
                 let source = self.table_with_joins(table_with_joins)?;
@@ -255,35 +258,45 @@ impl QueryContext<'_> {
     ) -> Result<Source, Error> {
         let folded = function_name(name)?;
         let args = args.iter().map(argument).collect::<Result<Vec<_>, _>>()?;
-        self.function_source(&folded, args, with_ordinality, alias).map_err(|error| error.at_node(name))
+        self.function_source(vec![(&folded, args)], with_ordinality, alias).map_err(|error| error.at_node(name))
     }
 
-    /// A function in FROM; it sees the entries before it.
+    /// A function in FROM, or several side by side; they see the entries before them.
     fn function_source(
         &mut self,
-        name: &str,
-        args: Vec<&Expr>,
+        calls: Vec<(&str, Vec<&Expr>)>,
         with_ordinality: bool,
         alias: Option<&TableAlias>,
     ) -> Result<Source, Error> {
-        if with_ordinality {
-            return Err(Error::unsupported("WITH ORDINALITY"));
-        }
+        let name = calls[0].0;
         let table = alias.map_or_else(|| name.to_owned(), |alias| fold(&alias.name));
         let (relation, names, types) = self.with_level(Scope::default(), Clause::FromFunction, |qcx| {
-            let args = args.into_iter().map(|arg| qcx.expression(arg)).collect::<Result<Vec<_>, _>>()?;
-            if !is_table_function(name) {
-                let planned = qcx.call_by_name(name, args)?;
-                let (scalar, typ) = qcx.settle(planned)?;
-                return Ok((HirRelation::unit().map(vec![scalar]), vec![table.clone()], vec![typ]));
+            let mut planned = Vec::with_capacity(calls.len());
+            for (name, args) in calls {
+                let args = args.into_iter().map(|arg| qcx.expression(arg)).collect::<Result<Vec<_>, _>>()?;
+                planned.push((name, args));
             }
-            let call = qcx.table_call(name, args)?;
+            if let [(name, args)] = &mut planned[..]
+                && !is_table_function(name)
+            {
+                let value = qcx.call_by_name(name, std::mem::take(args))?;
+                let (scalar, typ) = qcx.settle(value)?;
+                let (mut scalars, mut names, mut types) = (vec![scalar], vec![table.clone()], vec![typ]);
+                if with_ordinality {
+                    scalars.push(HirScalar::literal(repr::Datum::Int(1), ScalarType::Int8));
+                    names.push("ordinality".to_owned());
+                    types.push(ScalarType::Int8);
+                }
+                return Ok((HirRelation::unit().map(scalars), names, types));
+            }
+            let (call, mut names) = qcx.table_calls(planned, &table)?;
+            let mut call = call;
+            if with_ordinality {
+                call.func = TableFunc::WithOrdinality(Box::new(call.func));
+                names.push("ordinality".to_owned());
+            }
             let columns = call.func.output_types();
             let types: Vec<ScalarType> = columns.iter().map(|column| column.scalar.clone()).collect();
-            let names = match &call.names[..] {
-                [] => vec![table.clone(); columns.len()],
-                names => names.iter().map(|name| (*name).to_owned()).collect(),
-            };
             let input = Box::new(HirRelation::unit());
             Ok((HirRelation::FlatMap { input, func: call.func, args: call.args, columns }, names, types))
         })?;

@@ -29,6 +29,9 @@ impl QueryContext<'_> {
         if !function.within_group.is_empty() || !matches!(function.parameters, FunctionArguments::None) {
             return Err(Error::unsupported("WITHIN GROUP").at_node(&function.name));
         }
+        if let (FunctionArguments::Subquery(query), "array") = (&function.args, name.as_str()) {
+            return self.array_of_subquery(query).map_err(|error| error.at_node(&function.name));
+        }
         let args = self.arguments(&name, function)?;
         self.call_by_name(&name, args).map_err(|error| error.at_node(&function.name))
     }
@@ -37,9 +40,6 @@ impl QueryContext<'_> {
     fn arguments(&mut self, name: &str, function: &Function) -> Result<Vec<Planned>, Error> {
         let list = match &function.args {
             FunctionArguments::None => return Ok(Vec::new()),
-            FunctionArguments::Subquery(_) if name == "array" => {
-                return Err(Error::unsupported("ARRAY(subquery)").at_node(&function.name));
-            }
             FunctionArguments::Subquery(query) => return Ok(vec![self.scalar_subquery(query)?]),
             FunctionArguments::List(list) => list,
         };
@@ -59,6 +59,10 @@ impl QueryContext<'_> {
             ("mz_now", 0) => self.mz_now(),
             ("row", _) => Ok(Planned::Row(args)),
             ("coalesce", 1..) => {
+                // Which argument counts is known only row by row.
+                if args.iter().any(Planned::contains_set) {
+                    return Err(super::sets::not_allowed_in("COALESCE"));
+                }
                 let (scalars, typ) = self.coerce_common(args, "COALESCE")?;
                 Ok(Planned::typed(HirScalar::Coalesce(scalars), typ))
             }
@@ -84,8 +88,7 @@ impl QueryContext<'_> {
                 Ok(Planned::typed(HirScalar::literal(Datum::Text(&shown), ScalarType::Text), ScalarType::Text))
             }
             _ if functions(name).is_empty() && table_function::is_table_function(name) => {
-                Err(Error::unsupported("a set-returning function outside FROM")
-                    .with_hint(format!("Write it in FROM: ... FROM {name}(...).")))
+                self.set_returning(name, args)
             }
             _ => match synonym(name, args.len()) {
                 Some(synonym) => self.named_call(synonym, args),
@@ -315,6 +318,7 @@ pub(super) fn no_function(name: &str, args: &[Planned]) -> Error {
             .map(|func: expr::Func| -> &'static FuncDef { func.0 })
             .filter(|func| func.kind == expr::func::FuncKind::Function)
             .map(|func| func.name)
+            .chain(table_function::table_function_names())
             .collect();
         if let Some(hint) = perhaps(name, known) {
             return error.with_hint(hint);

@@ -67,7 +67,10 @@ impl Grouping {
             return;
         }
         match scalar {
-            HirScalar::Aggregate(place) if depth == 0 => *scalar = HirScalar::column(self.key_count + *place),
+            // Deeper inside stands only what `aggregate IN (subquery)` compares: the subquery's own aggregates are columns.
+            HirScalar::Aggregate(place) => {
+                *scalar = HirScalar::Column { level: depth, index: self.key_count + *place };
+            }
             HirScalar::Column { level, index } if *level == depth => {
                 error.get_or_insert(self.ungrouped(*index, depth));
             }

@@ -13,16 +13,33 @@ use crate::error::Error;
 use crate::hir::HirScalar;
 use crate::interval_key;
 
+/// The digits of a number and how many minus signs are before it; None for other expressions.
+fn signed_number(expr: &Expr) -> Option<(&str, usize)> {
+    let mut inner = strip(expr);
+    let mut signs = 0;
+    while let Expr::UnaryOp { op: UnaryOperator::Minus, expr } = inner {
+        signs += 1;
+        inner = strip(expr);
+    }
+    match inner {
+        Expr::Value(value) => match &value.value {
+            sqlparser::ast::Value::Number(digits, _) => Some((digits, signs)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 impl QueryContext<'_> {
     pub(super) fn unary(&mut self, op: UnaryOperator, inner: &Expr) -> Result<Planned, Error> {
         match op {
             UnaryOperator::Not => Ok(Planned::bool(self.condition(inner, "argument of NOT")?.not())),
             UnaryOperator::Minus => {
-                // A literal takes its sign before its type: -2147483648 is an integer.
-                if let Expr::Value(value) = strip(inner)
-                    && let sqlparser::ast::Value::Number(digits, _) = &value.value
-                {
-                    return super::literal::plan_number(&format!("-{digits}")).map_err(|error| error.at_node(value));
+                // A literal takes its signs before its type: -2147483648 is an integer, -(-2147483648) is a bigint.
+                if let Some((digits, signs)) = signed_number(inner) {
+                    let sign = if signs % 2 == 0 { "-" } else { "" };
+                    return super::literal::plan_number(&format!("{sign}{digits}"))
+                        .map_err(|error| error.at_node(inner));
                 }
                 let operand = self.expression(inner)?;
                 self.operator("-", vec![operand]).map_err(|error| error.at_node(inner))

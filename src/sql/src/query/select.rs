@@ -34,6 +34,8 @@ struct Outputs {
     names: Vec<String>,
     types: Vec<ScalarType>,
     scalars: Vec<HirScalar>,
+    /// The types of those behind the output's.
+    hidden: Vec<ScalarType>,
 }
 
 impl QueryContext<'_> {
@@ -58,7 +60,7 @@ impl QueryContext<'_> {
             predicate.into_conjuncts(&mut conjuncts);
             relation = relation.filter(conjuncts);
         }
-        let items = self.expand(select)?;
+        let items = self.expand(&select.projection, !select.from.is_empty())?;
         let keys = self.in_clause(Clause::GroupBy, |qcx| qcx.group_keys(select, &items))?;
         self.level().references.clear();
         let mut outputs = self.outputs(&items)?;
@@ -74,6 +76,7 @@ impl QueryContext<'_> {
         };
         let order = self.in_clause(Clause::OrderBy, |qcx| qcx.order_targets(order_by, &mut outputs))?;
         let aggregates = std::mem::take(&mut self.level().aggregates);
+        let mut sets = std::mem::take(&mut self.level().sets);
         let grouped_by_clause = matches!(&select.group_by, GroupByExpr::Expressions(exprs, _) if !exprs.is_empty());
         if grouped_by_clause || !aggregates.is_empty() || having.is_some() {
             let level = self.level();
@@ -83,7 +86,7 @@ impl QueryContext<'_> {
             let (grouped, grouping) = Grouping::new(relation, keys, aggregates, !grouped_by_clause, scope, references);
             relation = grouped;
             arity = keys_and_aggregates + intervals;
-            for scalar in &mut outputs.scalars {
+            for scalar in outputs.scalars.iter_mut().chain(sets.iter_mut().flat_map(|set| &mut set.args)) {
                 grouping.rewrite(scalar)?;
             }
             if let Some(mut having) = having {
@@ -93,14 +96,17 @@ impl QueryContext<'_> {
                 relation = relation.filter(conjuncts);
             }
         }
+        if !sets.is_empty() {
+            (relation, arity) = super::sets::expand(relation, arity, sets, &mut outputs.scalars)?;
+        }
         let relation = project(relation, arity, &outputs.scalars);
         finish(relation, outputs, select, distinct_on, order, order_by)
     }
 
     /// The output columns, wildcards expanded.
-    fn expand<'a>(&mut self, select: &'a Select) -> Result<Vec<Item<'a>>, Error> {
-        let mut items = Vec::with_capacity(select.projection.len());
-        for item in &select.projection {
+    fn expand<'a>(&mut self, projection: &'a [SelectItem], has_from: bool) -> Result<Vec<Item<'a>>, Error> {
+        let mut items = Vec::with_capacity(projection.len());
+        for item in projection {
             match item {
                 SelectItem::UnnamedExpr(expr) => {
                     items.push(Item { name: column_name(expr), value: ItemValue::Expr(expr) });
@@ -110,7 +116,7 @@ impl QueryContext<'_> {
                 }
                 SelectItem::Wildcard(options) => {
                     check_wildcard(options).map_err(|error| error.at_node(item))?;
-                    if select.from.is_empty() {
+                    if !has_from {
                         let message = "SELECT * with no tables specified is not valid";
                         return Err(Error::new("42601", message).at_node(item));
                     }
@@ -207,8 +213,15 @@ impl QueryContext<'_> {
         }
     }
 
+    /// The names and values of the items of a RETURNING clause.
+    pub(super) fn returned(&mut self, items: &[SelectItem]) -> Result<(Vec<String>, Vec<HirScalar>), Error> {
+        let items = self.expand(items, true)?;
+        let Outputs { names, scalars, .. } = self.outputs(&items)?;
+        Ok((names, scalars))
+    }
+
     fn outputs(&mut self, items: &[Item<'_>]) -> Result<Outputs, Error> {
-        let mut outputs = Outputs { names: Vec::new(), types: Vec::new(), scalars: Vec::new() };
+        let mut outputs = Outputs { names: Vec::new(), types: Vec::new(), scalars: Vec::new(), hidden: Vec::new() };
         for item in items {
             let (scalar, typ) = self.item(item)?;
             outputs.names.push(item.name.clone());
@@ -249,6 +262,7 @@ impl QueryContext<'_> {
             return Ok(arity + place);
         }
         outputs.scalars.push(key);
+        outputs.hidden.push(typ);
         Ok(outputs.scalars.len() - 1)
     }
 
@@ -295,17 +309,16 @@ fn finish(
     order: Vec<(usize, ColumnOrder)>,
     order_by: &[OrderByExpr],
 ) -> Result<QueryPlan, Error> {
-    let Outputs { names, types, scalars } = outputs;
-    let arity = scalars.len();
+    let Outputs { names, types, hidden, .. } = outputs;
     if matches!(select.distinct, Some(Distinct::Distinct)) {
         if let Some(place) = order.iter().position(|(column, _)| *column >= names.len()) {
             let message = "for SELECT DISTINCT, ORDER BY expressions must appear in select list";
             return Err(Error::new("42P10", message).at_node(&order_by[place].expr));
         }
-        return Ok(ordered(relation.distinct(), names, types, arity, order));
+        return Ok(ordered(relation.distinct(), names, types, hidden, order));
     }
     let Some(keys) = distinct_on else {
-        return Ok(ordered(relation, names, types, arity, order));
+        return Ok(ordered(relation, names, types, hidden, order));
     };
     let mut waiting: Vec<usize> = keys.clone();
     for ((column, _), item) in order.iter().zip(order_by) {
@@ -318,19 +331,20 @@ fn finish(
         }
         waiting.retain(|key| key != column);
     }
-    let mut plan = ordered(relation, names, types, arity, order);
+    let mut plan = ordered(relation, names, types, hidden, order);
     let mut group_key = Vec::with_capacity(keys.len());
-    let mut added = Vec::new();
+    let (mut added, mut added_types) = (Vec::new(), Vec::new());
     for key in keys {
         match plan.types.get(key) {
             Some(typ) if typ.contains_interval() => {
-                group_key.push(plan.arity + added.len());
+                group_key.push(plan.types.len() + plan.hidden.len() + added.len());
+                added_types.push(typ.clone());
                 added.push(interval_key::of(HirScalar::column(key), typ));
             }
             _ => group_key.push(key),
         }
     }
-    plan.arity += added.len();
+    plan.hidden.extend(added_types);
     plan.relation = HirRelation::TopK {
         input: Box::new(plan.relation.map(added)),
         group_key,

@@ -25,8 +25,8 @@ pub(super) struct QueryPlan {
     pub(super) order: Vec<ColumnOrder>,
     pub(super) limit: Option<u64>,
     pub(super) offset: u64,
-    /// All columns of `relation`.
-    pub(super) arity: usize,
+    /// The types of the columns behind the result's, which only the order looks at.
+    pub(super) hidden: Vec<ScalarType>,
 }
 
 impl QueryPlan {
@@ -42,7 +42,7 @@ impl QueryPlan {
                 offset: self.offset,
             };
         }
-        if self.arity > self.names.len() {
+        if !self.hidden.is_empty() {
             relation = relation.project((0..self.names.len()).collect());
         }
         (relation, self.names, self.types)
@@ -292,7 +292,7 @@ impl QueryContext<'_> {
             };
             targets.push((column, order_options(order)?));
         }
-        Ok(ordered(body.relation, body.names, body.types, arity, targets))
+        Ok(ordered(body.relation, body.names, body.types, Vec::new(), targets))
     }
 
     /// LIMIT, OFFSET and FETCH FIRST: constants. Errors: 2201W and 2201X if negative.
@@ -446,23 +446,25 @@ pub(super) fn ordered(
     relation: HirRelation,
     names: Vec<String>,
     types: Vec<ScalarType>,
-    arity: usize,
+    mut hidden: Vec<ScalarType>,
     targets: Vec<(usize, ColumnOrder)>,
 ) -> QueryPlan {
-    let mut keys = Vec::new();
+    let arity = types.len() + hidden.len();
+    let (mut keys, mut key_types) = (Vec::new(), Vec::new());
     let mut order = Vec::with_capacity(targets.len());
     for (column, options) in targets {
         let column = match types.get(column) {
             Some(typ) if typ.contains_interval() => {
                 keys.push(interval_key::of(HirScalar::column(column), typ));
+                key_types.push(typ.clone());
                 arity + keys.len() - 1
             }
             _ => column,
         };
         order.push(ColumnOrder { column, ..options });
     }
-    let arity = arity + keys.len();
-    QueryPlan { relation: relation.map(keys), names, types, order, limit: None, offset: 0, arity }
+    hidden.extend(key_types);
+    QueryPlan { relation: relation.map(keys), names, types, order, limit: None, offset: 0, hidden }
 }
 
 /// The direction of an ORDER BY item; its column is still to be set.

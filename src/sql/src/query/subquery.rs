@@ -1,5 +1,7 @@
 //! Subqueries in expressions: scalar, EXISTS, IN, ANY and ALL; and ANY and ALL over arrays.
 
+use expr::AggregateFunc;
+use expr::aggregate::output_type;
 use expr::func::by_key;
 use repr::{Datum, ScalarType};
 use sqlparser::ast::{BinaryOperator, Expr, Query, SetExpr};
@@ -8,12 +10,13 @@ use super::QueryContext;
 use super::coerce::Planned;
 use super::expression::strip;
 use super::operator::{no_operator, symbol};
+use super::set::QueryPlan;
 use crate::error::Error;
-use crate::hir::{HirRelation, HirScalar, Quantifier};
+use crate::hir::{HirAggregate, HirRelation, HirScalar, Quantifier};
 
 impl QueryContext<'_> {
     /// A query inside an expression: it has the current row right outside.
-    fn subquery(&mut self, query: &Query) -> Result<(HirRelation, Vec<ScalarType>), Error> {
+    pub(super) fn subquery(&mut self, query: &Query) -> Result<(HirRelation, Vec<ScalarType>), Error> {
         let planned = self.nested(|qcx| qcx.query(query))?;
         let (relation, _, types) = planned.into_relation();
         Ok((relation, types))
@@ -25,6 +28,33 @@ impl QueryContext<'_> {
             Some(typ) if types.is_empty() => Ok(Planned::typed(HirScalar::Select(Box::new(relation)), typ)),
             _ => Err(Error::new("42601", "subquery must return only one column").at_node(query)),
         }
+    }
+
+    /// `ARRAY(query)`: the values of its one column in the order of the query; without rows an empty array.
+    pub(super) fn array_of_subquery(&mut self, query: &Query) -> Result<Planned, Error> {
+        let planned = self.nested(|qcx| qcx.query(query))?;
+        let [typ] = &planned.types[..] else {
+            return Err(Error::new("42601", "subquery must return only one column").at_node(query));
+        };
+        let typ = typ.clone();
+        let QueryPlan { mut relation, order, limit, offset, hidden, .. } = planned;
+        if limit.is_some() || offset > 0 {
+            let (group_key, order) = (Vec::new(), order.clone());
+            relation = HirRelation::TopK { input: Box::new(relation), group_key, order, limit, offset };
+        }
+        // The aggregate takes a record of the value and of what it is ordered by.
+        let fields = std::iter::once(typ.clone()).chain(hidden).enumerate();
+        let fields = fields.map(|(place, typ)| (format!("f{}", place + 1), HirScalar::column(place), typ)).collect();
+        let (record, record_type) = super::function::record(fields)?;
+        let func = AggregateFunc::ArrayAgg { order_by: order };
+        let result = output_type(&func, &record_type);
+        let aggregate =
+            HirAggregate { func, expr: record, arg_type: record_type, distinct: false, typ: result.clone().nullable() };
+        let (input, group_key) = (Box::new(relation), Vec::new());
+        let collected = HirRelation::Reduce { input, group_key, aggregates: vec![aggregate], global: true };
+        let empty = super::function::array(Vec::new(), typ)?;
+        let (empty, _) = self.settle(empty)?;
+        Ok(Planned::typed(HirScalar::Coalesce(vec![HirScalar::Select(Box::new(collected)), empty]), result))
     }
 
     pub(super) fn exists(&mut self, query: &Query, negated: bool) -> Result<Planned, Error> {

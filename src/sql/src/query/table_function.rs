@@ -64,8 +64,21 @@ static ENTRIES: &[Entry] = &[
     Entry { names: &["key", "value"], ..entry("jsonb_each_text", &[ArgType::Jsonb], |_| TableFunc::JsonbEachText) },
     entry("jsonb_object_keys", &[ArgType::Jsonb], |_| TableFunc::JsonbObjectKeys),
     entry("generate_subscripts", &[ArgType::AnyArray, ArgType::Int4], |_| TableFunc::GenerateSubscripts),
-    entry("regexp_split_to_table", &[ArgType::Text, ArgType::Text], |_| TableFunc::RegexpSplitToTable),
+    entry("generate_subscripts", &[ArgType::AnyArray, ArgType::Int4, ArgType::Bool], |_| TableFunc::GenerateSubscripts),
+    entry("regexp_split_to_table", TEXTS_2, |_| TableFunc::RegexpSplitToTable),
+    entry("regexp_split_to_table", TEXTS_3, |_| TableFunc::RegexpSplitToTable),
+    entry("regexp_matches", TEXTS_2, |_| TableFunc::RegexpMatches),
+    entry("regexp_matches", TEXTS_3, |_| TableFunc::RegexpMatches),
+    entry("string_to_table", TEXTS_2, |_| TableFunc::StringToTable),
+    entry("string_to_table", TEXTS_3, |_| TableFunc::StringToTable),
+    Entry {
+        names: &["x", "n"],
+        ..entry("_pg_expandarray", &[ArgType::AnyArray], |types| TableFunc::ExpandArray(element(&types[0])))
+    },
 ];
+
+const TEXTS_2: &[ArgType] = &[ArgType::Text, ArgType::Text];
+const TEXTS_3: &[ArgType] = &[ArgType::Text, ArgType::Text, ArgType::Text];
 
 fn element(typ: &ScalarType) -> ScalarType {
     match typ {
@@ -78,7 +91,36 @@ pub(super) fn is_table_function(name: &str) -> bool {
     ENTRIES.iter().any(|entry| entry.name == name)
 }
 
+/// The names of all table functions, for near misses.
+pub(super) fn table_function_names() -> impl Iterator<Item = &'static str> {
+    ENTRIES.iter().map(|entry| entry.name)
+}
+
 impl QueryContext<'_> {
+    /// Several calls side by side as one, and the names of all columns; those without a name take that of the table.
+    pub(super) fn table_calls(
+        &mut self,
+        calls: Vec<(&str, Vec<Planned>)>,
+        table: &str,
+    ) -> Result<(TableCall, Vec<String>), Error> {
+        let mut names = Vec::new();
+        let mut planned = Vec::with_capacity(calls.len());
+        for (name, args) in calls {
+            let call = self.table_call(name, args)?;
+            match &call.names[..] {
+                [] => names.extend(vec![table.to_owned(); call.func.output_arity()]),
+                own => names.extend(own.iter().map(|name| (*name).to_owned())),
+            }
+            planned.push(call);
+        }
+        if planned.len() == 1 {
+            return Ok((planned.remove(0), names));
+        }
+        let func = TableFunc::Lockstep(planned.iter().map(|call| (call.func.clone(), call.args.len())).collect());
+        let args = planned.into_iter().flat_map(|call| call.args).collect();
+        Ok((TableCall { func, args, names: Vec::new() }, names))
+    }
+
     /// The call of the table function `name` that the arguments select.
     pub(super) fn table_call(&mut self, name: &str, args: Vec<Planned>) -> Result<TableCall, Error> {
         let entries: Vec<&Entry> = ENTRIES.iter().filter(|entry| entry.name == name).collect();

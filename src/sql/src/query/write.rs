@@ -84,7 +84,12 @@ impl QueryContext<'_> {
         Ok(relation.map(scalars).project((arity..2 * arity).collect()))
     }
 
-    fn assigned(&mut self, planned: Planned, target: &RelationDesc, column: usize) -> Result<HirScalar, Error> {
+    pub(super) fn assigned(
+        &mut self,
+        planned: Planned,
+        target: &RelationDesc,
+        column: usize,
+    ) -> Result<HirScalar, Error> {
         self.coerce_assignment(planned, &target.typ.columns[column].scalar, &target.names[column])
     }
 }

@@ -79,7 +79,9 @@ impl CreateView {
             let message = format!("cannot replace {}: its new definition would read itself", in_quotes(&name.item));
             return Err(Error::new("42P17", message).at_node(&self.name));
         }
-        let desc = self.name_columns(planned.desc)?;
+        let mut desc = self.name_columns(planned.desc)?;
+        // Known keys make the default index of the view a narrow one.
+        desc.typ.keys = planned.relation.typ().keys;
         let mut query = self.query.clone();
         qualify(planner, &mut query)?;
         let in_cluster = cluster.as_ref().map(|cluster| cluster.name.as_str());

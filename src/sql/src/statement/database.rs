@@ -6,7 +6,7 @@ use super::Planner;
 use crate::error::Error;
 use crate::names::{self, in_quotes};
 use crate::parse::Cursor;
-use crate::plan::Plan;
+use crate::plan::{Notice, Plan};
 
 #[derive(Clone, Debug)]
 pub struct CreateDatabase {
@@ -71,7 +71,7 @@ pub(crate) fn exists(
     message: String,
 ) -> Result<Plan, Error> {
     if if_not_exists {
-        Ok(Plan::NoOp { tag, notice: Some(format!("{message}, skipping")) })
+        Ok(Plan::NoOp { tag, notice: Some(Notice { code, message: format!("{message}, skipping") }) })
     } else {
         Err(Error::new(code, message))
     }

@@ -1,16 +1,13 @@
-//! `DELETE FROM table [[AS] alias] [USING ...] [WHERE ...]`.
+//! `DELETE FROM table [[AS] alias] [USING ...] [WHERE ...] [RETURNING ...]` and `TRUNCATE [TABLE] table`.
 
-use expr::Relation;
-use sqlparser::ast::{Expr, Ident, ObjectName, Query, SetExpr, TableWithJoins};
+use sqlparser::ast::{Expr, Ident, ObjectName, SelectItem, TableWithJoins};
+use sqlparser::tokenizer::Token;
 
-use super::Planner;
-use super::qualify::full_name;
 use super::table::Target;
+use super::{Planner, returning};
 use crate::error::Error;
-use crate::names;
-use crate::parse::{self, Cursor};
-use crate::plan::{Plan, ReadThenWritePlan, WriteKind};
-use crate::query::Lifetime;
+use crate::parse::Cursor;
+use crate::plan::{Plan, WriteKind};
 
 #[derive(Clone, Debug)]
 pub struct Delete {
@@ -18,6 +15,12 @@ pub struct Delete {
     pub alias: Option<Ident>,
     pub using: Vec<TableWithJoins>,
     pub filter: Option<Expr>,
+    pub returning: Vec<SelectItem>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Truncate {
+    pub table: ObjectName,
 }
 
 impl Delete {
@@ -25,50 +28,48 @@ impl Delete {
         cursor.expect(&["delete", "from"])?;
         cursor.take(&["only"]);
         let table = cursor.name()?;
-        let aliased = cursor.take(&["as"]) || matches!(cursor.peek(), sqlparser::tokenizer::Token::Word(_));
+        let aliased = cursor.take(&["as"]) || matches!(cursor.peek(), Token::Word(_));
         let clause = ["using", "where", "returning"].iter().any(|word| cursor.peek_words(&[word]));
         let alias = if aliased && !clause { Some(cursor.ident()?) } else { None };
         let using =
             if cursor.take(&["using"]) { cursor.comma_separated(Cursor::table_with_joins)? } else { Vec::new() };
         let filter = if cursor.take(&["where"]) { Some(cursor.expr()?) } else { None };
-        if cursor.peek_words(&["returning"]) {
-            return Err(cursor.unsupported("DELETE with RETURNING"));
-        }
-        Ok(Delete { table, alias, using, filter })
+        let returning = returning::parse(cursor)?;
+        Ok(Delete { table, alias, using, filter, returning })
     }
 
     pub(crate) fn plan(&self, planner: &mut Planner<'_>) -> Result<Plan, Error> {
         let target = Target::resolve(planner, &self.table)?;
-        let called = self.alias.as_ref().map_or_else(|| target.item.name.item.clone(), names::fold);
-        let filter = if self.using.is_empty() { self.filter.clone() } else { Some(self.exists()?) };
-        let relation = matching_rows(planner, &target, &called, filter.as_ref())?;
-        let (table, kind) = (target.item.id, WriteKind::Delete);
-        let assignments = Vec::new();
-        Ok(Plan::ReadThenWrite(ReadThenWritePlan { table, kind, relation, assignments, returning: None }))
-    }
-
-    /// `EXISTS (SELECT 1 FROM using WHERE filter)`: a row goes away once, however many rows it meets.
-    fn exists(&self) -> Result<Expr, Error> {
-        let mut subquery = parse::query("SELECT 1")?;
-        if let SetExpr::Select(select) = subquery.body.as_mut() {
-            select.from = self.using.clone();
-            select.selection = self.filter.clone();
-        }
-        Ok(Expr::Exists { subquery, negated: false })
+        let mut mutation = target.mutation(self.alias.as_ref());
+        mutation.from = &self.using;
+        mutation.filter = self.filter.as_ref();
+        mutation.returning = &self.returning;
+        planner.mutation(WriteKind::Delete, &mutation)
     }
 }
 
-/// The rows of `target`, which the statement calls `called`, that satisfy `filter`, with all columns.
-pub(crate) fn matching_rows(
-    planner: &mut Planner<'_>,
-    target: &Target,
-    called: &str,
-    filter: Option<&Expr>,
-) -> Result<Relation, Error> {
-    let called = Ident::with_quote('"', called);
-    let mut query: Box<Query> = parse::query(&format!("SELECT * FROM {} AS {called}", full_name(&target.item.name)))?;
-    if let SetExpr::Select(select) = query.body.as_mut() {
-        select.selection = filter.cloned();
+impl Truncate {
+    pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Result<Truncate, Error> {
+        cursor.expect(&["truncate"])?;
+        cursor.take(&["table"]);
+        cursor.take(&["only"]);
+        let table = cursor.name()?;
+        if *cursor.peek() == Token::Comma {
+            return Err(cursor.unsupported("TRUNCATE of several tables"));
+        }
+        if cursor.peek_words(&["restart", "identity"]) {
+            return Err(cursor.unsupported("TRUNCATE with RESTART IDENTITY"));
+        }
+        // What depends on the table follows it in any case.
+        cursor.take(&["continue", "identity"]);
+        if !cursor.take(&["cascade"]) {
+            cursor.take(&["restrict"]);
+        }
+        Ok(Truncate { table })
     }
-    Ok(planner.collection(&query, Lifetime::OneShot)?.relation)
+
+    pub(crate) fn plan(&self, planner: &mut Planner<'_>) -> Result<Plan, Error> {
+        let target = Target::resolve(planner, &self.table)?;
+        planner.mutation(WriteKind::Truncate, &target.mutation(None))
+    }
 }

@@ -11,7 +11,7 @@ use crate::catalog_view::{Cluster, Item, ItemDefinition};
 use crate::error::Error;
 use crate::names::{self, in_quotes};
 use crate::parse::Cursor;
-use crate::plan::{DropPlan, Plan};
+use crate::plan::{DropPlan, Notice, Plan};
 
 #[derive(Clone, Debug)]
 pub struct Drop {
@@ -107,7 +107,9 @@ impl Drop {
             match self.add(planner, name, &mut doomed) {
                 Ok(()) => {}
                 Err(error) if self.if_exists && is_missing(&error) => {
-                    doomed.plan.notices.push(format!("{}, skipping", error.message));
+                    let message = format!("{}, skipping", error.message);
+                    // PostgreSQL calls this a success.
+                    doomed.plan.notices.push(Notice { code: "00000", message });
                 }
                 Err(error) => return Err(error.at_node(name)),
             }

@@ -1,11 +1,17 @@
 //! `EXPLAIN [stage PLAN [WITH (...)] [AS TEXT] FOR] explainee`, `EXPLAIN TIMESTAMP FOR query`.
 
+use std::sync::Arc;
+
 use expr::{Id, Relation};
+use repr::RelationDesc;
 use sqlparser::ast::ObjectName;
 use sqlparser::tokenizer::Token;
 
-use super::Planner;
+use super::delete::Delete;
+use super::insert::Insert;
 use super::select::Select;
+use super::update::Update;
+use super::{Planner, StatementKind};
 use crate::catalog_view::{Item, ItemDefinition};
 use crate::error::Error;
 use crate::names::{self, in_quotes};
@@ -37,6 +43,8 @@ pub struct Explain {
 #[derive(Clone, Debug)]
 pub enum Explainee {
     Select(Select),
+    /// INSERT, UPDATE, DELETE: what they read.
+    Write(Arc<StatementKind>),
     View(ObjectName),
     MaterializedView(ObjectName),
     Index(ObjectName),
@@ -87,6 +95,7 @@ impl Explain {
     pub(crate) fn plan(&self, planner: &mut Planner<'_>) -> Result<Plan, Error> {
         let (select, subject) = match &self.explainee {
             Explainee::Select(select) => (select.plan(planner)?, None),
+            Explainee::Write(statement) => (read_part(planner, statement)?, None),
             Explainee::View(name) => {
                 let item = item_of_kind(planner, name, "view")?;
                 (plan_of_item(planner, &item), None)
@@ -115,7 +124,16 @@ impl Explainee {
         if cursor.take(&["index"]) {
             return cursor.name().map(Explainee::Index);
         }
-        for word in ["create", "subscribe", "insert", "update", "delete", "replan", "copy", "declare", "execute"] {
+        if cursor.peek_words(&["insert"]) {
+            return Insert::parse(cursor).map(|insert| Explainee::Write(Arc::new(StatementKind::Insert(insert))));
+        }
+        if cursor.peek_words(&["update"]) {
+            return Update::parse(cursor).map(|update| Explainee::Write(Arc::new(StatementKind::Update(update))));
+        }
+        if cursor.peek_words(&["delete"]) {
+            return Delete::parse(cursor).map(|delete| Explainee::Write(Arc::new(StatementKind::Delete(delete))));
+        }
+        for word in ["create", "subscribe", "replan", "copy", "declare", "execute"] {
             if cursor.peek_words(&[word]) {
                 return Err(cursor.unsupported(&format!("EXPLAIN of {}", word.to_uppercase())));
             }
@@ -155,7 +173,7 @@ fn parse_format(cursor: &mut Cursor<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn item_of_kind(planner: &Planner<'_>, name: &ObjectName, kind: &str) -> Result<std::sync::Arc<Item>, Error> {
+fn item_of_kind(planner: &Planner<'_>, name: &ObjectName, kind: &str) -> Result<Arc<Item>, Error> {
     let code = if kind == "index" { "42704" } else { "42P01" };
     let item = names::resolve_or_none(planner.context, planner.catalog, name)?
         .ok_or_else(|| names::unknown(planner.context, planner.catalog, name, kind, code))?;
@@ -164,6 +182,25 @@ fn item_of_kind(planner: &Planner<'_>, name: &ObjectName, kind: &str) -> Result<
         return Err(Error::new("42809", message).at_node(name));
     }
     Ok(item)
+}
+
+/// What a statement that writes reads first.
+fn read_part(planner: &mut Planner<'_>, statement: &StatementKind) -> Result<SelectPlan, Error> {
+    let plan = match statement {
+        StatementKind::Insert(insert) => insert.plan(planner)?,
+        StatementKind::Update(update) => update.plan(planner)?,
+        StatementKind::Delete(delete) => delete.plan(planner)?,
+        _ => unreachable!("no other statement is read as a write"),
+    };
+    let relation = match plan {
+        Plan::Insert(insert) => insert.relation,
+        Plan::ReadThenWrite(write) => write.relation,
+        _ => unreachable!("these statements have no other plans"),
+    };
+    let columns = relation.typ().columns;
+    let finishing = Finishing { project: (0..columns.len()).collect(), ..Finishing::default() };
+    let desc = RelationDesc::new(columns.into_iter().map(|column| ("?column?".to_owned(), column)));
+    Ok(SelectPlan { relation, finishing, desc, when: When::Immediately })
 }
 
 /// What is computed for an item: a view's query; for an index, reading what it is on.

@@ -39,7 +39,9 @@ impl Insert {
         let columns = if listed { cursor.parenthesized(Cursor::ident)? } else { Vec::new() };
         let source = if cursor.take(&["default", "values"]) { None } else { Some(cursor.query()?) };
         if cursor.peek_words(&["on", "conflict"]) {
-            return Err(cursor.unsupported("INSERT with ON CONFLICT"));
+            return Err(cursor
+                .unsupported("INSERT with ON CONFLICT")
+                .with_hint("Tables have no unique keys that rows could conflict in."));
         }
         let returning = returning::parse(cursor)?;
         Ok(Insert { table, alias, columns, source, returning })
@@ -59,7 +61,7 @@ impl Insert {
             Plan::Insert(InsertPlan { table, relation, returning })
         } else {
             let kind = WriteKind::Insert;
-            Plan::ReadThenWrite(ReadThenWritePlan { table, kind, relation, assignments: Vec::new(), returning })
+            Plan::ReadThenWrite(ReadThenWritePlan { table, kind, relation, returning })
         })
     }
 

@@ -6,8 +6,8 @@ use sqlparser::ast::{Expr, Query};
 
 use crate::catalog_view::CatalogView;
 use crate::error::Error;
-use crate::plan::{Params, PlanContext, SelectPlan, When};
-use crate::query::{self, Lifetime, PlannedQuery, QueryContext};
+use crate::plan::{Params, Plan, PlanContext, ReadThenWritePlan, ReturningPlan, SelectPlan, When, WriteKind};
+use crate::query::{self, Lifetime, Mutation, PlannedMutation, PlannedQuery, QueryContext};
 
 /// Plans one statement.
 pub(crate) struct Planner<'a> {
@@ -64,6 +64,18 @@ impl Planner<'_> {
     pub(crate) fn scalar(&mut self, over: Over<'_>) -> Result<(Scalar, ColumnType), Error> {
         let mut context = self.query_context(Lifetime::OneShot);
         query::plan_scalar_over(&mut context, over.desc, over.table, over.expr)
+    }
+
+    /// Plans what an UPDATE, DELETE or TRUNCATE reads.
+    pub(crate) fn mutation(&mut self, kind: WriteKind, mutation: &Mutation<'_>) -> Result<Plan, Error> {
+        let mut context = self.query_context(Lifetime::OneShot);
+        let PlannedMutation { relation, returning } = query::plan_mutation(&mut context, mutation)?;
+        let arity = relation.typ().arity();
+        let returning = returning.map(|desc| {
+            let exprs = (arity - desc.arity()..arity).map(Scalar::Column).collect();
+            ReturningPlan { exprs, desc }
+        });
+        Ok(Plan::ReadThenWrite(ReadThenWritePlan { table: mutation.table, kind, relation, returning }))
     }
 
     /// Plans an expression whose value is stored in the column `column` of `target`.

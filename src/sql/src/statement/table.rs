@@ -11,6 +11,7 @@ use crate::catalog_view::{Item, ItemDefinition};
 use crate::error::Error;
 use crate::names::{self, in_quotes};
 use crate::parse;
+use crate::query::{Mutation, TableName};
 
 /// A table that users may write.
 pub(crate) struct Target {
@@ -52,12 +53,19 @@ impl Target {
         default.unwrap_or_else(|| Scalar::null(self.desc().typ.columns[column].scalar.clone()))
     }
 
+    /// A mutation of all rows, which calls the table by its name or by `alias`.
+    pub(crate) fn mutation(&self, alias: Option<&Ident>) -> Mutation<'_> {
+        let called = match alias {
+            Some(alias) => TableName::alias(names::fold(alias)),
+            None => TableName { name: self.item.name.item.clone(), full: Some(self.item.name.clone()) },
+        };
+        let (table, desc) = (self.item.id, self.desc());
+        Mutation { table, desc, called, assignments: None, from: &[], filter: None, returning: &[] }
+    }
+
     /// The DEFAULT of a column as it was written; NULL if there is none.
     pub(crate) fn default_expr(&self, column: usize) -> Expr {
-        let written = parse::parse(&self.item.create_sql).ok().and_then(|statements| {
-            let StatementKind::CreateTable(create) = statements.first()?.kind.as_ref() else { return None };
-            create.columns.get(column)?.default.clone()
-        });
+        let written = written_defaults(&self.item.create_sql).into_iter().nth(column).flatten();
         written.unwrap_or_else(|| Expr::Value(Value::Null.into()))
     }
 
@@ -89,4 +97,20 @@ impl Target {
         }
         Ok(columns)
     }
+}
+
+/// The DEFAULT of each column in the text of a CREATE TABLE.
+fn written_defaults(create_sql: &str) -> Vec<Option<Expr>> {
+    let statements = parse::parse(create_sql).unwrap_or_default();
+    match statements.first().map(|statement| statement.kind.as_ref()) {
+        Some(StatementKind::CreateTable(create)) => {
+            create.columns.iter().map(|column| column.default.clone()).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The text of the DEFAULT of each column of a table, from the statement that made it.
+pub fn column_defaults(create_sql: &str) -> Vec<Option<String>> {
+    written_defaults(create_sql).into_iter().map(|default| default.map(|default| default.to_string())).collect()
 }

@@ -8,7 +8,7 @@ use crate::plan::{Plan, TransactionMode};
 
 #[derive(Clone, Debug)]
 pub enum Transaction {
-    Begin { modes: Vec<TransactionMode> },
+    Begin { tag: &'static str, modes: Vec<TransactionMode> },
     Set { modes: Vec<TransactionMode>, session: bool },
     Commit,
     Rollback,
@@ -19,10 +19,10 @@ impl Transaction {
     pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Result<Option<Transaction>, Error> {
         if cursor.take(&["begin"]) {
             take_work(cursor);
-            return Ok(Some(Transaction::Begin { modes: parse_modes(cursor)? }));
+            return Ok(Some(Transaction::Begin { tag: "BEGIN", modes: parse_modes(cursor)? }));
         }
         if cursor.take(&["start", "transaction"]) {
-            return Ok(Some(Transaction::Begin { modes: parse_modes(cursor)? }));
+            return Ok(Some(Transaction::Begin { tag: "START TRANSACTION", modes: parse_modes(cursor)? }));
         }
         if cursor.take(&["commit"]) || cursor.take(&["end"]) {
             parse_end(cursor)?;
@@ -40,7 +40,7 @@ impl Transaction {
 
     pub(crate) fn tag(&self) -> &'static str {
         match self {
-            Transaction::Begin { .. } => "BEGIN",
+            Transaction::Begin { tag, .. } => tag,
             Transaction::Set { .. } => "SET",
             Transaction::Commit => "COMMIT",
             Transaction::Rollback => "ROLLBACK",
@@ -49,7 +49,7 @@ impl Transaction {
 
     pub(crate) fn plan(&self) -> Plan {
         match self.clone() {
-            Transaction::Begin { modes } => Plan::Begin { modes },
+            Transaction::Begin { tag, modes } => Plan::Begin { tag, modes },
             Transaction::Set { modes, session } => Plan::SetTransaction { modes, session },
             Transaction::Commit => Plan::Commit,
             Transaction::Rollback => Plan::Rollback,

@@ -1,25 +1,37 @@
-//! `UPDATE table [[AS] alias] SET column = value, ... [WHERE ...]`.
+//! `UPDATE table [[AS] alias] SET column = value, ... [FROM ...] [WHERE ...] [RETURNING ...]`.
 
-use expr::Scalar;
-use sqlparser::ast::{Expr, Ident, ObjectName};
+use sqlparser::ast::{Expr, Ident, ObjectName, Query, SelectItem, TableWithJoins};
 use sqlparser::tokenizer::Token;
 
-use super::Planner;
-use super::delete::matching_rows;
-use super::planner::Over;
 use super::table::Target;
+use super::{Planner, returning};
 use crate::error::Error;
 use crate::names::{self, in_quotes};
 use crate::parse::Cursor;
-use crate::plan::{Plan, ReadThenWritePlan, WriteKind};
+use crate::plan::{Plan, WriteKind};
+use crate::query::Assigned;
 
 #[derive(Clone, Debug)]
 pub struct Update {
     pub table: ObjectName,
     pub alias: Option<Ident>,
-    /// None: DEFAULT.
-    pub assignments: Vec<(Ident, Option<Expr>)>,
+    pub assignments: Vec<(Ident, SetValue)>,
+    pub from: Vec<TableWithJoins>,
     pub filter: Option<Expr>,
+    pub returning: Vec<SelectItem>,
+}
+
+/// What SET gives a column.
+#[derive(Clone, Debug)]
+pub enum SetValue {
+    Default,
+    Expr(Expr),
+    /// A column of the one row of a query of `count` columns: `(a, b) = (SELECT ...)`.
+    Field {
+        query: Box<Query>,
+        place: usize,
+        count: usize,
+    },
 }
 
 impl Update {
@@ -27,52 +39,48 @@ impl Update {
         cursor.expect(&["update"])?;
         cursor.take(&["only"]);
         let table = cursor.name()?;
-        let alias = if cursor.take(&["as"]) || !cursor.peek_words(&["set"]) { Some(cursor.ident()?) } else { None };
+        // `UPDATE t a = 1`: the SET is missing, `a` is no alias.
+        let named = !cursor.peek_words(&["set"]) && *cursor.peek_nth(1) != Token::Eq;
+        let alias = if cursor.take(&["as"]) || named { Some(cursor.ident()?) } else { None };
         cursor.expect(&["set"])?;
         let assignments = cursor.comma_separated(parse_assignments)?.into_iter().flatten().collect();
-        if cursor.peek_words(&["from"]) {
-            return Err(cursor.unsupported("UPDATE with FROM"));
-        }
+        let from = if cursor.take(&["from"]) { cursor.comma_separated(Cursor::table_with_joins)? } else { Vec::new() };
         let filter = if cursor.take(&["where"]) { Some(cursor.expr()?) } else { None };
-        if cursor.peek_words(&["returning"]) {
-            return Err(cursor.unsupported("UPDATE with RETURNING"));
-        }
-        Ok(Update { table, alias, assignments, filter })
+        let returning = returning::parse(cursor)?;
+        Ok(Update { table, alias, assignments, from, filter, returning })
     }
 
     pub(crate) fn plan(&self, planner: &mut Planner<'_>) -> Result<Plan, Error> {
         let target = Target::resolve(planner, &self.table)?;
-        let called = self.alias.as_ref().map_or_else(|| target.item.name.item.clone(), names::fold);
-        let assignments = self.plan_assignments(planner, &target, &called)?;
-        let relation = matching_rows(planner, &target, &called, self.filter.as_ref())?;
-        let (table, kind) = (target.item.id, WriteKind::Update);
-        Ok(Plan::ReadThenWrite(ReadThenWritePlan { table, kind, relation, assignments, returning: None }))
+        let mut mutation = target.mutation(self.alias.as_ref());
+        mutation.assignments = Some(self.assigned(&target)?);
+        mutation.from = &self.from;
+        mutation.filter = self.filter.as_ref();
+        mutation.returning = &self.returning;
+        planner.mutation(WriteKind::Update, &mutation)
     }
 
-    fn plan_assignments(&self, planner: &mut Planner<'_>, target: &Target, called: &str) -> Result<Vec<Scalar>, Error> {
-        let mut scalars: Vec<Scalar> = (0..target.desc().arity()).map(Scalar::Column).collect();
-        let mut assigned = Vec::new();
-        for (ident, expr) in &self.assignments {
+    /// For each column of the target what becomes of it.
+    fn assigned<'a>(&'a self, target: &Target) -> Result<Vec<Assigned<'a>>, Error> {
+        let mut columns: Vec<Assigned<'a>> = (0..target.desc().arity()).map(|_| Assigned::Unchanged).collect();
+        for (ident, value) in &self.assignments {
             let column = target.column(ident)?;
-            if assigned.contains(&column) {
+            if !matches!(columns[column], Assigned::Unchanged) {
                 let message = format!("multiple assignments to same column {}", in_quotes(&names::fold(ident)));
                 return Err(Error::new("42601", message).at_ident(ident));
             }
-            assigned.push(column);
-            scalars[column] = match expr {
-                None => target.default_scalar(column),
-                Some(expr) => {
-                    let over = Over { desc: target.desc(), table: Some(called), expr };
-                    planner.assigned(over, target.desc(), column)?
-                }
+            columns[column] = match value {
+                SetValue::Default => Assigned::Default(target.default_scalar(column)),
+                SetValue::Expr(expr) => Assigned::Expr(expr),
+                SetValue::Field { query, place, count } => Assigned::Field { query, place: *place, count: *count },
             };
         }
-        Ok(scalars)
+        Ok(columns)
     }
 }
 
-/// Reads `column = value` or `(column, ...) = (value, ...)`.
-fn parse_assignments(cursor: &mut Cursor<'_>) -> Result<Vec<(Ident, Option<Expr>)>, Error> {
+/// Reads `column = value`, `(column, ...) = (value, ...)` or `(column, ...) = (SELECT ...)`.
+fn parse_assignments(cursor: &mut Cursor<'_>) -> Result<Vec<(Ident, SetValue)>, Error> {
     if *cursor.peek() != Token::LParen {
         let column = cursor.ident()?;
         cursor.expect_token(&Token::Eq)?;
@@ -82,8 +90,14 @@ fn parse_assignments(cursor: &mut Cursor<'_>) -> Result<Vec<(Ident, Option<Expr>
     cursor.expect_token(&Token::Eq)?;
     cursor.take(&["row"]);
     let position = cursor.position();
-    if matches!(cursor.peek_nth(1), Token::Word(word) if word.value.eq_ignore_ascii_case("select")) {
-        return Err(cursor.unsupported("a subquery in SET"));
+    let starts_query = |word: &str| ["select", "with", "values"].iter().any(|start| word.eq_ignore_ascii_case(start));
+    if matches!(cursor.peek_nth(1), Token::Word(word) if word.quote_style.is_none() && starts_query(&word.value)) {
+        cursor.expect_token(&Token::LParen)?;
+        let query = cursor.query()?;
+        cursor.expect_token(&Token::RParen)?;
+        let count = columns.len();
+        let field = |place| SetValue::Field { query: query.clone(), place, count };
+        return Ok(columns.into_iter().enumerate().map(|(place, column)| (column, field(place))).collect());
     }
     let values = cursor.parenthesized(value)?;
     if values.len() != columns.len() {
@@ -92,6 +106,6 @@ fn parse_assignments(cursor: &mut Cursor<'_>) -> Result<Vec<(Ident, Option<Expr>
     Ok(columns.into_iter().zip(values).collect())
 }
 
-fn value(cursor: &mut Cursor<'_>) -> Result<Option<Expr>, Error> {
-    if cursor.take(&["default"]) { Ok(None) } else { cursor.expr().map(Some) }
+fn value(cursor: &mut Cursor<'_>) -> Result<SetValue, Error> {
+    if cursor.take(&["default"]) { Ok(SetValue::Default) } else { cursor.expr().map(SetValue::Expr) }
 }

@@ -12,7 +12,7 @@ use crate::plan::Plan;
 #[derive(Clone, Debug)]
 pub enum Variable {
     Set { name: String, values: Vec<String>, local: bool },
-    Reset { name: String },
+    Reset { tag: &'static str, name: String },
     ResetAll,
     Show { name: String },
     ShowAll,
@@ -23,7 +23,8 @@ impl Variable {
     pub(crate) fn tag(&self) -> &'static str {
         match self {
             Variable::Set { .. } => "SET",
-            Variable::Reset { .. } | Variable::ResetAll => "RESET",
+            Variable::Reset { tag, .. } => tag,
+            Variable::ResetAll => "RESET",
             Variable::Show { .. } | Variable::ShowAll => "SHOW",
             Variable::Discard { all: true } => "DISCARD ALL",
             Variable::Discard { all: false } => "DISCARD TEMP",
@@ -33,7 +34,7 @@ impl Variable {
     pub(crate) fn plan(&self) -> Plan {
         match self.clone() {
             Variable::Set { name, values, local } => Plan::SetVariable { name, values, local },
-            Variable::Reset { name } => Plan::ResetVariable { name },
+            Variable::Reset { tag, name } => Plan::ResetVariable { tag, name },
             Variable::ResetAll => Plan::ResetAll,
             Variable::Show { name } => Plan::ShowVariable { name },
             Variable::ShowAll => Plan::ShowAllVariables,
@@ -61,7 +62,7 @@ pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Result<StatementKind, Error> {
     Ok(StatementKind::Variable(if cursor.take(&["all"]) {
         Variable::ResetAll
     } else {
-        Variable::Reset { name: parse_name(cursor)? }
+        Variable::Reset { tag: "RESET", name: parse_name(cursor)? }
     }))
 }
 
@@ -103,7 +104,7 @@ fn parse_set(cursor: &mut Cursor<'_>) -> Result<StatementKind, Error> {
     }
     if cursor.take(&["time", "zone"]) {
         if cursor.take(&["local"]) {
-            return Ok(StatementKind::Variable(Variable::Reset { name: "timezone".to_owned() }));
+            return Ok(StatementKind::Variable(Variable::Reset { tag: "SET", name: "timezone".to_owned() }));
         }
         if cursor.peek_words(&["interval"]) {
             return Err(cursor.unsupported("SET TIME ZONE INTERVAL"));
@@ -120,7 +121,7 @@ fn parse_set(cursor: &mut Cursor<'_>) -> Result<StatementKind, Error> {
 fn set_to(cursor: &mut Cursor<'_>, name: &str, local: bool) -> Result<StatementKind, Error> {
     let name = name.to_owned();
     Ok(StatementKind::Variable(if cursor.take(&["default"]) {
-        Variable::Reset { name }
+        Variable::Reset { tag: "SET", name }
     } else {
         Variable::Set { name, values: cursor.comma_separated(parse_value)?, local }
     }))

@@ -45,11 +45,8 @@ pub(crate) fn render_plan(plan: &Plan) -> String {
             format!("Insert into {}{returning}\n{}", insert.table, insert.relation.pretty())
         }
         Plan::ReadThenWrite(write) => {
-            let mut text = format!("{:?} {}{}\n", write.kind, write.table, render_returning(write.returning.as_ref()));
-            for assignment in &write.assignments {
-                writeln!(text, "  := {assignment}").expect("a string takes all");
-            }
-            text + &write.relation.pretty()
+            let returning = render_returning(write.returning.as_ref());
+            format!("{:?} {}{returning}\n{}", write.kind, write.table, write.relation.pretty())
         }
         Plan::CopyTo(copy) => {
             let source = match &copy.source {

@@ -1,0 +1,60 @@
+//! What the catalog's functions answer, listed for every object: key and value.
+
+use sql::{CatalogView, Item, ItemDefinition};
+
+use super::{mz, pg, pg_proc};
+use crate::catalog::Catalog;
+
+/// The answers of the function `name`, by its arguments as texts with commas between; None if it is not answered here.
+///
+/// Cost: walks the catalog or the table of functions.
+pub fn entries(catalog: &Catalog, name: &str) -> Option<Vec<(String, String)>> {
+    Some(match name {
+        "pg_get_userbyid" => pg::users().map(|(name, oid, _)| (oid.to_string(), name.to_owned())).collect(),
+        "pg_get_indexdef" => catalog.items.values().flat_map(|item| index_definitions(catalog, item)).collect(),
+        "pg_get_viewdef" => catalog.items.values().flat_map(|item| view_definitions(item)).collect(),
+        "pg_get_function_result" => functions(pg_proc::Procedure::result),
+        "pg_get_function_arguments" | "pg_get_function_identity_arguments" => functions(pg_proc::Procedure::arguments),
+        _ => return None,
+    })
+}
+
+fn functions(shown: impl Fn(&pg_proc::Procedure) -> String) -> Vec<(String, String)> {
+    pg_proc::all().iter().map(|procedure| (procedure.oid.to_string(), shown(procedure))).collect()
+}
+
+/// The whole statement, and each column of the key by its number.
+fn index_definitions(catalog: &Catalog, item: &Item) -> Vec<(String, String)> {
+    let ItemDefinition::Index { on, keys, cluster } = &item.definition else { return Vec::new() };
+    let Some(on) = catalog.items.get(on) else { return Vec::new() };
+    let desc = on.desc().cloned().unwrap_or_default();
+    let keys: Vec<String> = keys.iter().map(|key| mz::named(key, &desc)).collect();
+    let cluster = catalog.cluster_by_id(*cluster).map(|cluster| cluster.name.clone()).unwrap_or_default();
+    let whole = format!(
+        "CREATE INDEX {} IN CLUSTER {cluster} ON {}.{} USING arrangement ({})",
+        item.name.item,
+        on.name.schema,
+        on.name.item,
+        keys.join(", ")
+    );
+    let mut entries = vec![(item.oid.to_string(), whole.clone())];
+    for pretty in ["f", "t"] {
+        entries.push((format!("{},0,{pretty}", item.oid), whole.clone()));
+        for (index, key) in keys.iter().enumerate() {
+            entries.push((format!("{},{},{pretty}", item.oid, index + 1), key.clone()));
+        }
+    }
+    entries
+}
+
+fn view_definitions(item: &Item) -> Vec<(String, String)> {
+    if !matches!(item.definition, ItemDefinition::View { .. } | ItemDefinition::MaterializedView { .. }) {
+        return Vec::new();
+    }
+    // PostgreSQL's, too, begins with a space.
+    let definition = format!(" {};", mz::definition(item));
+    [String::new(), ",f".to_owned(), ",t".to_owned()]
+        .into_iter()
+        .map(|suffix| (format!("{}{suffix}", item.oid), definition.clone()))
+        .collect()
+}
