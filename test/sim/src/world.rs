@@ -25,7 +25,7 @@ const READERS: usize = 2;
 /// The tasks of the network, which no crash ends.
 const NETWORK: u64 = 0;
 /// Of virtual time: how long the environments of a run are disturbed, and how soon all is well again once they are not.
-const DISTURBED: Duration = Duration::from_secs(25);
+const DISTURBED: Duration = Duration::from_secs(20);
 const RECOVERY_MAX: Duration = Duration::from_secs(60);
 /// How long messages are held back at most: longer than any time after which the other side is given up.
 const PARTITION_MS_MAX: u64 = 25_000;
@@ -189,7 +189,7 @@ impl World {
         self.start_environment(faults);
         let end = self.executor.boot() + DISTURBED;
         while self.executor.boot() < end {
-            let rest = Duration::from_millis(self.around.rng.below(6_000));
+            let rest = Duration::from_millis(self.around.rng.below(5_000));
             self.run_for(rest);
             self.disturb(faults);
         }

@@ -6,6 +6,8 @@
 use sim_test::world::{Run, Summary, World};
 
 const SEEDS: u64 = 30;
+/// Each run has one thread; so many go on beside each other.
+const THREADS: usize = 2;
 
 /// Names the seed of a run that panics.
 struct Seed(u64);
@@ -56,11 +58,18 @@ fn clients_are_told_the_truth_through_crashes() {
         replay(seed);
         return;
     }
-    let mut total = Summary::default();
     let first = number("FRESHET_SIM_FIRST").unwrap_or(0);
     let seeds = number("FRESHET_SIM_SEEDS").unwrap_or(SEEDS);
-    for seed in first..first + seeds {
-        total.add(&simulate(seed, false).summary);
+    let runs = move |thread: u64| {
+        let mut total = Summary::default();
+        (first + thread..first + seeds).step_by(THREADS).for_each(|seed| total.add(&simulate(seed, false).summary));
+        total
+    };
+    let spawn = |thread| stdx::tasks::spawn_thread("simulation", move || runs(thread)).expect("a thread starts");
+    let threads: Vec<_> = (0..THREADS as u64).map(spawn).collect();
+    let mut total = Summary::default();
+    for thread in threads {
+        total.add(&thread.join().expect("all runs end well"));
     }
     println!("{seeds} seeds: {total:?}");
     if seeds >= SEEDS {
