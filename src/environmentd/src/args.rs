@@ -99,7 +99,7 @@ pub struct Args {
 }
 
 /// URLs may hold passwords, so what is wrong with one is said by who parses it, without repeating it.
-fn redacted(url: &str) -> Result<Redacted<String>, Infallible> {
+pub(crate) fn redacted(url: &str) -> Result<Redacted<String>, Infallible> {
     Ok(Redacted::new(url.to_owned()))
 }
 

@@ -203,7 +203,7 @@ fn clusterd_binary(args: &Args) -> Result<PathBuf, BootError> {
 }
 
 /// Takes the directory for this process alone, as long as the file lives.
-fn lock_data_dir(data_dir: &Path) -> Result<std::fs::File, BootError> {
+pub(crate) fn lock_data_dir(data_dir: &Path) -> Result<std::fs::File, BootError> {
     let path = data_dir.join("LOCK");
     let unusable = |error: std::io::Error| BootError::Data(format!("cannot lock {}: {error}", path.display()));
     let file = std::fs::File::options().create(true).truncate(false).write(true).open(&path).map_err(unusable)?;
@@ -249,6 +249,7 @@ async fn leader_config(
         Err(error) => return Err(data(&error)),
     };
     let blob = persist::open_blob(blob_url).map_err(|error| data(&error))?;
+    persist::refuse_half_restored(&blob).await.map_err(|error| data(&error))?;
     let mut config = LeaderConfig::new(log, blob, tasks.clone(), rng);
     config.lease = config.lease.map(|_| Duration::from_millis(args.log_lease_ms));
     config.clocks_may_stand_still = args.clocks_may_stand_still;

@@ -1,10 +1,12 @@
 //! The daemon of an environment: sockets and sessions, choosing times, committing, and the wiring of everything below.
 //!
 //! Links no dataflow. Reading order: `args`, `boot`, `open`, `environment`, `session`, `sequence` (the life of each statement),
-//! `oracle`, `committer`, `realize`, `pgwire`, `http`; `embedded` is the way in without sockets.
+//! `oracle`, `committer`, `realize`, `pgwire`, `http`; `embedded` is the way in without sockets, `command`
+//! what the program does beside serving.
 
 pub mod args;
 pub mod boot;
+pub mod command;
 mod committer;
 pub mod embedded;
 pub mod environment;

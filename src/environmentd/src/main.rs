@@ -5,12 +5,27 @@ use std::process::ExitCode;
 use clap::Parser;
 use environmentd::args::{Args, LogFormat};
 use environmentd::boot::{self, BootError};
+use environmentd::command::Command;
 use stdx::Tasks;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+/// The server's flags, or a command.
+#[derive(Parser)]
+#[command(name = "environmentd", version, about, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(flatten)]
+    server: Args,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let Cli { server: mut args, command } = Cli::parse();
+    if command.is_some() {
+        // A command says what it does itself.
+        "warn".clone_into(&mut args.log_filter);
+    }
     if let Err(error) = start_logging(&args) {
         return fail(&error);
     }
@@ -18,7 +33,10 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&BootError::Data(format!("cannot start threads: {error}"))),
     };
-    let outcome = runtime.block_on(run(&args));
+    let outcome = match command {
+        Some(command) => runtime.block_on(command.run()),
+        None => runtime.block_on(run(&args)),
+    };
     // Work that blocks a thread, on a failing disk for instance, must not keep a process alive that has ended.
     runtime.shutdown_background();
     match outcome {

@@ -52,6 +52,17 @@ pub struct Checkpoint {
     pub state: Bytes,
 }
 
+/// What a log holds.
+#[derive(Clone, Debug, Default)]
+pub struct Survey {
+    /// The sound ones, oldest first.
+    pub checkpoints: Vec<Checkpoint>,
+    /// The sound ones; what is missing between two of them is among the damages, if a checkpoint does not contain it.
+    pub entries: Vec<Entry>,
+    /// Each names the entry, checkpoint or file.
+    pub damages: Vec<String>,
+}
+
 /// What went wrong, by what the caller can do next.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum LogError {
@@ -90,6 +101,17 @@ pub trait Log: Send + Sync + 'static {
     fn tail(&self, from: u64) -> BoxStream<'_, Result<Entry, LogError>>;
     /// Stores a checkpoint beside the others and forgets all but the newest three.
     async fn checkpoint(&self, checkpoint: Checkpoint) -> Result<(), LogError>;
+    /// Everything that is stored, sound or not, for verification; an error only when nothing at all can be read. A backend
+    /// that does not say otherwise shows what `load` sees.
+    async fn survey(&self) -> Result<Survey, LogError> {
+        match self.load().await {
+            Ok((checkpoint, entries)) => {
+                Ok(Survey { checkpoints: checkpoint.into_iter().collect(), entries, damages: Vec::new() })
+            }
+            Err(LogError::Corrupt(cause)) => Ok(Survey { damages: vec![cause], ..Survey::default() }),
+            Err(error) => Err(error),
+        }
+    }
     /// Drops entries up to `upto`, but none that the oldest kept checkpoint needs nor one younger than the log's minimum age.
     async fn truncate(&self, upto: u64) -> Result<(), LogError>;
     /// Whether a lock that this handle holds keeps every other writer out. Without one, whoever wants to lead watches first

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use stdx::{Rng, Tasks};
 use tokio::sync::watch;
 
-use crate::log::{Append, CHECKPOINTS_KEPT, Checkpoint, Entry, Log, LogError, Slot, check_tail};
+use crate::log::{Append, CHECKPOINTS_KEPT, Checkpoint, Entry, Log, LogError, Slot, Survey, check_tail};
 
 /// Entries younger than this are not truncated, unless a handle says otherwise.
 const TRUNCATE_AGE: Duration = Duration::from_secs(3600);
@@ -253,6 +253,26 @@ impl Log for MemLog {
         check_tail(start, slots.entries.range(start..).map(|(seq, _)| *seq), newest_upto)?;
         let tail = slots.entries.range(start..).map(|(seq, (bytes, _))| Entry::decode(*seq, bytes.clone()));
         Ok((newest, tail.collect::<Result<_, _>>()?))
+    }
+
+    async fn survey(&self) -> Result<Survey, LogError> {
+        self.travel().await;
+        let slots = self.storage.slots.lock();
+        let mut survey = Survey::default();
+        for ((upto, _, _), bytes) in &slots.checkpoints {
+            match Checkpoint::decode(bytes.clone()) {
+                Ok(checkpoint) => survey.checkpoints.push(checkpoint),
+                Err(error) => survey.damages.push(format!("checkpoint up to entry {upto}: {error}")),
+            }
+        }
+        let start = survey.checkpoints.first().map_or(0, |checkpoint| checkpoint.upto) + 1;
+        for (seq, (bytes, _)) in slots.entries.range(start..) {
+            match Entry::decode(*seq, bytes.clone()) {
+                Ok(entry) => survey.entries.push(entry),
+                Err(error) => survey.damages.push(error.to_string()),
+            }
+        }
+        Ok(survey)
     }
 
     async fn append(&self, entry: Entry) -> Result<Append, LogError> {

@@ -46,7 +46,7 @@ pub enum RemoteAddress {
 /// Shards whose leader lives in another process; cheap to clone.
 #[derive(Clone)]
 pub struct RemoteShards {
-    client: ShardctlClient<Channel>,
+    pub(crate) client: ShardctlClient<Channel>,
     tasks: Tasks,
     rng: Rng,
     /// What the leader said when it was first reached. Another log under the same address later is an error for every user.

@@ -20,12 +20,13 @@ use tokio::sync::watch;
 use tracing::warn;
 use uuid::Uuid;
 
-use crate::log::{Append, CHECKPOINTS_KEPT, Checkpoint, Entry, Log, LogError, Slot, check_tail};
+use crate::log::{Append, CHECKPOINTS_KEPT, Checkpoint, Entry, Log, LogError, Slot, Survey, check_tail};
 use crate::rocks_holder;
+use crate::rocks_reader;
 use crate::rocks_wal::{self, DamageKind};
 
-const LOG: &str = "log";
-const CHECKPOINTS: &str = "ckpt";
+pub(crate) const LOG: &str = "log";
+pub(crate) const CHECKPOINTS: &str = "ckpt";
 /// The layout of the directory; a newer one is refused before anything is touched.
 const LAYOUT: u32 = 1;
 
@@ -80,7 +81,7 @@ impl RocksLog {
     }
 }
 
-fn take_lock(directory: &Path) -> Result<File, LogError> {
+pub(crate) fn take_lock(directory: &Path) -> Result<File, LogError> {
     let path = directory.join("LOCK");
     let file = File::options().create(true).truncate(false).write(true).open(&path);
     let file = file.map_err(|error| io_error(&path, &error))?;
@@ -94,7 +95,7 @@ fn take_lock(directory: &Path) -> Result<File, LogError> {
     }
 }
 
-fn check_layout(directory: &Path) -> Result<(), LogError> {
+pub(crate) fn check_layout(directory: &Path) -> Result<(), LogError> {
     let path = directory.join("FORMAT");
     let text = match std::fs::read(&path) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
@@ -132,21 +133,18 @@ fn open_database(directory: &Path) -> Result<DB, LogError> {
         Err(error) => return Err(io_error(&path, &error)),
     };
     if let Some(damage) = &damage {
-        let why = match damage.kind {
-            DamageKind::TornTail => None,
-            DamageKind::RecordsFollow => Some("sound records follow"),
-            DamageKind::Complete => Some("the record there was written whole"),
-        };
-        if let Some(why) = why {
-            let (file, offset) = (damage.file.display(), damage.offset);
-            return Err(LogError::Corrupt(format!("{file} is damaged at offset {offset}, and {why}")));
-        }
+        refuse_damage(damage)?;
         warn!(file = %damage.file.display(), offset = damage.offset, "cutting off the torn tail of the log");
         rocks_wal::cut(damage).map_err(|error| io_error(&damage.file, &error))?;
     }
-    let mut options = Options::default();
+    let (mut options, families) = options();
     options.create_if_missing(true);
     options.create_missing_column_families(true);
+    DB::open_cf_descriptors(&options, &path, families).map_err(|error| rocks_error(&error))
+}
+
+pub(crate) fn options() -> (Options, [ColumnFamilyDescriptor; 2]) {
+    let mut options = Options::default();
     // Point-in-time recovery, the default, would open at the first damaged record and drop all synced ones behind it.
     options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
     options.set_recycle_log_file_num(0);
@@ -158,8 +156,18 @@ fn open_database(directory: &Path) -> Result<DB, LogError> {
     let mut checkpoints = Options::default();
     checkpoints.set_compression_type(DBCompressionType::Lz4);
     checkpoints.set_write_buffer_size(16 << 20);
-    let families = [ColumnFamilyDescriptor::new(LOG, log), ColumnFamilyDescriptor::new(CHECKPOINTS, checkpoints)];
-    DB::open_cf_descriptors(&options, &path, families).map_err(|error| rocks_error(&error))
+    (options, [ColumnFamilyDescriptor::new(LOG, log), ColumnFamilyDescriptor::new(CHECKPOINTS, checkpoints)])
+}
+
+/// Only a torn tail may be left out.
+pub(crate) fn refuse_damage(damage: &rocks_wal::Damage) -> Result<(), LogError> {
+    let why = match damage.kind {
+        DamageKind::TornTail => return Ok(()),
+        DamageKind::RecordsFollow => "sound records follow",
+        DamageKind::Complete => "the record there was written whole",
+    };
+    let (file, offset) = (damage.file.display(), damage.offset);
+    Err(LogError::Corrupt(format!("{file} is damaged at offset {offset}, and {why}")))
 }
 
 fn newest_seq(database: &DB) -> Result<u64, LogError> {
@@ -170,11 +178,11 @@ fn newest_seq(database: &DB) -> Result<u64, LogError> {
     Ok(newest)
 }
 
-fn family<'a>(database: &'a DB, name: &str) -> &'a ColumnFamily {
+pub(crate) fn family<'a>(database: &'a DB, name: &str) -> &'a ColumnFamily {
     database.cf_handle(name).expect("both families are made when the database is opened")
 }
 
-fn seq_of(key: &[u8]) -> Result<u64, LogError> {
+pub(crate) fn seq_of(key: &[u8]) -> Result<u64, LogError> {
     let key = key.try_into().map_err(|_| LogError::Corrupt("a slot number is not 8 bytes long".to_owned()))?;
     Ok(u64::from_be_bytes(key))
 }
@@ -185,12 +193,12 @@ fn synced() -> WriteOptions {
     options
 }
 
-fn io_error(path: &Path, error: &std::io::Error) -> LogError {
+pub(crate) fn io_error(path: &Path, error: &std::io::Error) -> LogError {
     let text = format!("{}: {error}", path.display());
     if error.kind() == std::io::ErrorKind::StorageFull { LogError::DiskFull(text) } else { LogError::Broken(text) }
 }
 
-fn rocks_error(error: &rocksdb::Error) -> LogError {
+pub(crate) fn rocks_error(error: &rocksdb::Error) -> LogError {
     let text = error.to_string();
     if text.contains("No space left on device") {
         return LogError::DiskFull(text);
@@ -308,7 +316,7 @@ fn truncate(database: &DB, upto: u64) -> Result<(), LogError> {
 }
 
 /// What the newest checkpoint contains by its key, be it sound or not.
-fn newest_upto(database: &DB) -> Result<u64, LogError> {
+pub(crate) fn newest_upto(database: &DB) -> Result<u64, LogError> {
     match database.iterator_cf(family(database, CHECKPOINTS), IteratorMode::End).next() {
         Some(item) => seq_of(item.map_err(|error| rocks_error(&error))?.0.get(..8).unwrap_or_default()),
         None => Ok(0),
@@ -323,6 +331,10 @@ fn checkpoint_key((upto, epoch, nonce): (u64, u64, Uuid)) -> Vec<u8> {
 impl Log for RocksLog {
     async fn load(&self) -> Result<(Option<Checkpoint>, Vec<Entry>), LogError> {
         self.blocking("rocks-log-load", |database| database.with(load)).await
+    }
+
+    async fn survey(&self) -> Result<Survey, LogError> {
+        self.blocking("rocks-log-survey", |database| database.with(rocks_reader::survey)).await
     }
 
     async fn append(&self, entry: Entry) -> Result<Append, LogError> {

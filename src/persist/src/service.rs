@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tonic::{Request, Response, Status, Streaming};
 use uuid::Uuid;
 
+use crate::backup::{BackupStream, serve_backup};
 use crate::blob::Written;
 use crate::columns::Columns;
 use crate::hold::Hold;
@@ -73,6 +74,12 @@ impl Shardctl for ShardctlService {
             Err(error) => Outcome::Refusal(append_refusal(&error)),
         };
         Ok(Response::new(proto::AppendResponse { outcome: Some(outcome) }))
+    }
+
+    type BackupStream = BackupStream;
+
+    async fn backup(&self, request: Request<proto::BackupRequest>) -> Result<Response<BackupStream>, Status> {
+        Ok(Response::new(serve_backup(&self.leader, request.into_inner().url)))
     }
 
     type SubscribeStream = PieceStream;

@@ -198,10 +198,7 @@ impl State {
             }
             Op::Replace { shard, generation, inputs, output } => self.replace(*shard, *generation, inputs, output),
             Op::Schema { shard, schema, columns } => self.schema(*shard, *schema, columns),
-            Op::Pin { id, seq, expires } => {
-                self.pins.insert(*id, Pin { seq: *seq, expires: *expires });
-                Ok(())
-            }
+            Op::Pin { id, seq, expires } => self.pin(*id, *seq, *expires),
             Op::Unpin { id } => {
                 self.pins.remove(id);
                 Ok(())
@@ -211,6 +208,19 @@ impl State {
 
     fn check_generation(&self, generation: u64) -> Result<(), Reject> {
         if generation < self.generation { Err(Reject::Fenced { actual: self.generation }) } else { Ok(()) }
+    }
+
+    /// A pin that exists is renewed: it lasts until the later time.
+    fn pin(&mut self, id: PinId, seq: u64, expires: Timestamp) -> Result<(), Reject> {
+        if seq >= self.next_seq {
+            return Err(Reject::Malformed("a pin of an entry to come"));
+        }
+        let pin = self.pins.entry(id).or_insert(Pin { seq, expires });
+        if pin.seq != seq {
+            return Err(Reject::Malformed("a pin of another entry has this name"));
+        }
+        pin.expires = pin.expires.max(expires);
+        Ok(())
     }
 
     fn create(&mut self, op: &Op) -> Result<(), Reject> {
@@ -285,6 +295,9 @@ impl State {
             if batch.since > shard.since {
                 return Err(Reject::Malformed("the batch has lost times that may be read"));
             }
+            if !batch.holds_its_times() {
+                return Err(Reject::Malformed("a part has times that the append does not cover"));
+            }
         }
         if shard.closed {
             return Err(Reject::Closed(*id));
@@ -338,7 +351,7 @@ impl State {
             if shard.schema != *schema {
                 return Err(Reject::SchemaChanged(*id));
             }
-            if batch.lower != *ts || batch.upper != ts.step_forward() || *ts < shard.since {
+            if batch.lower != *ts || batch.upper != ts.step_forward() || *ts < shard.since || !batch.holds_its_times() {
                 return Err(Reject::Malformed("the batch is not at the time of the commit"));
             }
             named.push(*id);
@@ -374,6 +387,9 @@ impl State {
         if output.since > shard.since {
             return Err(Reject::Malformed("the batch has lost times that may be read"));
         }
+        if replaced.iter().any(|input| input.since > output.since) {
+            return Err(Reject::Malformed("the batch promises times that its inputs have lost"));
+        }
         let shard = self.shards.get_mut(&id).expect("checked above");
         let mut output = output.clone();
         output.id = shard.next_batch;
@@ -406,15 +422,14 @@ impl State {
         let mut keys = BTreeSet::new();
         for (id, shard) in &self.shards {
             self.check_shard(shard).map_err(|broken| format!("{id}: {broken}"))?;
-            for part in shard.batches.iter().flat_map(|batch| &batch.parts) {
-                if let Part::Hollow(hollow) = part
-                    && !keys.insert(&hollow.key)
-                {
-                    return Err(format!("{id}: part {} is named twice", hollow.key));
-                }
+            if let Some(twice) = shard.part_keys().find(|key| !keys.insert(*key)) {
+                return Err(format!("{id}: part {twice} is named twice"));
             }
         }
-        Ok(())
+        match self.pins.values().any(|pin| pin.seq >= self.next_seq) {
+            true => Err("a pin names an entry to come".to_owned()),
+            false => Ok(()),
+        }
     }
 
     fn check_shard(&self, shard: &Shard) -> Result<(), &'static str> {
@@ -427,6 +442,8 @@ impl State {
             ensure(batch.lower < batch.upper, "a batch covers nothing")?;
             ensure(batch.id > 0 && batch.id < shard.next_batch, "a batch has an id that was not assigned")?;
         }
+        let mut keys = BTreeSet::new();
+        ensure(shard.part_keys().all(|key| keys.insert(key)), "a part is named twice")?;
         let pairs = || shard.batches.windows(2);
         if shard.group.is_some() {
             ensure(pairs().all(|pair| pair[0].upper <= pair[1].lower), "group batches overlap")?;
@@ -466,6 +483,14 @@ impl Shard {
         self.batches.last().map_or(Timestamp::MIN, |batch| batch.upper.step_back())
     }
 
+    /// The names of its parts in the blob store.
+    fn part_keys(&self) -> impl Iterator<Item = &str> {
+        self.batches.iter().flat_map(|batch| &batch.parts).filter_map(|part| match part {
+            Part::Hollow(hollow) => Some(hollow.key.as_str()),
+            Part::Inline(_) => None,
+        })
+    }
+
     fn push(&mut self, batch: &BatchDesc) {
         if batch.parts.is_empty()
             && self.group.is_none()
@@ -489,6 +514,16 @@ impl Shard {
 }
 
 impl BatchDesc {
+    /// Whether its stored parts lie in its interval. Inline parts are looked at where they come in.
+    fn holds_its_times(&self) -> bool {
+        self.parts.iter().all(|part| match part {
+            Part::Hollow(hollow) => {
+                self.lower <= hollow.t_min && hollow.t_min <= hollow.t_max && hollow.t_max < self.upper
+            }
+            Part::Inline(_) => true,
+        })
+    }
+
     /// A batch that says that nothing happened in `[lower, upper)`.
     pub fn empty(lower: Timestamp, upper: Timestamp, token: Uuid) -> BatchDesc {
         BatchDesc { id: 0, lower, upper, since: Timestamp::MIN, updates: 0, bytes: 0, token, parts: Vec::new() }

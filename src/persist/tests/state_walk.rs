@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use persist::{
-    BatchDesc, GroupId, Op, Part, Reject, SchemaId, State, Txn, Validate, WriterId, decode_state, decode_txns,
-    encode_state, encode_txns,
+    BatchDesc, Columns, GroupId, HollowPart, Op, Part, PinId, Reject, SchemaId, State, Txn, Validate, WriterId,
+    decode_state, decode_txns, encode_state, encode_txns,
 };
 use repr::{ShardId, Timestamp};
 use stdx::Rng;
@@ -18,6 +18,9 @@ struct Model {
     catalog: u64,
     group_upper: u64,
     shards: BTreeMap<ShardId, ModelShard>,
+    /// (seq, expires) of each.
+    pins: BTreeMap<u64, (u64, u64)>,
+    log_id: Option<u128>,
 }
 
 #[derive(Default, Clone)]
@@ -27,6 +30,7 @@ struct ModelShard {
     since: u64,
     created: u64,
     retired: bool,
+    schema: u64,
     /// (time, label of the part) of every update.
     updates: BTreeSet<(u64, u64)>,
     tokens: Vec<Uuid>,
@@ -91,6 +95,7 @@ impl Walk {
     fn apply(&mut self, txn: &Txn) -> Result<(), Reject> {
         let decoded = decode_txns(&encode_txns(std::slice::from_ref(txn))).expect("what was encoded decodes");
         assert_eq!(&decoded[0], txn);
+        // Each transaction is an entry of its own here; a rejected one leaves its slot free.
         let before = self.state.clone();
         let applied = self.state.apply(&decoded[0]);
         if applied.is_err() {
@@ -102,11 +107,12 @@ impl Walk {
                 assert!(now.since >= shard.since && now.upper >= shard.upper, "since and upper never go back");
             }
         }
+        self.state.next_seq += u64::from(applied.is_ok());
         applied
     }
 
     fn step(&mut self) {
-        match self.below(12) {
+        match self.below(15) {
             0 => self.create(),
             1..=3 => self.append(),
             4..=6 => self.commit(),
@@ -114,16 +120,28 @@ impl Walk {
             8 | 9 => self.replace(),
             10 if self.below(6) == 0 => self.retire(),
             11 if self.below(4) == 0 => self.open(),
+            12 => self.pin(),
+            13 => self.schema(),
+            14 if self.below(3) == 0 => self.several(),
             _ => self.retry(),
         }
         self.compare();
     }
 
     fn open(&mut self) {
+        if self.below(3) == 0 {
+            let read_ts = self.below(300);
+            let floor = self.state.read_floor.millis();
+            self.apply(&Op::Close { read_ts: time(read_ts) }.into()).expect("a leader can always close");
+            assert!(self.state.closed);
+            assert_eq!(self.state.read_floor.millis(), floor.max(read_ts), "the oracle never goes back");
+        }
+        let epoch = self.state.epoch + 1;
         let generation = self.model.generation + self.below(2);
         let stale = self.below(4) == 0 && generation > 1;
+        let log_id = self.model.log_id.unwrap_or(1) + u128::from(self.below(8) == 0);
         let open = Op::Open {
-            log_id: Uuid::from_u128(1),
+            log_id: Uuid::from_u128(log_id),
             epoch: self.state.epoch + 1,
             nonce: Uuid::from_bytes(self.rng.bytes16()),
             generation: if stale { 0 } else { generation },
@@ -131,6 +149,14 @@ impl Walk {
             lease_ms: 0,
         };
         let applied = self.apply(&open.into());
+        if self.model.log_id.is_some_and(|known| known != log_id) {
+            assert!(matches!(applied, Err(Reject::Malformed(_))), "another log cannot be opened here");
+            return;
+        }
+        if applied.is_ok() {
+            self.model.log_id = Some(log_id);
+            assert_eq!((self.state.epoch, self.state.closed), (epoch, false));
+        }
         if stale && self.model.generation > 0 {
             assert!(matches!(applied, Err(Reject::Fenced { .. })));
         } else if applied.is_ok() && !stale {
@@ -208,8 +234,10 @@ impl Walk {
         let members: Vec<ShardId> = self.model.shards.keys().copied().filter(|_| self.rng.below(2) == 0).collect();
         for shard in members {
             let (batch, labels) = self.batch(ts, ts + 1, 1);
-            appends.push((shard, SchemaId(0), batch));
-            added.push((shard, labels));
+            let schema = self.model.shards[&shard].schema;
+            let planned = if self.below(12) == 0 { schema + 1 } else { schema };
+            appends.push((shard, SchemaId(planned), batch));
+            added.push((shard, labels, planned == schema));
         }
         let mut validate = Vec::new();
         if self.below(2) == 0 {
@@ -242,13 +270,13 @@ impl Walk {
         };
         let sound = expect == model.group_upper
             && catalog.is_none_or(|planned| planned == model.catalog)
-            && added.iter().all(|(shard, _)| may_append(shard))
+            && added.iter().all(|(shard, _, planned_now)| *planned_now && may_append(shard))
             && validate.iter().all(valid);
         assert_eq!(applied.is_ok(), sound, "{applied:?}");
         if sound {
             self.model.group_upper = ts + 1;
             self.model.catalog += u64::from(catalog.is_some());
-            for (shard, labels) in added {
+            for (shard, labels, _) in added {
                 self.model.shards.get_mut(&shard).expect("it is known").updates.extend(labels);
             }
         }
@@ -289,19 +317,85 @@ impl Walk {
             token: run[1].token,
             parts: run.iter().flat_map(|batch| batch.parts.clone()).collect(),
         };
-        let wrong = self.below(4);
+        let wrong = self.below(5);
         match wrong {
             0 => inputs[0] += 1000,
             1 => inputs.reverse(),
             2 => output.since = state.since.step_forward(),
-            _ => {}
+            3 if output.since > Timestamp::MIN => output.since = output.since.step_back(),
+            // Compaction advances times to since.
+            _ => {
+                output.since =
+                    time(output.since.millis() + self.below(state.since.millis() - output.since.millis() + 1))
+            }
         }
+        let lost = wrong == 3 && run.iter().any(|batch| batch.since > output.since);
         let op = Op::Replace { shard, generation: self.model.generation, inputs, output };
         let applied = self.apply(&op.clone().into());
-        assert_eq!(applied.is_ok(), wrong == 3, "{applied:?}");
-        if wrong == 3 {
+        let sound = wrong >= 3 && !lost;
+        assert_eq!(applied.is_ok(), sound, "{applied:?}");
+        if sound {
             assert_eq!(self.apply(&op.into()), Err(Reject::Stale), "inputs are replaced once");
         }
+    }
+
+    fn pin(&mut self) {
+        let id = self.below(4);
+        if self.below(3) == 0 {
+            self.apply(&Op::Unpin { id: PinId(id) }.into()).expect("also when there is no such pin");
+            self.model.pins.remove(&id);
+            return;
+        }
+        let known = self.model.pins.get(&id).copied();
+        let seq = match known {
+            Some((seq, _)) if self.below(2) == 0 => seq,
+            _ => self.below(self.state.next_seq + 2),
+        };
+        let expires = self.below(1000);
+        let applied = self.apply(&Op::Pin { id: PinId(id), seq, expires: time(expires) }.into());
+        let ahead = seq >= self.state.next_seq - u64::from(applied.is_ok());
+        if ahead || known.is_some_and(|(pinned, _)| pinned != seq) {
+            assert!(matches!(applied, Err(Reject::Malformed(_))), "{applied:?}");
+            return;
+        }
+        applied.expect("a pin of an entry that is there is taken");
+        let expires = known.map_or(expires, |(_, before)| before.max(expires));
+        self.model.pins.insert(id, (seq, expires));
+    }
+
+    fn schema(&mut self) {
+        let (shard, schema) = (self.any_shard(), self.below(3));
+        let applied = self.apply(&Op::Schema { shard, schema: SchemaId(schema), columns: Columns::default() }.into());
+        match self.model.shards.get_mut(&shard).filter(|shard| !shard.retired) {
+            Some(known) => {
+                applied.expect("a live shard's schema can be changed");
+                known.schema = schema;
+            }
+            None => assert_eq!(applied, Err(Reject::NotFound(shard))),
+        }
+    }
+
+    /// Several good operations and a bad one somewhere: none of them happens.
+    fn several(&mut self) {
+        let since =
+            Op::Since { shard: self.any_shard(), generation: self.model.generation, since: time(self.below(400)) };
+        let mut ops = vec![
+            Op::Create {
+                shard: ShardId(900),
+                group: Some(GroupId(3)),
+                schema: SchemaId(0),
+                since: time(1),
+                scheduled: true,
+            },
+            Op::Pin { id: PinId(900), seq: 0, expires: time(5) },
+            Op::Close { read_ts: time(10_000) },
+            Op::Retire { shard: self.any_shard() },
+            since,
+        ];
+        let at = usize::try_from(self.below(ops.len() as u64 + 1)).unwrap();
+        ops.insert(at, Op::Retire { shard: ShardId(999) });
+        // That the state is as before is checked by `apply`.
+        self.apply(&Txn { ops }).expect_err("one of them names a shard that never was");
     }
 
     fn retire(&mut self) {
@@ -325,11 +419,13 @@ impl Walk {
     fn compare(&self) {
         assert_eq!(self.state.group_upper(GroupId(0)).millis(), self.model.group_upper);
         assert_eq!(self.state.catalog_version, self.model.catalog);
+        let pins = self.state.pins.iter().map(|(id, pin)| (id.0, (pin.seq, pin.expires.millis())));
+        assert!(pins.eq(self.model.pins.iter().map(|(id, pin)| (*id, *pin))));
         assert!(self.state.shards.keys().eq(self.model.shards.keys()));
         for (id, known) in &self.model.shards {
             let shard = &self.state.shards[id];
             assert_eq!((shard.since.millis(), shard.created.millis()), (known.since, known.created));
-            assert_eq!(shard.retired, known.retired);
+            assert_eq!((shard.retired, shard.schema.0), (known.retired, known.schema));
             assert_eq!(contents(&self.state, *id), known.updates, "{id}: nothing is lost or made up");
             if known.solo {
                 assert_eq!(shard.upper.millis(), known.upper);
@@ -387,4 +483,78 @@ fn a_closed_shard_takes_nothing_more() {
     assert!(state.shards[&shard].closed);
     assert_eq!(state.apply(&append(Timestamp::MAX, Timestamp::MAX)), Err(Reject::Closed(shard)));
     assert_eq!(state.floor(), time(0), "a closed shard says nothing of the time");
+}
+
+#[test]
+fn stored_parts_lie_in_their_batch_and_are_named_once() {
+    let mut state = State { next_seq: 1, ..State::default() };
+    let shard = ShardId(1);
+    let create = Op::Create { shard, group: None, schema: SchemaId(0), since: time(0), scheduled: false };
+    state.apply(&create.into()).expect("a new shard can be made");
+    let append = |lower, upper, t_min, t_max| {
+        let key = format!("part/{lower}");
+        let part =
+            HollowPart { key, bytes: 9, updates: 1, t_min: time(t_min), t_max: time(t_max), statistics: Bytes::new() };
+        let (lower, upper) = (time(lower), time(upper));
+        let batch = BatchDesc {
+            updates: 1,
+            bytes: 9,
+            parts: vec![Part::Hollow(part)],
+            ..BatchDesc::empty(lower, upper, Uuid::nil())
+        };
+        Txn::from(Op::Append {
+            shard,
+            writer: WriterId::anonymous(0),
+            expect_upper: lower,
+            new_upper: upper,
+            batch: Some(batch),
+        })
+    };
+    for (t_min, t_max) in [(0, 10), (6, 5), (11, 12)] {
+        let applied = state.apply(&append(0, 10, t_min, t_max));
+        assert!(matches!(applied, Err(Reject::Malformed(_))), "{t_min} to {t_max}: {applied:?}");
+    }
+    state.apply(&append(0, 10, 0, 9)).expect("in its interval");
+    state.apply(&append(10, 20, 10, 10)).expect("in its interval");
+    state.check().expect("invariants hold");
+    let batches = &mut state.shards.get_mut(&shard).expect("it is there").batches;
+    batches[1].parts = batches[0].parts.clone();
+    let broken = state.check().expect_err("named twice");
+    assert!(broken.contains("part/0 is named twice") || broken.contains("a part is named twice"), "{broken}");
+}
+
+#[test]
+fn seventeen_appends_forget_the_first_token_whatever_was_compacted() {
+    let mut state = State { next_seq: 1, ..State::default() };
+    let shard = ShardId(1);
+    let create = Op::Create { shard, group: None, schema: SchemaId(0), since: time(0), scheduled: false };
+    state.apply(&create.into()).expect("a new shard can be made");
+    let append = |n: u64| {
+        let (lower, upper) = (time(n), time(n + 1));
+        let parts = vec![part(n, n)];
+        let batch =
+            BatchDesc { updates: 1, bytes: 16, parts, ..BatchDesc::empty(lower, upper, Uuid::from_u128(n.into())) };
+        Txn::from(Op::Append {
+            shard,
+            writer: WriterId::anonymous(0),
+            expect_upper: lower,
+            new_upper: upper,
+            batch: Some(batch),
+        })
+    };
+    for n in 0..16 {
+        state.apply(&append(n)).expect("at the upper");
+    }
+    let batches = &state.shards[&shard].batches;
+    let parts = batches.iter().flat_map(|batch| batch.parts.clone()).collect();
+    let output = BatchDesc { updates: 16, bytes: 256, parts, ..BatchDesc::empty(time(0), time(16), Uuid::nil()) };
+    let inputs = batches.iter().map(|batch| batch.id).collect();
+    state.apply(&Op::Replace { shard, generation: 0, inputs, output }.into()).expect("adjacent and present");
+    for n in 0..16 {
+        assert_eq!(state.apply(&append(n)), Ok(()), "a retry of append {n}");
+    }
+    assert_eq!(contents(&state, shard).len(), 16, "retries add nothing");
+    state.apply(&append(16)).expect("at the upper");
+    assert_eq!(state.apply(&append(0)), Err(Reject::UpperMismatch { shard, actual: time(17) }));
+    assert_eq!(state.apply(&append(1)), Ok(()));
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tracing::warn;
 
 use crate::blob::delete_part;
+use crate::leader::backup::oldest_pin;
 use crate::leader::core::{Core, Delayed, Shared};
 use crate::op::Op;
 
@@ -23,15 +24,14 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     }
 }
 
-/// Those old enough, that no reader of an older state still has before it, while no backup is being made.
+/// Those old enough, that no reader of an older state still has before it, and that no backup in progress may name.
 fn take_due(shared: &Shared, core: &mut Core) -> Vec<Delayed> {
-    if !core.durable.pins.is_empty() {
-        return Vec::new();
-    }
+    let pinned = oldest_pin(core);
     let boot = shared.boot();
     let oldest =
         core.readers.values().filter_map(|reader| reader.outstanding.front().copied()).min().unwrap_or(u64::MAX);
-    let is_due = |delayed: &Delayed| delayed.at + shared.settings.delete_after <= boot && delayed.seq <= oldest;
+    let unread = oldest.min(pinned);
+    let is_due = |delayed: &Delayed| delayed.at + shared.settings.delete_after <= boot && delayed.seq <= unread;
     let (due, rest) = std::mem::take(&mut core.delayed).into_iter().partition(is_due);
     core.delayed = rest;
     due

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::blob::{BatchStore, Ticket};
 use crate::encode::{encode_txns, size_estimate};
 use crate::hold::HoldTable;
+use crate::leader::backup::Backups;
 use crate::leader::compact;
 use crate::leader::{Halt, LeaderConfig};
 use crate::op::{BatchDesc, Op, Part, Txn};
@@ -58,6 +59,7 @@ pub(crate) struct Shared {
     /// Commits take their place in the log in the order in which they were made.
     pub(crate) turn: Semaphore,
     pub(crate) counters: Arc<ReadCounters>,
+    pub(crate) backups: Backups,
 }
 
 pub(crate) struct Settings {

@@ -4,6 +4,7 @@
 //! that entry is durable. Uppers are read from the durable state and sinces from the speculative one: no answer rests on an
 //! upper that a crash can take back, and no hold is granted below a since on its way.
 
+mod backup;
 mod collect;
 mod compact;
 mod core;
@@ -27,6 +28,7 @@ pub use handle::LeaderHandle;
 pub use open::Leader;
 pub use orphans::Collected;
 pub use takeover::{LeaderId, Stage};
+pub(crate) use takeover::{replay, restore_checkpoint};
 pub(crate) use write::{Append as RemoteAppend, check_times};
 
 use crate::blob::Blob;

@@ -10,6 +10,7 @@ use tracing::info;
 
 use crate::blob::BatchStore;
 use crate::hold::HoldTable;
+use crate::leader::backup::{Backups, expire_pins};
 use crate::leader::core::{Core, Delayed, LastAppend, QUEUE_KIB_MAX, Settings, Shared, hollow_keys};
 use crate::leader::handle::LeaderHandle;
 use crate::leader::takeover::{Before, Stage, Taken, take_over};
@@ -49,6 +50,7 @@ impl Leader {
         tasks.push(config.tasks.spawn("persist-idle-compaction", compact::find_idle(Arc::clone(&shared))));
         tasks.push(config.tasks.spawn("persist-orphans", orphans::run(Arc::clone(&shared))));
         tasks.push(config.tasks.spawn("persist-collection", collect::run(Arc::clone(&shared))));
+        tasks.push(config.tasks.spawn("persist-pins", expire_pins(Arc::clone(&shared))));
         Ok(LeaderHandle::new(shared, tasks))
     }
 }
@@ -129,5 +131,6 @@ fn shared(config: &LeaderConfig, taken: Taken) -> Shared {
         budget: Arc::new(Semaphore::new(QUEUE_KIB_MAX)),
         turn: Semaphore::new(1),
         counters: Arc::default(),
+        backups: Backups::new(&config.log),
     }
 }

@@ -281,7 +281,7 @@ async fn open_epoch(config: &LeaderConfig, nonce: Uuid, state: &mut State, watch
 async fn load(log: &dyn Log) -> Result<State, OpenError> {
     let (checkpoint, entries) = log.load().await?;
     let mut state = match checkpoint {
-        Some(checkpoint) => restore(&checkpoint)?,
+        Some(checkpoint) => restore_checkpoint(&checkpoint)?,
         None => State { next_seq: 1, ..State::default() },
     };
     for entry in &entries {
@@ -290,15 +290,17 @@ async fn load(log: &dyn Log) -> Result<State, OpenError> {
     Ok(state)
 }
 
-fn restore(checkpoint: &Checkpoint) -> Result<State, OpenError> {
+pub(crate) fn restore_checkpoint(checkpoint: &Checkpoint) -> Result<State, OpenError> {
     let state = decode_state(&checkpoint.state).map_err(|error| unreadable(error, "checkpoint"))?;
     if state.next_seq != checkpoint.upto + 1 || state.log_id != checkpoint.log_id {
         return Err(OpenError::Corrupt(format!("the checkpoint up to {} holds another state", checkpoint.upto)));
     }
+    let unsound = |broken| OpenError::Corrupt(format!("the checkpoint up to {}: {broken}", checkpoint.upto));
+    state.check().map_err(unsound)?;
     Ok(state)
 }
 
-fn replay(state: &mut State, entry: &Entry) -> Result<(), OpenError> {
+pub(crate) fn replay(state: &mut State, entry: &Entry) -> Result<(), OpenError> {
     let corrupt = |cause: String| OpenError::Corrupt(format!("entry {}: {cause}", entry.seq));
     if entry.seq != state.next_seq {
         return Err(corrupt(format!("stands in the place of entry {}", state.next_seq)));

@@ -1,0 +1,88 @@
+//! `environmentd backup`: asks the environment that runs, or reads the store itself if none does.
+
+use std::path::Path;
+
+use parking_lot::Mutex;
+use persist::{BackupReport, BlobUrl, Progress, RemoteAddress, RemoteShards, backup_stored};
+use stdx::Tasks;
+
+use crate::boot::{BootError, lock_data_dir};
+use crate::command::store::{absolute, parse};
+use crate::command::{BackupArgs, failed, text};
+
+pub(crate) async fn run(args: &BackupArgs, tasks: &Tasks) -> Result<(), BootError> {
+    let to: BlobUrl = absolute(parse("--to", &args.to)?)?;
+    let report = match leader_address(args)? {
+        Some(address) => {
+            eprintln!("asking the environment at {address}");
+            let leader = RemoteShards::connect(RemoteAddress::Tcp(address), tasks.clone()).map_err(failed)?;
+            leader.backup(&to.to_string(), &progress_printer()).await.map_err(failed)?
+        }
+        None => backup_directly(args, &to, tasks).await?,
+    };
+    print(&report, &to);
+    Ok(())
+}
+
+/// Where the running environment listens; none if no environment runs in the data directory.
+fn leader_address(args: &BackupArgs) -> Result<Option<String>, BootError> {
+    if let Some(address) = &args.shardctl_addr {
+        return Ok(Some(address.clone()));
+    }
+    let data_dir = &args.store.data_dir;
+    if !data_dir.join("LOCK").exists() || lock_data_dir(data_dir).is_ok() {
+        return Ok(None);
+    }
+    address_of(data_dir).map(Some).map_err(|error| {
+        failed(format!("{} is in use, but its environment cannot be asked: {error}", data_dir.display()))
+    })
+}
+
+fn address_of(data_dir: &Path) -> Result<String, String> {
+    let path = data_dir.join("addresses.json");
+    let text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let json: serde_json::Value =
+        serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+    json["shardctl"].as_str().map(str::to_owned).ok_or_else(|| format!("{} names no shardctl", path.display()))
+}
+
+async fn backup_directly(args: &BackupArgs, to: &BlobUrl, tasks: &Tasks) -> Result<BackupReport, BootError> {
+    let store = args.store.open_to_read(tasks).await?;
+    if store.in_use {
+        return Err(failed(format!(
+            "the log {} is in use by an environment elsewhere: name its address with --shardctl-addr",
+            store.log_url
+        )));
+    }
+    if absolute(store.blob_url)? == *to {
+        return Err(BootError::Usage("--to names the environment's own blob store".to_owned()));
+    }
+    eprintln!("no environment runs here: reading {} itself", store.log_url);
+    let target = persist::open_blob(to).map_err(failed)?;
+    let made = backup_stored(tasks, store.log.as_ref(), &store.blob, &target, &progress_printer()).await;
+    made.map_err(failed)
+}
+
+/// Says how far it has come whenever another tenth is done.
+pub(crate) fn progress_printer() -> impl Fn(Progress) + Send + Sync {
+    let printed = Mutex::new(0);
+    move |progress: Progress| {
+        let wanted = progress.parts_total - progress.parts_shared;
+        let tenths = (progress.parts_copied * 10).checked_div(wanted).unwrap_or(0);
+        let mut printed = printed.lock();
+        if tenths > *printed {
+            *printed = tenths;
+            let (copied, bytes) = (progress.parts_copied, text::size(progress.bytes_copied));
+            eprintln!("{copied} of {wanted} parts, {bytes}");
+        }
+    }
+}
+
+fn print(report: &BackupReport, to: &BlobUrl) {
+    let BackupReport { id, seq, from, to: last, copied } = report;
+    println!("backup {id} is complete in {to}");
+    println!("  log entries up to   {seq}");
+    println!("  can be restored at  {} to {}", text::time(*from), text::time(*last));
+    println!("  parts copied        {} ({})", copied.parts_copied, text::size(copied.bytes_copied));
+    println!("  parts there already {} ({})", copied.parts_shared, text::size(copied.bytes_shared));
+}
