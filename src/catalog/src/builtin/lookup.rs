@@ -1,6 +1,6 @@
 //! What the catalog's functions answer, listed for every object: key and value.
 
-use sql::{CatalogView, Item, ItemDefinition};
+use sql::{Item, ItemDefinition};
 
 use super::{mz, pg, pg_proc};
 use crate::catalog::Catalog;
