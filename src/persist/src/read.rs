@@ -234,7 +234,7 @@ impl FileBlocks {
 
 async fn fetch_whole(blob: &Blob, part: &HollowPart) -> Result<Bytes, BlobError> {
     let failed = |error| BlobError::of(&part.key, &error);
-    Ok(blob.get(&Path::from(part.key.as_str())).await.map_err(failed)?.bytes().await.map_err(failed)?)
+    blob.get(&Path::from(part.key.as_str())).await.map_err(failed)?.bytes().await.map_err(failed)
 }
 
 async fn fetch(blob: &Blob, part: &HollowPart, range: Range<usize>) -> Result<Bytes, BlobError> {

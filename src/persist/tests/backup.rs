@@ -420,7 +420,8 @@ fn a_backup_that_is_interrupted_is_not_offered_and_the_next_one_goes_on() {
         };
         assert!(puts >= 3, "broken at each write: {puts}");
         assert!(report.copied.parts_shared > 0, "the parts that were copied before are not copied again");
-        assert!(world.leader.state().pins.is_empty() || world.tasks.sleep(Duration::from_secs(1)).await == ());
+        // The last one lets go after it has answered.
+        world.tasks.sleep(Duration::from_secs(1)).await;
         assert!(world.leader.state().pins.is_empty(), "failed ones leave no pin");
         let store = Empty::new();
         store.fill(&world, &target, &RestoreRequest::default()).await.expect("restored");

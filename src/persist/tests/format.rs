@@ -186,9 +186,10 @@ fn manifests_have_their_golden_bytes() {
 /// Every operation is in the golden bytes, so none can change unseen.
 #[test]
 fn the_golden_entry_has_every_operation() {
+    type Kind = fn(&Op) -> bool;
     let txns = txns();
-    let named = |found: fn(&Op) -> bool| txns.iter().flat_map(|txn| &txn.ops).any(found);
-    let kinds: [(&str, fn(&Op) -> bool); 11] = [
+    let named = |found: Kind| txns.iter().flat_map(|txn| &txn.ops).any(found);
+    let kinds: [(&str, Kind); 11] = [
         ("Open", |op| matches!(op, Op::Open { .. })),
         ("Close", |op| matches!(op, Op::Close { .. })),
         ("Create", |op| matches!(op, Op::Create { .. })),

@@ -72,7 +72,7 @@ pub async fn list_backups(target: &Blob) -> Result<Listing, BackupError> {
             Err(error) => return Err(error),
         }
     }
-    listing.backups.sort_by(|a, b| (a.created, a.seq).cmp(&(b.created, b.seq)));
+    listing.backups.sort_by_key(|backup| (backup.created, backup.seq));
     Ok(listing)
 }
 

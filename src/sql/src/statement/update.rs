@@ -25,7 +25,7 @@ pub struct Update {
 #[derive(Clone, Debug)]
 pub enum SetValue {
     Default,
-    Expr(Expr),
+    Expr(Box<Expr>),
     /// A column of the one row of a query of `count` columns: `(a, b) = (SELECT ...)`.
     Field {
         query: Box<Query>,
@@ -107,5 +107,5 @@ fn parse_assignments(cursor: &mut Cursor<'_>) -> Result<Vec<(Ident, SetValue)>, 
 }
 
 fn value(cursor: &mut Cursor<'_>) -> Result<SetValue, Error> {
-    if cursor.take(&["default"]) { Ok(SetValue::Default) } else { cursor.expr().map(SetValue::Expr) }
+    if cursor.take(&["default"]) { Ok(SetValue::Default) } else { Ok(SetValue::Expr(Box::new(cursor.expr()?))) }
 }
