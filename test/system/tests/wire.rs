@@ -148,13 +148,25 @@ fn encryption_requests_are_declined() -> Result<()> {
     Ok(())
 }
 
+/// A message stream, and what the server sends back: see [`Raw::ask`].
+type Case = (&'static str, Vec<u8>, &'static str);
+
 #[test]
 fn malformed_messages_end_or_keep_the_connection_as_in_postgres() -> Result<()> {
     let server = Server::start()?;
-    let bind =
-        |body: &[u8]| [message(b'P', b"\0select $1::int4\0\0\0"), message(b'B', body), message(b'S', b"")].concat();
-    let bind_text = |body: &[u8]| synced(&[(b'P', b"\0select $1::text\0\0\0"), (b'B', body)]);
-    let cases: Vec<(&str, Vec<u8>, &str)> = vec![
+    for (name, bytes, expected) in [messages(), extended(), parameters(), queries()].concat() {
+        let mut raw = Raw::session(&server)?;
+        assert_eq!(raw.ask(&bytes)?, expected, "{name}");
+        if !expected.ends_with("closed") && !expected.ends_with("ZE") {
+            assert_eq!(raw.ask(&query("select 1"))?, "T D C ZI", "the session lives after: {name}");
+        }
+    }
+    Ok(())
+}
+
+/// Messages as such.
+fn messages() -> Vec<Case> {
+    vec![
         ("unknown type", message(b'y', b""), "E08P01 closed"),
         ("type 0", message(0, b""), "E08P01 closed"),
         ("length 3", vec![b'Q', 0, 0, 0, 3], "E08P01 closed"),
@@ -178,11 +190,6 @@ fn malformed_messages_end_or_keep_the_connection_as_in_postgres() -> Result<()> 
             "E26000 ZI",
         ),
         ("execute of an unknown portal", [message(b'E', b"nope\0\0\0\0\0"), message(b'S', b"")].concat(), "E34000 ZI"),
-        ("too few parameters", bind(b"\0\0\0\0\0\0\0\0"), "1 E08P01 ZI"),
-        ("text that is no integer", bind(b"\0\0\0\0\0\x01\0\0\0\x03abc\0\0"), "1 E22P02 ZI"),
-        ("format code 7", bind(b"\0\0\0\x01\0\x07\0\x01\0\0\0\x011\0\0"), "1 E22023 ZI"),
-        ("parameter past the end", bind(b"\0\0\0\0\0\x01\0\0\0\x09ab\0\0"), "1 E08P01 ZI"),
-        ("bytes behind the message", bind(b"\0\0\0\0\0\x01\0\0\0\x011\0\0zzz"), "1 E08P01 ZI"),
         ("close of an unknown name", [message(b'C', b"Snope\0"), message(b'S', b"")].concat(), "3 ZI"),
         ("describe of a bad kind", [message(b'D', b"Xnope\0"), message(b'S', b"")].concat(), "E08P01 ZI"),
         (
@@ -195,9 +202,13 @@ fn malformed_messages_end_or_keep_the_connection_as_in_postgres() -> Result<()> 
         ("a start-up packet after start-up", startup(VERSION_3, &USER), "E08P01 closed"),
         ("a query without its end", message(b'Q', b"select 1"), "E08P01 ZI"),
         ("a query that ends twice", message(b'Q', b"select 1\0 garbage\0"), "E08P01 ZI"),
+    ]
+}
+
+/// The extended protocol.
+fn extended() -> Vec<Case> {
+    vec![
         ("a parse that is not UTF-8", synced(&[(b'P', b"\0select \xff\0\0\0")]), "E22021 ZI"),
-        ("a parameter that is not UTF-8", bind_text(b"\0\0\0\0\0\x01\0\0\0\x01\xff\0\0"), "1 E22021 ZI"),
-        ("a parameter with a NUL", bind_text(b"\0\0\0\0\0\x01\0\0\0\x01\0\0\0"), "1 E22021 ZI"),
         ("a name that is taken", synced(&[(b'P', b"s\0select 1\0\0\0"), (b'P', b"s\0select 1\0\0\0")]), "1 E42P05 ZI"),
         ("an unknown type", synced(&[(b'P', b"\0select $1\0\0\x01\0\x0f\xff\xff")]), "E42704 ZI"),
         ("-1 types of parameters", synced(&[(b'P', b"\0select 1\0\xff\xff")]), "E08P01 ZI"),
@@ -205,6 +216,25 @@ fn malformed_messages_end_or_keep_the_connection_as_in_postgres() -> Result<()> 
         ("a bind of nothing", synced(&[(b'B', b"")]), "E08P01 ZI"),
         ("an execute of nothing", synced(&[(b'E', b"")]), "E08P01 ZI"),
         ("a describe of nothing", synced(&[(b'D', b"")]), "E08P01 ZI"),
+        ("close of a bad kind", synced(&[(b'C', b"Xfoo\0")]), "E08P01 ZI"),
+        ("describe of an unknown statement", synced(&[(b'D', b"Sfoo\0")]), "E26000 ZI"),
+        ("describe of an unknown portal", synced(&[(b'D', b"Pfoo\0")]), "E34000 ZI"),
+    ]
+}
+
+/// Parameters and formats.
+fn parameters() -> Vec<Case> {
+    let bind =
+        |body: &[u8]| [message(b'P', b"\0select $1::int4\0\0\0"), message(b'B', body), message(b'S', b"")].concat();
+    let bind_text = |body: &[u8]| synced(&[(b'P', b"\0select $1::text\0\0\0"), (b'B', body)]);
+    vec![
+        ("too few parameters", bind(b"\0\0\0\0\0\0\0\0"), "1 E08P01 ZI"),
+        ("text that is no integer", bind(b"\0\0\0\0\0\x01\0\0\0\x03abc\0\0"), "1 E22P02 ZI"),
+        ("format code 7", bind(b"\0\0\0\x01\0\x07\0\x01\0\0\0\x011\0\0"), "1 E22023 ZI"),
+        ("parameter past the end", bind(b"\0\0\0\0\0\x01\0\0\0\x09ab\0\0"), "1 E08P01 ZI"),
+        ("bytes behind the message", bind(b"\0\0\0\0\0\x01\0\0\0\x011\0\0zzz"), "1 E08P01 ZI"),
+        ("a parameter that is not UTF-8", bind_text(b"\0\0\0\0\0\x01\0\0\0\x01\xff\0\0"), "1 E22021 ZI"),
+        ("a parameter with a NUL", bind_text(b"\0\0\0\0\0\x01\0\0\0\x01\0\0\0"), "1 E22021 ZI"),
         ("too many parameters", bind(b"\0\0\0\0\0\x02\0\0\0\x011\0\0\0\x011\0\0"), "1 E08P01 ZI"),
         ("65,535 parameters that are not there", bind(b"\0\0\0\0\xff\xff"), "1 E08P01 ZI"),
         ("a binary integer of one byte", bind(b"\0\0\0\x01\0\x01\0\x01\0\0\0\x011\0\0"), "1 E22P03 ZI"),
@@ -212,9 +242,12 @@ fn malformed_messages_end_or_keep_the_connection_as_in_postgres() -> Result<()> 
         ("a parameter of length -2", bind(b"\0\0\0\0\0\x01\xff\xff\xff\xfe\0\0"), "1 E08P01 ZI"),
         ("result format 9", bind(b"\0\0\0\0\0\x01\0\0\0\x011\0\x01\0\x09"), "1 E22023 ZI"),
         ("two formats of one result", bind(b"\0\0\0\0\0\x01\0\0\0\x011\0\x02\0\0\0\0"), "1 E08P01 ZI"),
-        ("close of a bad kind", synced(&[(b'C', b"Xfoo\0")]), "E08P01 ZI"),
-        ("describe of an unknown statement", synced(&[(b'D', b"Sfoo\0")]), "E26000 ZI"),
-        ("describe of an unknown portal", synced(&[(b'D', b"Pfoo\0")]), "E34000 ZI"),
+    ]
+}
+
+/// Queries at the limits.
+fn queries() -> Vec<Case> {
+    vec![
         ("40,000 columns", query(&format!("select {}1", "1, ".repeat(39_999))), "E54011 ZI"),
         ("200,000 brackets", query(&format!("select {}", "(".repeat(200_000))), "E54001 ZI"),
         ("200,000 operators", query(&format!("select {}1", "1+".repeat(200_000))), "E54001 ZI"),
@@ -223,15 +256,7 @@ fn malformed_messages_end_or_keep_the_connection_as_in_postgres() -> Result<()> 
         ("an empty string", query(""), "I ZI"),
         ("several statements", query("select 1; select 2"), "T D C T D C ZI"),
         ("a block that fails", query("begin; select 1/0"), "C E22012 ZE"),
-    ];
-    for (name, bytes, expected) in cases {
-        let mut raw = Raw::session(&server)?;
-        assert_eq!(raw.ask(&bytes)?, expected, "{name}");
-        if !expected.ends_with("closed") && !expected.ends_with("ZE") {
-            assert_eq!(raw.ask(&query("select 1"))?, "T D C ZI", "the session lives after: {name}");
-        }
-    }
-    Ok(())
+    ]
 }
 
 /// Messages and a Sync.
