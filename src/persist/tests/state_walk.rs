@@ -220,8 +220,10 @@ impl Walk {
         if writer.generation < self.model.generation || self.model.shards[shard].retired {
             return;
         }
-        let before = self.state.clone();
+        let mut before = self.state.clone();
         assert_eq!(self.apply(&op.into()), Ok(()));
+        // It has a slot of the log all the same.
+        before.next_seq = self.state.next_seq;
         assert_eq!(self.state, before);
     }
 

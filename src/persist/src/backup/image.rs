@@ -69,30 +69,40 @@ impl LogImage {
         Ok(first)
     }
 
-    /// The state after the last transaction before the first commit to the tables beyond `at`, and the appends to shards of
-    /// their own that come after it.
+    /// The state after the last commit to the tables by `at`, and the appends to shards of their own that come after it.
+    ///
+    /// What else comes after it is left out: sinces may have moved beyond `at` before the next commit did.
     pub(crate) fn split_at(&self, at: Timestamp) -> Result<(State, Vec<Op>), OpenError> {
+        let (entry_count, txn_count) = self.up_to_last_commit(at)?;
         let mut state = self.base.clone();
-        let mut entries = self.piece.entries.iter();
-        let mut rest = Vec::new();
-        for entry in entries.by_ref() {
-            let txns = transactions(entry)?;
-            let Some(split) = txns.iter().position(|txn| commits_beyond(txn, at)) else {
-                replay(&mut state, entry)?;
-                continue;
-            };
-            for txn in &txns[..split] {
-                let corrupt = |reject| OpenError::Corrupt(format!("entry {}: {reject}", entry.seq));
-                state.apply(txn).map_err(corrupt)?;
-            }
-            rest.extend(txns.into_iter().skip(split));
-            break;
+        let (before, rest) = self.piece.entries.split_at(entry_count);
+        before.iter().try_for_each(|entry| replay(&mut state, entry))?;
+        let mut later = Vec::new();
+        for entry in rest {
+            later.extend(transactions(entry)?);
         }
-        for entry in entries {
-            rest.extend(transactions(entry)?);
+        for txn in later.drain(..txn_count) {
+            state.apply(&txn).map_err(|reject| OpenError::Corrupt(format!("entry {}: {reject}", state.next_seq)))?;
         }
-        let appends = rest.into_iter().flat_map(|txn| txn.ops).filter(|op| matches!(op, Op::Append { .. }));
+        let appends = later.into_iter().flat_map(|txn| txn.ops).filter(|op| matches!(op, Op::Append { .. }));
         Ok((state, appends.collect()))
+    }
+
+    /// How many whole entries, and transactions of the entry behind them, end with the last commit to the tables by `at`.
+    fn up_to_last_commit(&self, at: Timestamp) -> Result<(usize, usize), OpenError> {
+        let mut place = (0, 0);
+        for (index, entry) in self.piece.entries.iter().enumerate() {
+            let txns = transactions(entry)?;
+            for (number, txn) in txns.iter().enumerate() {
+                match commit_time(txn) {
+                    Some(ts) if ts > at => return Ok(place),
+                    Some(_) if number + 1 == txns.len() => place = (index + 1, 0),
+                    Some(_) => place = (index, number + 1),
+                    None => {}
+                }
+            }
+        }
+        Ok(place)
     }
 
     /// Every part in the blob store that the base or an entry names.
@@ -136,6 +146,10 @@ fn transactions(entry: &Entry) -> Result<Vec<Txn>, OpenError> {
     decode_txns(&entry.body).map_err(|error| OpenError::Corrupt(format!("entry {}: {error}", entry.seq)))
 }
 
-fn commits_beyond(txn: &Txn, at: Timestamp) -> bool {
-    txn.ops.iter().any(|op| matches!(op, Op::Commit { group: GroupId::TABLES, ts, .. } if *ts > at))
+/// When a transaction commits to the tables, if it does.
+fn commit_time(txn: &Txn) -> Option<Timestamp> {
+    txn.ops.iter().find_map(|op| match op {
+        Op::Commit { group: GroupId::TABLES, ts, .. } => Some(*ts),
+        _ => None,
+    })
 }
