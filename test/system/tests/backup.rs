@@ -318,14 +318,15 @@ fn copy_tree(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Every file with its bytes.
+/// Every file with its bytes; sockets have none.
 fn contents(directory: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory)? {
         let path = entry?.path();
-        match path.is_dir() {
-            true => found.extend(contents(&path)?),
-            false => found.push((path.clone(), std::fs::read(&path)?)),
+        if path.is_dir() {
+            found.extend(contents(&path)?);
+        } else if path.is_file() {
+            found.push((path.clone(), std::fs::read(&path)?));
         }
     }
     found.sort();

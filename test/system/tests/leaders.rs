@@ -98,6 +98,19 @@ impl Contender {
         send_signal(self.child.id(), signal);
     }
 
+    /// Whether every thread has stopped (proc(5): state T).
+    fn is_stopped(&self) -> Result<bool> {
+        for thread in std::fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            let stat = std::fs::read_to_string(thread?.path().join("stat"))?;
+            // The name, in parentheses, may hold anything.
+            let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+            if state != Some('T') {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     async fn ended(&mut self) -> Result<ExitStatus> {
         let mut status = None;
         let child = &mut self.child;
@@ -167,6 +180,8 @@ async fn sleeper_acknowledges_nothing(
     let third = Contender::start(&directory.join("third"), stores).await?;
     third.readyz_is(503, "standing by: the leader of epoch 2").await?;
     sleeper.signal(Signal::STOP);
+    // The signal is on its way to many threads: until all have stopped, the process may well answer.
+    until("the stop of every thread", async || sleeper.is_stopped()).await?;
     let write = tokio::spawn(async move { writer.batch_execute("INSERT INTO numbers VALUES (5)").await });
     let read = tokio::spawn(async move { numbers(&reader).await });
     third.readyz_is(200, "ready").await?;

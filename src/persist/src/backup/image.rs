@@ -53,18 +53,25 @@ impl LogImage {
         Ok(state)
     }
 
-    /// The earliest state from which on none names a part that `is_missing`; none if even the last one does.
+    /// The base, or the earliest state after a commit to the tables, from which on none of these names a part that
+    /// `is_missing`; none if even the last one does.
     pub(crate) fn first_without(&self, is_missing: impl Fn(&str) -> bool) -> Result<Option<State>, OpenError> {
         let sound = |state: &State| !state_parts(state).keys().any(|key| is_missing(key));
         let mut state = self.base.clone();
         let mut first = sound(&state).then(|| state.clone());
         for entry in &self.piece.entries {
-            replay(&mut state, entry)?;
-            if !sound(&state) {
-                first = None;
-            } else if first.is_none() {
-                first = Some(state.clone());
+            for txn in transactions(entry)? {
+                state.apply(&txn).map_err(|reject| OpenError::Corrupt(format!("entry {}: {reject}", entry.seq)))?;
+                if commit_time(&txn).is_none() {
+                    continue;
+                }
+                if !sound(&state) {
+                    first = None;
+                } else if first.is_none() {
+                    first = Some(state.clone());
+                }
             }
+            state.next_seq = entry.seq + 1;
         }
         Ok(first)
     }

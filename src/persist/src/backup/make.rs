@@ -89,8 +89,9 @@ pub(crate) async fn write_backup(
         true => first_time(image)?,
         false => image
             .first_without(|key| gone.iter().any(|gone| gone == key))?
-            .map_or(tables_time(&last), |state| tables_time(&state)),
+            .map_or(tables_time(&last), |state| readable_from(&state)),
     };
+    let from = from.min(tables_time(&last));
     let id = backup_id(*now, last.next_seq - 1, last.log_id);
     let log = image.piece.encode();
     let manifest = Manifest {
@@ -125,5 +126,12 @@ fn first_time(image: &LogImage) -> Result<Timestamp, BackupError> {
         let Some(entry) = entries.next() else { break };
         crate::leader::replay(&mut state, entry)?;
     }
-    Ok(tables_time(&state))
+    Ok(readable_from(&state))
+}
+
+/// The earliest time, not before the tables' last commit, at which everything in a state can be read: where commits are rare,
+/// sinces run ahead of them.
+fn readable_from(state: &State) -> Timestamp {
+    let sinces = state.shards.values().filter(|shard| !shard.retired).map(|shard| shard.since);
+    sinces.fold(tables_time(state), Timestamp::max)
 }
