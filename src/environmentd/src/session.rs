@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use controller::ReadHolds;
+use futures::future::{Either, select};
 use persist::Validate;
 use repr::{CollectionId, RelationDesc, Row, ScalarType};
 use sql::plan::{CopyFromPlan, CopyOptions, Params, PlanContext};
@@ -128,6 +129,8 @@ pub enum TransactionStatus {
 pub struct Session {
     pub(crate) environment: Arc<Environment>,
     registration: Registration,
+    /// Sees the cancel requests that came after [`Session::begin_message`].
+    cancellations: watch::Receiver<u64>,
     pub(crate) user: String,
     pub(crate) vars: Vars,
     transaction: Transaction,
@@ -160,6 +163,7 @@ impl Session {
         let statement_wall_ms = environment.tasks.clock().wall_ms();
         Ok(Session {
             environment,
+            cancellations: registration.cancel.subscribe(),
             registration,
             user,
             vars,
@@ -181,9 +185,19 @@ impl Session {
         self.registration.secret
     }
 
-    /// Counts cancel requests for this session.
-    pub(crate) fn cancellations(&self) -> watch::Receiver<u64> {
-        self.registration.cancel.subscribe()
+    /// A message of the client's is to be served: cancel requests that came before it meant something else.
+    pub(crate) fn begin_message(&mut self) {
+        self.cancellations.mark_unchanged();
+    }
+
+    /// Runs `work` unless it is canceled. Errors: 57014 if a cancel request comes, or has come since the message began.
+    pub(crate) async fn unless_canceled<T>(&self, work: impl Future<Output = T>) -> Result<T, Error> {
+        let mut cancellations = self.cancellations.clone();
+        let canceled = std::pin::pin!(cancellations.changed());
+        match select(std::pin::pin!(work), canceled).await {
+            Either::Left((output, _)) => Ok(output),
+            Either::Right(_) => Err(canceled_by_user()),
+        }
     }
 
     pub(crate) fn notice(&mut self, notice: Error) {
@@ -269,26 +283,25 @@ impl Session {
     ) -> Result<Response, Error> {
         let tasks = self.environment.tasks.clone();
         let limit = self.vars.statement_timeout();
-        let mut cancellations = self.cancellations();
-        cancellations.mark_unchanged();
+        let mut cancellations = self.cancellations.clone();
         let work = std::pin::pin!(self.sequence(statement, params, generic));
         let canceled = std::pin::pin!(cancellations.changed());
         let interrupted = async {
             match limit {
                 Some(limit) => match tasks.timeout(limit, canceled).await {
-                    Ok(_) => "canceling statement due to user request",
-                    Err(_) => "canceling statement due to statement timeout",
+                    Ok(_) => canceled_by_user(),
+                    Err(_) => Error::new("57014", "canceling statement due to statement timeout"),
                 },
                 None => {
                     // The sender lives in this session's registration, so this waits for a request.
                     let _ = canceled.await;
-                    "canceling statement due to user request"
+                    canceled_by_user()
                 }
             }
         };
-        match futures::future::select(work, std::pin::pin!(interrupted)).await {
-            futures::future::Either::Left((result, _)) => result,
-            futures::future::Either::Right((reason, _)) => Err(Error::new("57014", reason)),
+        match select(work, std::pin::pin!(interrupted)).await {
+            Either::Left((result, _)) => result,
+            Either::Right((reason, _)) => Err(reason),
         }
     }
 
@@ -523,4 +536,8 @@ impl Session {
         self.cursors.clear();
         self.vars.reset_all();
     }
+}
+
+fn canceled_by_user() -> Error {
+    Error::new("57014", "canceling statement due to user request")
 }

@@ -2,9 +2,9 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use system_test::Server;
 
 /// A connection without any driver in between.
@@ -30,11 +30,13 @@ fn startup(version: u32, parameters: &[(&str, &str)]) -> Vec<u8> {
 
 const USER: [(&str, &str); 2] = [("user", "materialize"), ("database", "materialize")];
 const VERSION_3: u32 = 196_608;
+/// How long an answer may take before a test fails.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Raw {
     fn open(server: &Server) -> Result<Raw> {
         let stream = TcpStream::connect(("127.0.0.1", server.sql_port()))?;
-        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
         Ok(Raw(stream))
     }
 
@@ -64,7 +66,10 @@ impl Raw {
     /// What was said up to ReadyForQuery or the end: kinds of messages, with the SQLSTATE behind errors.
     fn until_ready(&mut self) -> Result<String> {
         let mut said = Vec::new();
+        let started = Instant::now();
         loop {
+            // A subscription can go on for ever.
+            ensure!(started.elapsed() < PATIENCE, "no end within {PATIENCE:?}");
             match self.receive()? {
                 None => {
                     said.push("closed".to_owned());
@@ -364,6 +369,12 @@ fn a_cancel_request_ends_a_running_statement() -> Result<()> {
     Raw::open(&server)?.send(&cancel)?;
     let said = raw.until_ready()?;
     assert!(said.ends_with("E57014 ZI"), "{said}");
+    // It ends what ran, and nothing that comes later.
     assert_eq!(raw.ask(&query("select 1"))?, "T D C ZI");
+    raw.send(&query("copy t from stdin"))?;
+    while !matches!(raw.receive()?, Some((b'G', _))) {}
+    Raw::open(&server)?.send(&cancel)?;
+    assert_eq!(raw.until_ready()?, "E57014 ZI");
+    assert_eq!(raw.ask(&query("select * from t"))?, "T C ZI");
     Ok(())
 }

@@ -98,6 +98,7 @@ impl Connection {
                 }
                 Incoming::Broken(error) => return Err(End::Fatal(error)),
             };
+            self.session.begin_message();
             match message {
                 PgWireFrontendMessage::Terminate(_) => return Ok(()),
                 PgWireFrontendMessage::Query(query) => {
@@ -246,13 +247,8 @@ impl Connection {
         if matches!(rows, Rows::Subscribe(_)) {
             self.flush().await.map_err(Stop::End)?;
         }
-        let mut cancellations = self.session.cancellations();
-        cancellations.mark_unchanged();
-        let next = Self::unless_gone(&self.messages, &mut self.session, async |_| {
-            match select(std::pin::pin!(rows.next(most)), std::pin::pin!(cancellations.changed())).await {
-                Either::Left((batch, _)) => batch.transpose(),
-                Either::Right(_) => Err(Error::new("57014", "canceling statement due to user request")),
-            }
+        let next = Self::unless_gone(&self.messages, &mut self.session, async |session| {
+            session.unless_canceled(rows.next(most)).await?.transpose()
         });
         let batch = next.await.map_err(Stop::End)?;
         Ok(batch?)

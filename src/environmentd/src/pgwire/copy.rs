@@ -1,12 +1,13 @@
 //! COPY over the wire.
 
 use bytes::Bytes;
+use futures::future::{Either, select};
 use pgwire::messages::copy::{CopyData, CopyDone, CopyInResponse, CopyOutResponse};
 use pgwire::messages::{PgWireBackendMessage, PgWireFrontendMessage};
 use repr::RelationDesc;
 use sql::plan::{CopyFormat, CopyFromPlan, CopyOptions};
 
-use super::connection::{Connection, End, ROW_BATCH, Stop};
+use super::connection::{Connection, End, ROW_BATCH, Stop, terminated};
 use super::reader::Incoming;
 use crate::error::Error;
 use crate::sequence::copy::{write_header, write_row};
@@ -21,8 +22,7 @@ impl Connection {
         self.put(&PgWireBackendMessage::CopyInResponse(CopyInResponse::new(0, columns, formats)));
         self.flush().await.map_err(Stop::End)?;
         loop {
-            let incoming = self.messages.next().await;
-            match incoming {
+            match self.next_copy_message().await? {
                 None => return Err(Stop::End(End::Client)),
                 Some(Incoming::Broken(error)) => return Err(Stop::End(End::Fatal(error))),
                 Some(Incoming::Malformed { error, .. }) => return Err(error.into()),
@@ -45,6 +45,16 @@ impl Connection {
             Self::unless_gone(&self.messages, &mut self.session, async |session| session.finish_copy(reader).await);
         let count = count.await.map_err(Stop::End)??;
         Ok(format!("COPY {count}"))
+    }
+
+    /// Waits for the client, unless the COPY is canceled or the server stops.
+    async fn next_copy_message(&mut self) -> Result<Option<Incoming>, Stop> {
+        let shutdown = self.session.environment.shutdown.clone();
+        let next = self.session.unless_canceled(self.messages.next());
+        match select(std::pin::pin!(next), std::pin::pin!(shutdown.triggered())).await {
+            Either::Left((incoming, _)) => Ok(incoming?),
+            Either::Right(_) => Err(Stop::End(End::Fatal(terminated()))),
+        }
     }
 
     /// Sends a COPY TO STDOUT; returns the tag.
