@@ -47,8 +47,7 @@ pub(crate) async fn forward_changes(shared: Arc<Shared>) {
 
 /// `time - lag`, for a time that is not beyond `now`.
 pub(crate) fn lagged(upper: Timestamp, now: Timestamp) -> Timestamp {
-    let lag = u64::try_from(INDEX_LAG.as_millis()).unwrap_or(u64::MAX);
-    Timestamp::new(upper.min(now).millis().saturating_sub(lag))
+    upper.min(now).minus(INDEX_LAG)
 }
 
 impl Shared {

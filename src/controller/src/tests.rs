@@ -36,7 +36,7 @@ pub(crate) const R2: ReplicaId = ReplicaId(2);
 const START_MS: u64 = 1_000_000;
 
 pub(crate) fn ts(ms: u64) -> Timestamp {
-    Timestamp::new(ms)
+    Timestamp::from_millis(ms)
 }
 
 pub(crate) fn user(id: u64) -> CollectionId {
@@ -83,7 +83,7 @@ impl Durable for Shards {
     }
 
     fn now(&self) -> Timestamp {
-        ts(self.clock.wall_ms())
+        self.clock.wall().into()
     }
 
     fn frontiers(&self, shard: ShardId) -> Option<Frontiers> {

@@ -26,6 +26,8 @@ const BATCH_MEMBERS_MAX: usize = 4096;
 /// Submissions that may wait; a session that finds the queue full waits with its own.
 const QUEUE_MAX: usize = 16_384;
 const TICK: Duration = Duration::from_secs(1);
+/// How far ahead of the clock a commit may lie.
+const AHEAD_MAX: Duration = Duration::from_millis(1);
 /// A commit that takes longer may be waiting for space on the disk.
 const FULL_CHECK: Duration = Duration::from_millis(100);
 
@@ -223,7 +225,8 @@ impl Loop {
             match self.tasks.timeout(TICK, queue.recv()).await {
                 Ok(Some(first)) => self.admit(first, &mut batch),
                 Ok(None) => return,
-                Err(_) => batch.tick = Some(self.leader.now()),
+                // To the end of the millisecond, so that subscriptions can call it complete.
+                Err(_) => batch.tick = Some(Timestamp::end_of_millis(self.leader.now().millis())),
             }
             while batch.replies.len() < BATCH_MEMBERS_MAX
                 && batch.ddl.is_none()
@@ -332,10 +335,10 @@ impl Loop {
 
     async fn commit(&mut self, batch: Batch, queue: &mut mpsc::Receiver<Submission>) {
         let ts = self.choose_time(&batch);
-        // At most one commit a millisecond keeps the timeline at the clock.
-        let ahead = ts.millis().saturating_sub(self.leader.now().millis());
-        if ahead > 1 {
-            self.tasks.sleep(Duration::from_millis(ahead - 1)).await;
+        // At most one commit a microsecond keeps the timeline at the clock.
+        let ahead = ts.since(self.leader.now());
+        if ahead > AHEAD_MAX {
+            self.tasks.sleep(ahead - AHEAD_MAX).await;
         }
         let is_tick = batch.is_tick();
         let Batch { mut appends, validate, ddl, replies, .. } = batch;

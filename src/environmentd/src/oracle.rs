@@ -15,7 +15,7 @@ pub(crate) struct Oracle {
 impl Oracle {
     /// Starts at the greatest upper that any answer before the restart can have rested on.
     pub(crate) fn new(floor: Timestamp) -> Oracle {
-        Oracle { read_ts: AtomicU64::new(floor.millis()) }
+        Oracle { read_ts: AtomicU64::new(floor.micros()) }
     }
 
     pub(crate) fn read_ts(&self) -> Timestamp {
@@ -24,7 +24,7 @@ impl Oracle {
 
     /// Must happen before the answer or acknowledgement that shows `ts` leaves.
     pub(crate) fn advance(&self, ts: Timestamp) {
-        self.read_ts.fetch_max(ts.millis(), Ordering::SeqCst);
+        self.read_ts.fetch_max(ts.micros(), Ordering::SeqCst);
     }
 }
 

@@ -44,7 +44,7 @@ impl Encoder {
     }
 
     pub(crate) fn time(&mut self, time: Timestamp) {
-        self.varint(time.millis());
+        self.varint(time.micros());
     }
 
     pub(crate) fn count(&mut self, count: usize) {

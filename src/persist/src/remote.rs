@@ -184,8 +184,8 @@ impl Shards for RemoteShards {
             generation: writer.generation,
             writer: writer.writer,
             incarnation: writer.incarnation,
-            expect_upper: expect_upper.millis(),
-            new_upper: new_upper.millis(),
+            expect_upper: expect_upper.micros(),
+            new_upper: new_upper.micros(),
             token: bytes::Bytes::copy_from_slice(token.as_bytes()),
             parts: written.parts.into_iter().map(part_to_proto).collect(),
         };
@@ -344,12 +344,12 @@ impl Follower {
         let start = proto::SubscribeStart {
             log_id: bytes::Bytes::copy_from_slice(self.log_id.as_bytes()),
             shard: self.shard.0,
-            as_of: self.pieces.as_of.millis(),
-            resume: self.resume.map(Timestamp::millis),
+            as_of: self.pieces.as_of.micros(),
+            resume: self.resume.map(Timestamp::micros),
         };
         let start = proto::SubscribeRequest { kind: Some(Kind::Start(start)) };
         let acks = WatchStream::from_changes(self.acks.subscribe()).map(|acked| {
-            let ack = proto::Ack { seq: acked.seq, frontier: acked.frontier.millis() };
+            let ack = proto::Ack { seq: acked.seq, frontier: acked.frontier.micros() };
             proto::SubscribeRequest { kind: Some(Kind::Ack(ack)) }
         });
         let requests = tokio_stream::once(start).chain(acks);

@@ -70,7 +70,7 @@ impl Shardctl for ShardctlService {
         use proto::append_response::Outcome;
         let outcome = match self.append_parts(request.into_inner()).await {
             Ok(()) => Outcome::Done(proto::Done {}),
-            Err(AppendError::UpperMismatch { actual }) => Outcome::UpperMismatch(actual.millis()),
+            Err(AppendError::UpperMismatch { actual }) => Outcome::UpperMismatch(actual.micros()),
             Err(error) => Outcome::Refusal(append_refusal(&error)),
         };
         Ok(Response::new(proto::AppendResponse { outcome: Some(outcome) }))
@@ -236,7 +236,7 @@ pub(crate) fn part_to_proto(part: Part) -> proto::Part {
     let kind = match part {
         Part::Inline(bytes) => Kind::Inline(bytes),
         Part::Hollow(HollowPart { key, bytes, updates, t_min, t_max, statistics }) => {
-            let (t_min, t_max) = (t_min.millis(), t_max.millis());
+            let (t_min, t_max) = (t_min.micros(), t_max.micros());
             Kind::Hollow(proto::HollowPart { key, bytes, updates, t_min, t_max, statistics })
         }
     };
@@ -264,9 +264,9 @@ fn piece_to_proto(piece: Piece) -> proto::SubscribePiece {
     proto::SubscribePiece {
         seq,
         snapshot,
-        from: from.millis(),
-        to: to.millis(),
-        now: now.millis(),
+        from: from.micros(),
+        to: to.micros(),
+        now: now.micros(),
         parts: parts.into_iter().map(part_to_proto).collect(),
         last,
         refusal: None,
@@ -276,11 +276,11 @@ fn piece_to_proto(piece: Piece) -> proto::SubscribePiece {
 
 fn append_refusal(error: &AppendError) -> proto::Refusal {
     let (reason, time) = match error {
-        AppendError::UpperMismatch { actual } => (Reason::Unspecified, actual.millis()),
+        AppendError::UpperMismatch { actual } => (Reason::Unspecified, actual.micros()),
         AppendError::Closed => (Reason::Closed, 0),
         AppendError::Fenced(_) => (Reason::Fenced, 0),
         AppendError::NotFound => (Reason::NotFound, 0),
-        AppendError::TooFarAhead { now } => (Reason::TooFarAhead, now.millis()),
+        AppendError::TooFarAhead { now } => (Reason::TooFarAhead, now.micros()),
         AppendError::DiskFull => (Reason::DiskFull, 0),
         AppendError::Unknown(_) => (Reason::UnknownOutcome, 0),
         AppendError::Halted(_) => (Reason::Halted, 0),
@@ -293,7 +293,7 @@ fn append_refusal(error: &AppendError) -> proto::Refusal {
 
 fn subscribe_refusal(error: &SubscribeError) -> proto::Refusal {
     let (reason, time) = match error {
-        SubscribeError::Expired { since } => (Reason::Expired, since.millis()),
+        SubscribeError::Expired { since } => (Reason::Expired, since.micros()),
         SubscribeError::NotFound => (Reason::NotFound, 0),
         SubscribeError::OtherLog => (Reason::OtherLog, 0),
         SubscribeError::Halted(_) => (Reason::Halted, 0),

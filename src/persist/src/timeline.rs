@@ -27,8 +27,8 @@ struct Position {
 
 impl Timeline {
     pub(crate) fn new(clock: Arc<dyn Clock>, floor: Timestamp) -> Timeline {
-        let wall = Duration::from_millis(clock.wall_ms());
-        let floor = Duration::from_millis(floor.millis());
+        let wall = clock.wall();
+        let floor = Duration::from_micros(floor.micros());
         let alerted = floor > wall + ALERT;
         if alerted {
             warn!(
@@ -42,7 +42,7 @@ impl Timeline {
 
     pub(crate) fn now(&self) -> Timestamp {
         let mut position = self.position.lock();
-        let (boot, wall) = (self.clock.boot(), Duration::from_millis(self.clock.wall_ms()));
+        let (boot, wall) = (self.clock.boot(), self.clock.wall());
         let elapsed = boot.saturating_sub(position.boot);
         position.boot = boot;
         position.now = wall.clamp(position.now + elapsed / 2, position.now + elapsed * 2);
@@ -54,6 +54,6 @@ impl Timeline {
             );
         }
         position.alerted = apart;
-        Timestamp::new(u64::try_from(position.now.as_millis()).unwrap_or(u64::MAX))
+        position.now.into()
     }
 }

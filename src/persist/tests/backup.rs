@@ -207,14 +207,14 @@ impl World {
     async fn append(&self, shard: ShardId) {
         let lower = self.leader.upper(shard).expect("it exists");
         // Some run ahead of the tables and some lag behind them.
-        let upper = Timestamp::new((self.leader.now().millis() + 900).saturating_sub(self.rng.below(3000)));
+        let upper = Timestamp::new((self.leader.now().micros() + 900_000).saturating_sub(self.rng.below(3_000_000)));
         if upper <= lower {
             return;
         }
         // The first append covers all of time before the start.
-        let from = lower.millis().max(START_MS);
+        let from = lower.micros().max(START_MS * 1000);
         let time = |rng: &Rng| {
-            Timestamp::new((from + rng.below(upper.millis().saturating_sub(from).max(1))).max(lower.millis()))
+            Timestamp::new((from + rng.below(upper.micros().saturating_sub(from).max(1))).max(lower.micros()))
         };
         let updates: Vec<_> = self.changes().into_iter().map(|(row, diff)| (row, time(&self.rng), diff)).collect();
         let updates: Vec<_> = updates.into_iter().filter(|(_, time, _)| *time < upper).collect();
@@ -249,7 +249,7 @@ impl World {
         for shard in TABLES.iter().chain(&SOLOS) {
             let (since, upper) = (state.shards[shard].since, state.upper(*shard).expect("it is there"));
             let last = upper.step_back().min(most);
-            let middle = Timestamp::new(since.millis().midpoint(last.millis()));
+            let middle = Timestamp::new(since.micros().midpoint(last.micros()));
             for at in [since, middle, last] {
                 if at < since || at > last {
                     continue;
@@ -327,13 +327,13 @@ fn a_restore_at_a_time_answers_as_the_original_did_then() {
             world.steps(150).await;
             let target = Target::new();
             let report = world.backup(&target).await.expect("backed up");
-            let span = report.to.millis() - report.from.millis();
-            assert!(span > 10_000, "several checkpoints go back so far: {report:?}");
+            let span = report.to.micros() - report.from.micros();
+            assert!(span > 10_000_000, "several checkpoints go back so far: {report:?}");
             for n in 0..12 {
                 let time = match n {
                     0 => report.from,
                     1 => report.to,
-                    _ => Timestamp::new(report.from.millis() + world.rng.below(span)),
+                    _ => Timestamp::new(report.from.micros() + world.rng.below(span)),
                 };
                 let store = Empty::new();
                 let restored = store.fill(&world, &target, &at(time)).await.expect("restored");
@@ -358,7 +358,7 @@ fn a_restore_at_a_time_answers_as_the_original_did_then() {
                 }
                 assert_eq!(verify(&store.log, &blob).await.expect("verified").damages, Vec::new());
             }
-            for time in [report.from.step_back(), report.to.step_forward()] {
+            for time in [report.from.step_back(), Timestamp::from_millis(report.to.millis() + 1)] {
                 let store = Empty::new();
                 let refused = store.fill(&world, &target, &at(time)).await.expect_err("out of range");
                 let text = refused.to_string();

@@ -111,7 +111,7 @@ fn a_held_time_stays_readable() {
 #[test]
 fn retention_keeps_history() {
     with_leader(|world| async move {
-        world.leader.set_retention(TABLE, 60_000);
+        world.leader.set_retention(TABLE, Duration::from_secs(60));
         let first = change(&world, vec![(row(0), Diff::ONE)]).await;
         for n in 1..60 {
             change(&world, vec![(row(n), Diff::ONE)]).await;
@@ -149,7 +149,7 @@ fn a_shard_younger_than_its_since_is_compacted_rightly() {
         let mut sum: BTreeMap<Row, Diff> = BTreeMap::new();
         let end = since.step_forward().step_forward();
         while upper < end {
-            let next = Timestamp::new(upper.millis() + 40_000).min(end);
+            let next = upper.plus(Duration::from_secs(40)).min(end);
             let update = (row(written), upper, Diff::ONE);
             let (writer, token) = (WriterId::anonymous(1), Uuid::from_u128(u128::from(written)));
             world.leader.append(SOLO, writer, upper, next, vec![update], token).await.expect("appended");

@@ -113,7 +113,7 @@ async fn lead(world: &World, leader: &LeaderHandle, tasks: &Tasks) {
             return;
         }
     }
-    let oracle = Arc::new(AtomicU64::new(leader.floor().millis()));
+    let oracle = Arc::new(AtomicU64::new(leader.floor().micros()));
     let mut clients: Vec<Task> = Vec::new();
     let writing = write_for_ever(world.clone(), leader.clone(), Arc::clone(&oracle), tasks.clone());
     clients.push(tasks.spawn("writer", writing));
@@ -152,7 +152,7 @@ async fn write_for_ever(world: World, leader: LeaderHandle, oracle: Arc<AtomicU6
             Ok(()) => {
                 assert!(ts > acknowledged, "a write at {ts} began after one at {acknowledged} was acknowledged");
                 assert!(ts > answered, "a write at {ts} began after a read at {answered} was answered");
-                oracle.fetch_max(ts.millis(), Ordering::SeqCst);
+                oracle.fetch_max(ts.micros(), Ordering::SeqCst);
                 history.writes[write].outcome = Outcome::Acknowledged;
                 history.acknowledged = history.acknowledged.max(ts);
                 history.acknowledging_epochs.insert(leader.epoch());
@@ -181,7 +181,7 @@ async fn read_for_ever(world: World, leader: LeaderHandle, oracle: Arc<AtomicU64
         if leader.ensure_lease().await.is_err() {
             return;
         }
-        oracle.fetch_max(ts.millis(), Ordering::SeqCst);
+        oracle.fetch_max(ts.micros(), Ordering::SeqCst);
         if leader.speculative_group_upper(GroupId::TABLES) <= ts {
             // Another commit moves the upper as well, and an end is seen below.
             let _ = leader.commit(Commit::tick(GroupId::TABLES, ts)).await;

@@ -165,7 +165,7 @@ fn a_lease_is_waited_for_unless_it_was_given_back() {
         let second = Leader::open(leased()).await.expect("the next leader opens");
         assert!(tasks.clock().boot() - before >= Duration::from_secs(15));
         assert!(!first.lease_valid());
-        let read_ts = Timestamp::new(second.now().millis() + 500);
+        let read_ts = second.now().plus(Duration::from_millis(500));
         second.close(read_ts).await.expect("handed over");
         let before = tasks.clock().boot();
         let third = Leader::open(leased()).await.expect("the next leader opens");
@@ -268,15 +268,15 @@ fn the_wall_clock_is_followed_but_never_backwards() {
         assert!(leader.now() >= start, "an hour back moves nothing back");
         tasks.sleep(second * 10).await;
         assert_eq!(
-            leader.now().millis(),
-            start.millis() + 5_000,
+            leader.now().micros(),
+            start.micros() + 5_000_000,
             "it runs at half speed until the clock has caught up"
         );
         machine.jump_wall_clock_of(1, 7_200_000);
         tasks.sleep(second * 10).await;
-        assert_eq!(leader.now().millis(), start.millis() + 25_000, "it runs at double speed after a step forward");
+        assert_eq!(leader.now().micros(), start.micros() + 25_000_000, "it runs at double speed after a step forward");
         tasks.sleep(second * 7200).await;
-        assert_eq!(leader.now().millis(), tasks.clock().wall_ms(), "it has met the wall clock again");
+        assert_eq!(leader.now(), tasks.clock().wall().into(), "it has met the wall clock again");
     });
 }
 
@@ -341,7 +341,7 @@ fn the_leader_minds_the_clock_for_everybody() {
         let log = MemLog::new();
         let leader = Leader::open(config(Arc::new(log.clone()), &tasks)).await.expect("the leader opens");
         with_shards(&leader).await;
-        let far = Timestamp::new(leader.now().millis() + 5_000);
+        let far = leader.now().plus(Duration::from_secs(5));
         let writer = WriterId::anonymous(1);
         let ahead = leader.append(SOLO, writer, Timestamp::MIN, far, Vec::new(), Uuid::from_u128(1)).await;
         assert_eq!(ahead, Err(AppendError::TooFarAhead { now: leader.now() }));
@@ -351,11 +351,11 @@ fn the_leader_minds_the_clock_for_everybody() {
         jump.jump_wall_clock(-3_600_000);
         let before = leader.now();
         tasks.sleep(Duration::from_secs(10)).await;
-        assert_eq!(leader.now().millis() - before.millis(), 5_000);
+        assert_eq!(leader.now().micros() - before.micros(), 5_000_000);
         jump.jump_wall_clock(7_200_000);
         let before = leader.now();
         tasks.sleep(Duration::from_secs(10)).await;
-        assert_eq!(leader.now().millis() - before.millis(), 20_000);
+        assert_eq!(leader.now().micros() - before.micros(), 20_000_000);
         // The next leader starts where this one was, whatever its wall clock says.
         let upper = leader.now();
         leader.commit(Commit::tick(GroupId::TABLES, upper)).await.expect("committed");

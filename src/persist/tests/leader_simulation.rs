@@ -125,10 +125,10 @@ async fn append_for_ever(world: World, leader: LeaderHandle, tasks: Tasks) {
         let Some(expect) = leader.upper(shard) else { return };
         let upper = leader.now().max(expect).step_forward();
         let count = world.rng.below(8);
-        let span = upper.millis() - expect.millis();
+        let span = upper.micros() - expect.micros();
         let rows: Vec<(Row, Timestamp, Diff)> = (0..count)
             .map(|_| {
-                let time = Timestamp::new(upper.millis() - 1 - world.rng.below(span.min(50)));
+                let time = Timestamp::new(upper.micros() - 1 - world.rng.below(span.min(50)));
                 (world.row(), time, Diff::ONE)
             })
             .collect();
@@ -176,7 +176,7 @@ async fn commit_for_ever(world: World, leader: LeaderHandle, tasks: Tasks) {
             commit.appends.push((table, added));
         }
         if world.rng.below(3) == 0 {
-            let read_ts = Timestamp::new(ts.millis().saturating_sub(world.rng.below(100)));
+            let read_ts = Timestamp::new(ts.micros().saturating_sub(world.rng.below(100)));
             commit.validate.push(Validate { read_ts, tables: vec![world.pick(&TABLES)] });
         }
         let write = world.begin(rows);

@@ -133,7 +133,7 @@ fn verify(executor: &Executor, world: &World) -> u64 {
                     continue;
                 }
                 let newest = upper.step_back();
-                let middle = Timestamp::new(newest.millis() - (newest.millis() - since.millis()).min(700) / 2);
+                let middle = Timestamp::new(newest.micros() - (newest.micros() - since.micros()).min(700_000) / 2);
                 for as_of in [since, middle, newest] {
                     assert!(client.read(shard, as_of).await.is_some(), "{shard} cannot be read at {as_of}");
                 }

@@ -173,7 +173,7 @@ async fn appends_are_compared_retried_and_refused() {
     }
     let mismatch = client.append(SOLO, writer, zero, upper, updates.clone(), Uuid::from_u128(2)).await;
     assert_eq!(mismatch, Err(AppendError::UpperMismatch { actual: upper }));
-    let far = Timestamp::new(upper.millis() + 100_000);
+    let far = upper.plus(Duration::from_secs(100));
     let ahead = client.append(SOLO, writer, upper, far, Vec::new(), Uuid::from_u128(3)).await;
     assert!(matches!(ahead, Err(AppendError::TooFarAhead { .. })));
     let older = WriterId { incarnation: 1, ..writer };

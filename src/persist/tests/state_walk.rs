@@ -131,10 +131,10 @@ impl Walk {
     fn open(&mut self) {
         if self.below(3) == 0 {
             let read_ts = self.below(300);
-            let floor = self.state.read_floor.millis();
+            let floor = self.state.read_floor.micros();
             self.apply(&Op::Close { read_ts: time(read_ts) }.into()).expect("a leader can always close");
             assert!(self.state.closed);
-            assert_eq!(self.state.read_floor.millis(), floor.max(read_ts), "the oracle never goes back");
+            assert_eq!(self.state.read_floor.micros(), floor.max(read_ts), "the oracle never goes back");
         }
         let epoch = self.state.epoch + 1;
         let generation = self.model.generation + self.below(2);
@@ -265,7 +265,7 @@ impl Walk {
                     // Of a solo shard only the upper is known exactly; tables are members of the group.
                     let last = shard.updates.iter().map(|(at, _)| *at).max().unwrap_or(0);
                     let last = if shard.solo { shard.upper.saturating_sub(1) } else { last };
-                    !shard.retired && last <= validate.read_ts.millis()
+                    !shard.retired && last <= validate.read_ts.micros()
                 })
             };
             validate.tables.iter().all(untouched)
@@ -328,7 +328,7 @@ impl Walk {
             // Compaction advances times to since.
             _ => {
                 output.since =
-                    time(output.since.millis() + self.below(state.since.millis() - output.since.millis() + 1))
+                    time(output.since.micros() + self.below(state.since.micros() - output.since.micros() + 1))
             }
         }
         let lost = wrong == 3 && run.iter().any(|batch| batch.since > output.since);
@@ -419,18 +419,18 @@ impl Walk {
     }
 
     fn compare(&self) {
-        assert_eq!(self.state.group_upper(GroupId(0)).millis(), self.model.group_upper);
+        assert_eq!(self.state.group_upper(GroupId(0)).micros(), self.model.group_upper);
         assert_eq!(self.state.catalog_version, self.model.catalog);
-        let pins = self.state.pins.iter().map(|(id, pin)| (id.0, (pin.seq, pin.expires.millis())));
+        let pins = self.state.pins.iter().map(|(id, pin)| (id.0, (pin.seq, pin.expires.micros())));
         assert!(pins.eq(self.model.pins.iter().map(|(id, pin)| (*id, *pin))));
         assert!(self.state.shards.keys().eq(self.model.shards.keys()));
         for (id, known) in &self.model.shards {
             let shard = &self.state.shards[id];
-            assert_eq!((shard.since.millis(), shard.created.millis()), (known.since, known.created));
+            assert_eq!((shard.since.micros(), shard.created.micros()), (known.since, known.created));
             assert_eq!((shard.retired, shard.schema.0), (known.retired, known.schema));
             assert_eq!(contents(&self.state, *id), known.updates, "{id}: nothing is lost or made up");
             if known.solo {
-                assert_eq!(shard.upper.millis(), known.upper);
+                assert_eq!(shard.upper.micros(), known.upper);
             }
             let newest: Vec<Uuid> = known.tokens.iter().rev().take(16).rev().copied().collect();
             assert!(shard.tokens.iter().eq(&newest), "the last 16 tokens are kept");

@@ -15,7 +15,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, shifted};
 use crate::rng::Rng;
 use crate::tasks::{Spawn, Tasks};
 
@@ -305,16 +305,18 @@ impl Executor {
 }
 
 impl Clock for Executor {
-    fn wall_ms(&self) -> u64 {
+    fn wall(&self) -> Duration {
         let state = self.inner.state.lock();
-        let ms = u64::try_from(state.now_nanos / 1_000_000).unwrap_or(u64::MAX);
-        ms.saturating_add_signed(state.wall_offset_ms)
+        shifted(nanos(state.now_nanos), state.wall_offset_ms)
     }
 
     fn boot(&self) -> Duration {
-        let nanos = self.inner.state.lock().now_nanos;
-        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+        nanos(self.inner.state.lock().now_nanos)
     }
+}
+
+fn nanos(nanos: u128) -> Duration {
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
 /// The clocks that one group of tasks sees.
@@ -331,17 +333,15 @@ impl GroupClock {
 }
 
 impl Clock for GroupClock {
-    fn wall_ms(&self) -> u64 {
-        let offset = self.machine(|machine, now_nanos| {
-            let still_ms = i64::try_from(machine.stood_still(now_nanos) / 1_000_000).unwrap_or(i64::MAX);
-            machine.wall_offset_ms - still_ms
-        });
-        self.executor.wall_ms().saturating_add_signed(offset.unwrap_or(0))
+    fn wall(&self) -> Duration {
+        let machine = self.machine(|machine, now_nanos| (machine.wall_offset_ms, machine.stood_still(now_nanos)));
+        let (offset_ms, still) = machine.unwrap_or_default();
+        shifted(self.executor.wall(), offset_ms).saturating_sub(nanos(still))
     }
 
     fn boot(&self) -> Duration {
         let still = self.machine(Machine::stood_still).unwrap_or(0);
-        self.executor.boot().saturating_sub(Duration::from_nanos(u64::try_from(still).unwrap_or(u64::MAX)))
+        self.executor.boot().saturating_sub(nanos(still))
     }
 }
 

@@ -106,7 +106,7 @@ impl Generator {
     ) -> (Timestamp, u64) {
         let most = self.end.unwrap_or(u64::MAX).min(frontier.saturating_add(offsets_max));
         let due = times.frontier(now).max(frontier);
-        if due <= most { (now, due) } else { (Timestamp::new(times.millis(most - 1)), most) }
+        if due <= most { (now, due) } else { (Timestamp::from_millis(times.millis(most - 1)), most) }
     }
 
     /// What an offset changes in the relation `reference`; nothing if there is no such relation.

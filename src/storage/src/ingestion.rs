@@ -307,7 +307,7 @@ impl<'a> Run<'a> {
     /// Waits for the next tick and binds it, unless something is heard from the remap shard first.
     async fn wait_and_bind(&mut self, subscription: &mut Subscription) -> Result<(), End> {
         let due = self.due();
-        let wait = Duration::from_millis(due.millis().saturating_sub(self.now.millis()));
+        let wait = due.since(self.now);
         if !wait.is_zero() {
             let timer = self.runner.context.tasks.sleep(wait);
             if let Either::Right((event, _)) = select(timer, Box::pin(subscription.next())).await {
@@ -332,7 +332,7 @@ impl<'a> Run<'a> {
         let Some((last, _)) = self.bindings.last() else { return self.remap_since.max(self.bindings.upper()) };
         let interval = self.generator.binding_interval_ms();
         let round = |ms: u64| ms - ms % interval;
-        Timestamp::new(round(self.now.millis()).max(round(last.millis()) + interval))
+        Timestamp::from_millis(round(self.now.millis()).max(round(last.millis()) + interval))
     }
 
     /// Appends a binding to the remap shard, for a time of at most `due`.
@@ -341,7 +341,9 @@ impl<'a> Run<'a> {
             (Some(times), Some((_, before))) => self.generator.next_binding(times, before, due, BINDING_OFFSETS),
             _ => (due, self.generator.start()),
         };
-        let upper = if self.generator.is_complete(frontier) { Timestamp::MAX } else { time.step_forward() };
+        // To the end of the millisecond, so that a subscription can call it complete.
+        let next = Timestamp::end_of_millis(time.millis()).step_forward();
+        let upper = if self.generator.is_complete(frontier) { Timestamp::MAX } else { next };
         let updates = self.bindings.replacement(time, frontier);
         let context = &self.runner.context;
         let shard = self.runner.ingestion.remap_shard;
@@ -425,7 +427,7 @@ impl Export {
 
     /// A piece of the first contents: the changes of all offsets below `frontier`.
     fn next_piece(&mut self, maker: &Maker<'_>, bindings: &Bindings, frontier: u64) -> Batch {
-        let number = self.upper.millis();
+        let number = self.upper.micros();
         let load = match self.load.take() {
             Some(load) if load.piece == number => load,
             _ => self.begin_load(maker, number, frontier),

@@ -27,8 +27,10 @@ mod sinks;
 mod sources;
 mod threads;
 
-/// The wall clock at the start of every test.
+/// The wall clock at the start of every test, in milliseconds.
 pub(crate) const START: u64 = 1_000_000;
+/// Times in a millisecond.
+pub(crate) const MS: u64 = 1000;
 
 pub(crate) struct World {
     pub(crate) executor: Executor,
@@ -69,8 +71,9 @@ impl World {
         }
     }
 
+    /// In microseconds.
     pub(crate) fn now(&self) -> u64 {
-        self.executor.wall_ms()
+        Timestamp::from(self.executor.wall()).micros()
     }
 
     pub(crate) fn block_on<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> T {
@@ -118,7 +121,7 @@ impl World {
 
     /// Runs tasks until the condition holds; panics after an hour of virtual time.
     pub(crate) fn run_until(&self, what: &str, mut condition: impl FnMut(&World) -> bool) {
-        let deadline = self.now() + 3_600_000;
+        let deadline = self.now() + 3_600_000 * MS;
         while !condition(self) {
             assert!(self.now() < deadline, "never happened: {what}; waiting: {:?}", self.executor.waiting());
             self.executor.step();
@@ -127,7 +130,7 @@ impl World {
 
     /// As `run_until`, with a worker that takes a step after each task.
     pub(crate) fn work_until(&self, what: &str, workers: &mut [&mut Worker], mut condition: impl FnMut() -> bool) {
-        let deadline = self.now() + 3_600_000;
+        let deadline = self.now() + 3_600_000 * MS;
         while !condition() {
             assert!(self.now() < deadline, "never happened: {what}; waiting: {:?}", self.executor.waiting());
             self.executor.step();

@@ -17,12 +17,13 @@ use timely::progress::{Antichain, Timestamp as TimelyTimestamp};
 pub struct Ts(pub Timestamp);
 
 impl Ts {
-    pub const fn new(millis: u64) -> Ts {
-        Ts(Timestamp::new(millis))
+    /// Makes a time from microseconds.
+    pub const fn new(micros: u64) -> Ts {
+        Ts(Timestamp::new(micros))
     }
 
-    pub const fn millis(self) -> u64 {
-        self.0.millis()
+    pub const fn micros(self) -> u64 {
+        self.0.micros()
     }
 }
 
@@ -39,8 +40,8 @@ impl From<Ts> for Timestamp {
 }
 
 impl From<u64> for Ts {
-    fn from(millis: u64) -> Ts {
-        Ts::new(millis)
+    fn from(micros: u64) -> Ts {
+        Ts::new(micros)
     }
 }
 
@@ -88,11 +89,11 @@ impl TimelyTimestamp for Ts {
 
 impl PathSummary<Ts> for Ts {
     fn results_in(&self, src: &Ts) -> Option<Ts> {
-        self.millis().checked_add(src.millis()).map(Ts::new)
+        self.micros().checked_add(src.micros()).map(Ts::new)
     }
 
     fn followed_by(&self, other: &Ts) -> Option<Ts> {
-        self.millis().checked_add(other.millis()).map(Ts::new)
+        self.micros().checked_add(other.micros()).map(Ts::new)
     }
 }
 

@@ -60,9 +60,9 @@ struct Machine {
 }
 
 impl Clock for Machine {
-    fn wall_ms(&self) -> u64 {
+    fn wall(&self) -> Duration {
         let ahead_ms = self.wall.setting.lock().ahead_ms(self.boot());
-        self.wall.executor.wall_ms().saturating_add_signed(ahead_ms + self.ahead_ms)
+        stdx::clock::shifted(self.wall.executor.wall(), ahead_ms + self.ahead_ms)
     }
 
     fn boot(&self) -> Duration {

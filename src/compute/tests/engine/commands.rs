@@ -62,7 +62,7 @@ fn frontiers_are_reported_when_they_move_and_never_go_back() {
         .responses
         .iter()
         .filter_map(|response| match response {
-            ComputeResponse::Frontier { upper, .. } => Some(upper.millis()),
+            ComputeResponse::Frontier { upper, .. } => Some(upper.micros()),
             _ => None,
         })
         .collect();

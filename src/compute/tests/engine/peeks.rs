@@ -171,7 +171,7 @@ fn a_complete_index_answers_at_every_time() {
     let mut single = Single::new(BTreeMap::new());
     single.create(&indexed_object(&constant, Vec::new(), Lowering::default()));
     single.settle();
-    assert_eq!(single.frontier(INDEX), Some(Timestamp::MAX.millis()));
+    assert_eq!(single.frontier(INDEX), Some(Timestamp::MAX.micros()));
     let id = single.peek(Peek { at: Timestamp::new(1 << 60), ..all(1, 0) });
     assert_eq!(single.answer(id), Some(rows(&[(row(1, 10), 1)])));
 }

@@ -85,7 +85,7 @@ impl Single {
     /// The least frontier of `id` that was reported last.
     pub(crate) fn frontier(&self, id: CollectionId) -> Option<u64> {
         self.responses.iter().rev().find_map(|response| match response {
-            ComputeResponse::Frontier { id: reported, upper } if *reported == id => Some(upper.millis()),
+            ComputeResponse::Frontier { id: reported, upper } if *reported == id => Some(upper.micros()),
             _ => None,
         })
     }

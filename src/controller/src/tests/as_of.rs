@@ -13,9 +13,10 @@ fn views_resume_where_they_ended_and_indexes_start_early_enough_for_them() {
         let free = dataflow(vec![shard_import(1, 1)], index_export(4), 0);
         let over = dataflow(vec![shard_import(2, 2)], index_export(5), 0);
         let placed = world.controller.choose_as_ofs(&[&index, &view, &free, &over]);
-        let as_ofs: Vec<u64> = placed.iter().map(|placed| placed.as_ref().unwrap().as_of.millis()).collect();
-        assert_eq!(as_ofs, [59_999, 59_999, 89_000, 59_000]);
-        assert_eq!(world.shards.held(1), Some(ts(59_999)));
+        let as_ofs: Vec<Timestamp> = placed.iter().map(|placed| placed.as_ref().unwrap().as_of).collect();
+        let last = ts(60_000).step_back();
+        assert_eq!(as_ofs, [last, last, ts(89_000), ts(59_000)]);
+        assert_eq!(world.shards.held(1), Some(last));
         drop(placed);
         assert_eq!(world.shards.held(1), None);
     });
@@ -42,7 +43,7 @@ fn a_view_whose_inputs_are_gone_fails_alone() {
         let unknown = dataflow(vec![shard_import(9, 9)], index_export(4), 0);
         let placed = world.controller.choose_as_ofs(&[&index, &view, &unknown]);
         assert_eq!(placed[0].as_ref().unwrap().as_of, ts(70_000));
-        let too_new = AsOfError::InputTooNew { as_of: ts(59_999), input: user(3), since: ts(70_000) };
+        let too_new = AsOfError::InputTooNew { as_of: ts(60_000).step_back(), input: user(3), since: ts(70_000) };
         assert_eq!(placed[1].as_ref().unwrap_err(), &too_new);
         assert_eq!(placed[2].as_ref().unwrap_err(), &AsOfError::UnknownInput(user(9)));
     });

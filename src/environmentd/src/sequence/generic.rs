@@ -1,7 +1,7 @@
-//! Generic plans: a prepared query is planned and optimized once, for all values of its parameters.
+//! Generic plans: a prepared statement is planned and optimized once, for all values of its parameters.
 //!
-//! Only queries that are answered without a dataflow have one. Any other is planned anew with its values at each execution:
-//! that costs little beside the dataflow, and values may make the plan a better one.
+//! Only queries that are answered without a dataflow have one, and INSERTs of values. Any other is planned anew with its values
+//! at each execution: that costs little beside the dataflow, and values may make the plan a better one.
 
 use std::sync::Arc;
 
@@ -9,9 +9,9 @@ use catalog::Catalog;
 use expr::{Relation, Scalar};
 use optimizer::Access;
 use parking_lot::Mutex;
-use repr::{ColumnType, Datum, RelationDesc, RelationType, ScalarType};
+use repr::{CollectionId, ColumnType, Datum, RelationDesc, RelationType, ScalarType};
 use sql::Plan;
-use sql::plan::{Finishing, Params, PlanContext, SelectPlan, When};
+use sql::plan::{Finishing, InsertPlan, Params, PlanContext, SelectPlan, When};
 use sql::statement::{Statement, StatementKind};
 
 use super::prepare;
@@ -36,19 +36,24 @@ struct GenericPlan {
     /// Optimized; parameters are calls of [`expr::func::parameter`].
     relation: Relation,
     typ: RelationType,
-    finishing: Finishing,
-    desc: RelationDesc,
+    purpose: Purpose,
+}
+
+/// What becomes of the rows.
+enum Purpose {
+    Select { finishing: Finishing, desc: RelationDesc },
+    Insert { table: CollectionId },
 }
 
 impl Session {
-    /// Executes a prepared query by its generic plan. None: it has none.
+    /// Executes a prepared statement by its generic plan. None: it has none.
     pub(super) async fn execute_generic(
         &mut self,
         slot: &GenericSlot,
         statement: &Statement,
         params: &Params,
     ) -> Result<Option<Response>, Error> {
-        if !matches!(statement.kind.as_ref(), StatementKind::Select(_)) {
+        if !matches!(statement.kind.as_ref(), StatementKind::Select(_) | StatementKind::Insert(_)) {
             return Ok(None);
         }
         let attempt = self.generic_plan(slot, statement, params);
@@ -65,10 +70,18 @@ impl Session {
                 Some(Arc::new(Attempt { catalog: Arc::clone(catalog), context: context.clone(), plan: None }));
             return Ok(None);
         }
-        let prepared = Prepared { relation, typ: plan.typ.clone(), access, cluster, objects, chosen: None };
-        let rows = self.read(prepared, &When::Immediately, &plan.finishing).await?;
-        let rows = finish(rows, &plan.typ.kinds(), &plan.finishing, self.vars.max_result_bytes())?;
-        Ok(Some(Response::Rows { desc: plan.desc.clone(), rows: Rows::ready(rows), verb: "SELECT" }))
+        match &plan.purpose {
+            Purpose::Insert { table } => {
+                self.check_writable("INSERT")?;
+                self.insert_rows(*table, access, None).await.map(Some)
+            }
+            Purpose::Select { finishing, desc } => {
+                let prepared = Prepared { relation, typ: plan.typ.clone(), access, cluster, objects, chosen: None };
+                let rows = self.read(prepared, &When::Immediately, finishing).await?;
+                let rows = finish(rows, &plan.typ.kinds(), finishing, self.vars.max_result_bytes())?;
+                Ok(Some(Response::Rows { desc: desc.clone(), rows: Rows::ready(rows), verb: "SELECT" }))
+            }
+        }
     }
 
     /// The attempt in the slot, or a new one if the catalog or the session's settings have changed since.
@@ -102,8 +115,13 @@ fn make(
 ) -> Option<GenericPlan> {
     let placeholders = types.iter().enumerate().map(|(index, typ)| placeholder(index, typ.as_ref()));
     let mut params = Params { types: types.to_vec(), values: Some(placeholders.collect::<Option<_>>()?) };
-    let Ok(Plan::Select(plan)) = sql::plan(statement, context, &**catalog, &mut params) else { return None };
-    let SelectPlan { mut relation, finishing, desc, when: When::Immediately } = plan else { return None };
+    let (mut relation, purpose) = match sql::plan(statement, context, &**catalog, &mut params).ok()? {
+        Plan::Select(SelectPlan { relation, finishing, desc, when: When::Immediately }) => {
+            (relation, Purpose::Select { finishing, desc })
+        }
+        Plan::Insert(InsertPlan { table, relation, returning: None }) => (relation, Purpose::Insert { table }),
+        _ => return None,
+    };
     let objects =
         ClusterObjects { catalog: Arc::clone(catalog), cluster: catalog_cluster(catalog, context), before: None };
     prepare::inline_views(catalog, &objects, &mut relation).ok()?;
@@ -112,7 +130,7 @@ fn make(
     }
     let relation = optimizer::optimize(relation, &objects);
     let typ = relation.typ();
-    Some(GenericPlan { relation, typ, finishing, desc })
+    Some(GenericPlan { relation, typ, purpose })
 }
 
 /// What stands for a parameter whose value is not known yet.

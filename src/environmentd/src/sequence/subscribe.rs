@@ -11,6 +11,7 @@ use sql::plan::SubscribePlan;
 
 use super::prepare;
 use super::query::import_ids;
+use super::timestamp::AHEAD_MAX;
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::objects::ClusterObjects;
@@ -21,7 +22,8 @@ pub struct Subscription {
     environment: Arc<Environment>,
     handle: SubscribeHandle,
     arity: usize,
-    progress: bool,
+    /// With PROGRESS: the millisecond that was last said to be where the changes go on.
+    progress: Option<u64>,
     /// Under strict serializability the oracle moves before a message shows a time.
     strict: bool,
     up_to: Option<Timestamp>,
@@ -64,7 +66,7 @@ impl Session {
             environment: Arc::clone(&self.environment),
             handle,
             arity: desc.arity(),
-            progress,
+            progress: progress.then(|| chosen.at.millis()),
             strict: self.vars.is_strict_serializable(),
             up_to,
             pending,
@@ -112,7 +114,7 @@ impl Subscription {
     fn data_row(&self, data: &Row, time: Timestamp, diff: Diff) -> Row {
         let mut row = Row::default();
         push_time(&mut row, time);
-        if self.progress {
+        if self.progress.is_some() {
             row.push(Datum::FALSE);
         }
         row.push(Datum::Int(diff.get()));
@@ -151,22 +153,34 @@ impl Subscription {
         self.show(batch.upper, !updates.is_empty()).await?;
         let rows: Vec<Row> = updates.iter().map(|(row, time, diff)| self.data_row(row, *time, *diff)).collect();
         self.pending.extend(rows);
-        if self.progress && batch.upper != Timestamp::MAX {
-            self.pending.push_back(progress_row(batch.upper, self.arity));
+        if batch.upper != Timestamp::MAX {
+            self.say_progress(batch.upper);
         }
         self.finished = batch.upper == Timestamp::MAX || self.up_to.is_some_and(|up_to| batch.upper >= up_to);
         Ok(())
     }
 
+    /// Adds a row for the progress to `upper`, if it shows and is asked for.
+    fn say_progress(&mut self, upper: Timestamp) {
+        let Some(said) = &mut self.progress else { return };
+        if upper.millis() > *said {
+            *said = upper.millis();
+            self.pending.push_back(progress_row(upper, self.arity));
+        }
+        if upper > Timestamp::from_millis(upper.millis()) {
+            // Changes of this millisecond were shown, and whoever waits for its end should not wait for the next tick.
+            self.environment.committer.tick(Timestamp::end_of_millis(upper.millis()));
+        }
+    }
+
     /// Moves the oracle before a message with this frontier leaves.
     async fn show(&self, frontier: Timestamp, has_data: bool) -> Result<(), Error> {
-        if !self.strict || frontier == Timestamp::MAX || !(has_data || self.progress) {
+        if !self.strict || frontier == Timestamp::MAX || !(has_data || self.progress.is_some()) {
             return Ok(());
         }
         let leader = &self.environment.leader;
         leader.ensure_lease().await.map_err(|error| Error::fatal("57P01", error.to_string()))?;
-        let shown = frontier.step_back().millis().min(leader.now().millis() + 1_000);
-        self.environment.oracle.advance(Timestamp::new(shown));
+        self.environment.oracle.advance(frontier.step_back().min(leader.now().plus(AHEAD_MAX)));
         Ok(())
     }
 }

@@ -11,7 +11,7 @@ use crate::environment::Environment;
 use crate::error::Error;
 
 /// How far ahead of the clock a read may be answered; beyond it the reader waits for the clock.
-const AHEAD_MAX_MS: u64 = 1_000;
+pub(super) const AHEAD_MAX: Duration = Duration::from_secs(1);
 
 /// A chosen time and what it was chosen from, for EXPLAIN TIMESTAMP.
 #[derive(Clone, Copy, Debug)]
@@ -72,10 +72,10 @@ pub(crate) async fn choose(
 /// Reads ahead of the clock wait, so that no answer pushes the timeline into the future.
 async fn wait_for_clock(environment: &Environment, at: Timestamp) {
     loop {
-        let ahead = at.millis().saturating_sub(environment.leader.now().millis());
-        if ahead <= AHEAD_MAX_MS {
+        let ahead = at.since(environment.leader.now());
+        if ahead <= AHEAD_MAX {
             return;
         }
-        environment.tasks.sleep(Duration::from_millis((ahead - AHEAD_MAX_MS).min(1_000))).await;
+        environment.tasks.sleep((ahead - AHEAD_MAX).min(Duration::from_secs(1))).await;
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use catalog::Catalog;
+use optimizer::Access;
 use persist::Validate;
 use repr::{Arena, CollectionId, Datum, Diff, Kind, RelationDesc, Row, ShardId, Timestamp};
 use sql::plan::{InsertPlan, ReadThenWritePlan, ReturningPlan, When, WriteKind};
@@ -84,9 +85,19 @@ impl Session {
     pub(super) async fn insert(&mut self, plan: InsertPlan) -> Result<Response, Error> {
         let InsertPlan { table, relation, returning } = plan;
         let prepared = self.prepare(relation, &When::Immediately).await?;
+        self.insert_rows(table, prepared.access, returning).await
+    }
+
+    /// Checks and writes the rows of an INSERT that reads nothing.
+    pub(super) async fn insert_rows(
+        &mut self,
+        table: CollectionId,
+        access: Access,
+        returning: Option<ReturningPlan>,
+    ) -> Result<Response, Error> {
         let catalog = self.environment.catalog();
         let target = target(&catalog, table)?;
-        let optimizer::Access::Constant(rows) = prepared.access else {
+        let Access::Constant(rows) = access else {
             return Err(Error::new("XX000", "an INSERT without reads did not become constant"));
         };
         let rows = rows?;

@@ -113,14 +113,13 @@ impl MfpPlan {
     ) -> TemporalUpdates {
         let mut columns = LazyColumns::new(&self.mfp, datums, arena);
         let mut lower = time;
-        let mut upper = None;
+        let mut upper: Option<Timestamp> = None;
         let mut errors = SmallVec::new();
         for bound in &self.bounds {
             match columns.eval(&bound.value) {
                 Ok(Datum::Null) => return TemporalUpdates::new(),
                 Ok(value) => {
-                    let value = Timestamp::new(value.unwrap_uint());
-                    if !tighten(bound.side, value, &mut lower, &mut upper) {
+                    if !tighten(bound.side, value.unwrap_uint(), &mut lower, &mut upper) {
                         return TemporalUpdates::new();
                     }
                 }
@@ -148,18 +147,19 @@ impl MfpPlan {
     }
 }
 
-/// Takes one bound into account. Returns false if no time is within it.
-fn tighten(side: Side, value: Timestamp, lower: &mut Timestamp, upper: &mut Option<Timestamp>) -> bool {
-    let last = value == Timestamp::MAX;
-    match side {
-        Side::Lower => *lower = (*lower).max(value),
-        Side::LowerAfter if last => return false,
-        Side::LowerAfter => *lower = (*lower).max(value.step_forward()),
-        Side::UpperAfter if last => {}
-        Side::Upper | Side::UpperAfter => {
-            let value = if side == Side::Upper { value } else { value.step_forward() };
-            *upper = Some(upper.map_or(value, |upper| upper.min(value)));
-        }
+/// Takes one bound, in milliseconds as `mz_now()` is, into account. Returns false if no time is within it.
+fn tighten(side: Side, millis: u64, lower: &mut Timestamp, upper: &mut Option<Timestamp>) -> bool {
+    // The first time that the bound lets in, or shuts out; none if that lies beyond the range of times.
+    let millis = match side {
+        Side::Lower | Side::Upper => Some(millis),
+        Side::LowerAfter | Side::UpperAfter => millis.checked_add(1),
+    };
+    let time = millis.map(Timestamp::from_millis).filter(|time| *time < Timestamp::MAX);
+    match (side, time) {
+        (Side::Lower | Side::LowerAfter, Some(time)) => *lower = (*lower).max(time),
+        (Side::Lower | Side::LowerAfter, None) => return false,
+        (Side::Upper | Side::UpperAfter, Some(time)) => *upper = Some(upper.map_or(time, |upper| upper.min(time))),
+        (Side::Upper | Side::UpperAfter, None) => {}
     }
     true
 }

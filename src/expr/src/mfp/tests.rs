@@ -114,7 +114,7 @@ fn updates(predicates: Vec<Scalar>, input: [Datum<'_>; 2]) -> Vec<(Result<usize,
     let plan = MfpPlan::new(mfp).expect("bounds");
     let arena = Arena::new();
     let mut datums = input.to_vec();
-    plan.evaluate_temporal(&mut datums, &arena, Timestamp::new(100), Diff::new(2))
+    plan.evaluate_temporal(&mut datums, &arena, Timestamp::from_millis(100), Diff::new(2))
         .into_iter()
         .map(|(row, time, diff)| {
             (row.map(|row| row.len_bytes()).map_err(|error| error.message), time.millis(), diff.get())

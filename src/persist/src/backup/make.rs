@@ -48,7 +48,7 @@ pub async fn backup_stored(
     target: &Blob,
     progress: &(dyn Fn(Progress) + Send + Sync),
 ) -> Result<BackupReport, BackupError> {
-    let now = Timestamp::new(tasks.clock().wall_ms());
+    let now = Timestamp::from(tasks.clock().wall());
     let sources = Sources { tasks, blob, target, now };
     let mut tries = 0;
     loop {

@@ -95,7 +95,7 @@ fn progress_of_proto(progress: proto::BackupProgress) -> Progress {
 fn done_to_proto(report: BackupReport) -> proto::BackupDone {
     let BackupReport { id, seq, from, to, copied } = report;
     let copied = Some(progress_to_proto(copied));
-    proto::BackupDone { id, seq, from: from.millis(), to: to.millis(), copied }
+    proto::BackupDone { id, seq, from: from.micros(), to: to.micros(), copied }
 }
 
 fn done_of_proto(done: proto::BackupDone) -> BackupReport {

@@ -76,7 +76,8 @@ pub async fn restore(
         return Ok(report(&manifest, &state, Progress::default()));
     }
     put(to.blob, &Path::from(MARK), mark.into()).await.map_err(at_destination)?;
-    let mut state = state_to_restore(&image, request.at, from, to, &manifest).await?;
+    let at = request.at.map(|at| at.min(manifest.to));
+    let mut state = state_to_restore(&image, at, from, to, &manifest).await?;
     begin_new_log(&mut state, to.rng);
     let wanted = state_parts(&state);
     let there = listed(to.blob).await?;
@@ -115,7 +116,8 @@ fn at_destination(error: BackupError) -> BackupError {
 /// The backup that a restore would take. Errors: there is none, or it is damaged.
 pub async fn find_backup(from: &Blob, request: &RestoreRequest) -> Result<Manifest, BackupError> {
     let listing = list_backups(from).await?;
-    let has = |manifest: &Manifest, at: Timestamp| manifest.from <= at && at <= manifest.to;
+    // The end of the millisecond that shows as the last time means that time.
+    let has = |manifest: &Manifest, at: Timestamp| manifest.from <= at && at.millis() <= manifest.to.millis();
     let manifest = match (&request.backup, request.at) {
         (Some(id), _) => match listing.backups.iter().find(|manifest| manifest.id == *id) {
             Some(manifest) => Some(manifest.clone()),

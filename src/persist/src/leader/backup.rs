@@ -3,7 +3,6 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use repr::Timestamp;
 use tokio::sync::Semaphore;
 use tracing::{info, warn};
 
@@ -15,7 +14,7 @@ use crate::log::{Log, LogError};
 use crate::op::{Op, PinId};
 
 /// A backup that takes longer loses its parts.
-const PIN_LASTS_MS: u64 = 24 * 3600 * 1000;
+const PIN_LASTS: Duration = Duration::from_secs(24 * 3600);
 /// Expired pins go within this time.
 const PINS_LOOKED_AT: Duration = Duration::from_secs(60);
 /// How often the log is read again when it is truncated under the reader.
@@ -102,7 +101,7 @@ async fn load(shared: &Shared) -> Result<LogImage, BackupError> {
 
 async fn pin(shared: &Arc<Shared>, seq: u64) -> Result<Pinned, BackupError> {
     let id = PinId(shared.rng_id());
-    let expires = Timestamp::new(shared.timeline.now().millis() + PIN_LASTS_MS);
+    let expires = shared.timeline.now().plus(PIN_LASTS);
     match shared.submit(Op::Pin { id, seq, expires }.into()).await {
         Ok(()) => Ok(Pinned { shared: Arc::clone(shared), id }),
         Err(Refusal::Reject(reject)) => Err(BackupError::Unsuitable(reject.to_string())),

@@ -293,7 +293,7 @@ impl Job {
 
     async fn run(self, shared: &Shared) -> Result<(), Failure> {
         let ticket = shared.ticket();
-        let begun = Timestamp::new(ticket.millis);
+        let begun = Timestamp::from_millis(ticket.millis);
         shared.core.lock().plans.tickets.push(begun);
         let outcome = self.merge_and_swap(shared, ticket).await;
         let mut core = shared.core.lock();

@@ -27,6 +27,8 @@ const ENTRY_TXNS_MAX: usize = 4096;
 const ENTRY_BYTES_MAX: usize = 4 << 20;
 /// Transactions that wait may take about so much memory; whoever comes then waits first.
 pub(crate) const QUEUE_KIB_MAX: usize = 128 << 10;
+/// The last of what is durable stays readable.
+const LAG_MIN: Duration = Duration::from_micros(1);
 /// Since moves at most this often.
 const SINCE_EVERY: Duration = Duration::from_secs(1);
 
@@ -67,7 +69,7 @@ pub(crate) struct Settings {
     pub(crate) lease: Option<Duration>,
     pub(crate) clocks_may_stand_still: bool,
     pub(crate) boot_grace: Duration,
-    pub(crate) compaction_lag_ms: u64,
+    pub(crate) compaction_lag: Duration,
     pub(crate) checkpoint_bytes: usize,
     pub(crate) checkpoint_every: Duration,
     pub(crate) delete_after: Duration,
@@ -83,7 +85,7 @@ impl Settings {
             lease: config.lease,
             clocks_may_stand_still: config.clocks_may_stand_still,
             boot_grace: config.boot_grace,
-            compaction_lag_ms: millis(config.compaction_lag),
+            compaction_lag: config.compaction_lag,
             checkpoint_bytes: config.checkpoint_bytes,
             checkpoint_every: config.checkpoint_every,
             delete_after: config.delete_after,
@@ -110,7 +112,7 @@ pub(crate) struct Core {
     pub(crate) last: LastAppend,
     pub(crate) since_moved_at: Duration,
     pub(crate) incarnations: BTreeMap<u64, u64>,
-    pub(crate) retention_ms: BTreeMap<ShardId, u64>,
+    pub(crate) retention: BTreeMap<ShardId, Duration>,
     pub(crate) plans: compact::Plans,
     pub(crate) delayed: Vec<Delayed>,
     pub(crate) readers: BTreeMap<u64, ReaderState>,
@@ -286,9 +288,9 @@ impl Shared {
             .iter()
             .filter(|(id, shard)| !shard.retired && core.speculative.live(**id).is_ok())
             .map(|(id, shard)| {
-                let lag = core.retention_ms.get(id).copied().unwrap_or(self.settings.compaction_lag_ms).max(1);
-                let newest = core.durable.upper_of(shard).min(now).millis();
-                (*id, Timestamp::new(newest.saturating_sub(lag)))
+                let lag = core.retention.get(id).copied().unwrap_or(self.settings.compaction_lag);
+                let newest = core.durable.upper_of(shard).min(now);
+                (*id, newest.minus(lag.max(LAG_MIN)))
             })
             .collect();
         for (shard, wanted) in wanted {
@@ -350,7 +352,7 @@ impl Shared {
                     let Some(state) = core.durable.shards.get(shard).filter(|state| !state.retired) else { continue };
                     let keys = state.batches.iter().flat_map(hollow_keys).collect();
                     core.delayed.push(Delayed { keys, seq, at, forget: Some(*shard) });
-                    core.retention_ms.remove(shard);
+                    core.retention.remove(shard);
                 }
                 _ => {}
             }

@@ -1,6 +1,7 @@
 //! What environmentd asks of its leader.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use repr::{Diff, Row, ShardId, Timestamp};
@@ -137,9 +138,9 @@ impl LeaderHandle {
         self.shared().holds.hold(shard, None)
     }
 
-    /// Keeps `lag_ms` of history of a shard readable from now on; also across `since` moves, but not across restarts.
-    pub fn set_retention(&self, shard: ShardId, lag_ms: u64) {
-        self.shared().core.lock().retention_ms.insert(shard, lag_ms);
+    /// Keeps `lag` of history of a shard readable from now on; also across `since` moves, but not across restarts.
+    pub fn set_retention(&self, shard: ShardId, lag: Duration) {
+        self.shared().core.lock().retention.insert(shard, lag);
     }
 
     /// What readers in this process have read of parts, and what statistics have spared them.

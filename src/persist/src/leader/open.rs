@@ -116,7 +116,7 @@ fn shared(config: &LeaderConfig, taken: Taken) -> Shared {
             last: LastAppend { start: opened_at, wall_ms: started_wall_ms, stored_at: None, took: Duration::ZERO },
             since_moved_at: Duration::ZERO,
             incarnations: BTreeMap::new(),
-            retention_ms: BTreeMap::new(),
+            retention: BTreeMap::new(),
             plans,
             delayed,
             readers: BTreeMap::new(),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use repr::{Bounds, ShardId, Timestamp};
@@ -18,7 +19,7 @@ use crate::shards::{AppendError, BlobErrorText, Shards, SubscribeError, Subscrip
 use crate::state::Reject;
 
 /// An upper may lie this far ahead of the leader's time.
-const AHEAD_MS_MAX: u64 = 1000;
+const AHEAD_MAX: Duration = Duration::from_secs(1);
 /// Parts with older names are refused, so that collecting orphans after an hour never meets one on its way into the log.
 const TICKET_AGE_MS_MAX: u64 = 30 * 60 * 1000;
 
@@ -77,7 +78,7 @@ impl Shared {
     /// The leader minds the clock for everybody: `apply` sees none.
     fn check_new_upper(&self, shard: ShardId, new_upper: Timestamp) -> Result<(), AppendError> {
         let now = self.timeline.now();
-        let ahead = new_upper.millis() > now.millis().saturating_add(AHEAD_MS_MAX) && new_upper != Timestamp::MAX;
+        let ahead = new_upper > now.plus(AHEAD_MAX) && new_upper != Timestamp::MAX;
         if ahead {
             let core = self.core.lock();
             let shard = core.speculative.live(shard).map_err(|_| AppendError::NotFound)?;

@@ -44,9 +44,9 @@ impl BlockWriter {
         raw.0.extend_from_slice(&self.rows);
         let mut last = 0;
         let steps = self.times.iter().map(|time| {
-            let millis = time.millis();
-            let step = millis.wrapping_sub(last) as i64;
-            last = millis;
+            let micros = time.micros();
+            let step = micros.wrapping_sub(last) as i64;
+            last = micros;
             step
         });
         put_runs(&mut raw, steps);
@@ -117,14 +117,14 @@ fn decode(raw: Bytes, columns: &Columns) -> Result<Vec<Update>, DecodeError> {
     let times = get_runs(&mut input, count)?;
     let diffs = get_runs(&mut input, count)?;
     input.end()?;
-    let (mut updates, mut start, mut millis) = (Vec::with_capacity(count), 0, 0u64);
+    let (mut updates, mut start, mut micros) = (Vec::with_capacity(count), 0, 0u64);
     for ((length, step), diff) in lengths.into_iter().zip(times).zip(diffs) {
-        millis = millis.wrapping_add(step as u64);
+        micros = micros.wrapping_add(step as u64);
         let mut row = Row::from_bytes(&rows[start..start + length]);
         if !padding.is_empty() && row.as_bytes().first() != Some(&NOT_A_ROW) {
             row.push_packed(&padding);
         }
-        updates.push((row, Timestamp::new(millis), Diff::new(diff)));
+        updates.push((row, Timestamp::new(micros), Diff::new(diff)));
         start += length;
     }
     Ok(updates)

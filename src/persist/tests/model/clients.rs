@@ -206,10 +206,10 @@ impl Client {
         };
         let mut upper = self.leader.now().max(expect).step_forward();
         let last = upper.step_back();
-        let span = upper.millis().saturating_sub(expect.millis()).clamp(1, 50);
+        let span = upper.micros().saturating_sub(expect.micros()).clamp(1, 50);
         let mut updates: Vec<(Row, Timestamp, Diff)> = Vec::new();
         for _ in 0..self.world.rng.below(5) {
-            let time = Timestamp::new(last.millis() - self.world.rng.below(span));
+            let time = Timestamp::new(last.micros() - self.world.rng.below(span));
             updates.push((self.world.row(), time, Diff::ONE));
         }
         if let Some((row, _)) = old {

@@ -47,13 +47,18 @@ impl AsOf {
 pub(crate) fn plan_when(planner: &mut Planner<'_>, as_of: Option<&AsOf>) -> Result<When, Error> {
     match as_of {
         None => Ok(When::Immediately),
-        Some(AsOf { at_least: false, time }) => plan_time(planner, time, "AS OF").map(When::At),
-        Some(AsOf { at_least: true, time }) => plan_time(planner, time, "AS OF AT LEAST").map(When::AtLeast),
+        Some(AsOf { at_least: false, time }) => {
+            // All that shows as of the millisecond.
+            plan_millis(planner, time, "AS OF").map(Timestamp::end_of_millis).map(When::At)
+        }
+        Some(AsOf { at_least: true, time }) => {
+            plan_millis(planner, time, "AS OF AT LEAST").map(Timestamp::from_millis).map(When::AtLeast)
+        }
     }
 }
 
-/// The time that a constant expression means: milliseconds as a number, or a timestamp. Errors: 42804, 22008.
-pub(crate) fn plan_time(planner: &mut Planner<'_>, expr: &Expr, clause: &str) -> Result<Timestamp, Error> {
+/// The millisecond that a constant expression means: its number, or a timestamp. Errors: 42804, 22008.
+pub(crate) fn plan_millis(planner: &mut Planner<'_>, expr: &Expr, clause: &str) -> Result<u64, Error> {
     let (scalar, typ) = planner.scalar(Over::nothing(&RelationDesc::default(), expr))?;
     if !scalar.is_deterministic() {
         return Err(Error::unsupported(format!("{clause} of an expression that is not constant")).at_node(expr));
@@ -64,12 +69,11 @@ pub(crate) fn plan_time(planner: &mut Planner<'_>, expr: &Expr, clause: &str) ->
     };
     let arena = Arena::default();
     let datum = scalar.eval(&[], &arena).map_err(|error| Error::new("22023", error.to_string()).at_node(expr))?;
-    let millis = match (datum, &typ.scalar) {
-        (Datum::UInt(value), _) => value,
-        (Datum::Int(value), _) => u64::try_from(value).map_err(|_| invalid())?,
-        (Datum::Timestamp(micros), _) => u64::try_from(micros.div_euclid(1000)).map_err(|_| invalid())?,
-        (Datum::Text(text), ScalarType::Text) => text.trim().parse().map_err(|_| invalid())?,
-        _ => return Err(invalid()),
-    };
-    Ok(Timestamp::new(millis))
+    match (datum, &typ.scalar) {
+        (Datum::UInt(value), _) => Ok(value),
+        (Datum::Int(value), _) => u64::try_from(value).map_err(|_| invalid()),
+        (Datum::Timestamp(micros), _) => u64::try_from(micros.div_euclid(1000)).map_err(|_| invalid()),
+        (Datum::Text(text), ScalarType::Text) => text.trim().parse().map_err(|_| invalid()),
+        _ => Err(invalid()),
+    }
 }

@@ -1,11 +1,12 @@
 //! `SUBSCRIBE [TO] object | (query) [WITH (...)] [AS OF ...] [UP TO time]`.
 
+use repr::Timestamp;
 use sqlparser::ast::{Expr, ObjectName, Query};
 use sqlparser::tokenizer::Token;
 
 use super::Planner;
 use super::qualify::full_name;
-use super::select::{AsOf, plan_time, plan_when};
+use super::select::{AsOf, plan_millis, plan_when};
 use crate::error::Error;
 use crate::names;
 use crate::parse::{self, Cursor};
@@ -62,7 +63,7 @@ impl Subscribe {
 
     pub(crate) fn plan(&self, planner: &mut Planner<'_>) -> Result<SubscribePlan, Error> {
         let when = plan_when(planner, self.as_of.as_ref())?;
-        let up_to = self.up_to.as_ref().map(|time| plan_time(planner, time, "UP TO")).transpose()?;
+        let up_to = self.up_to.as_ref().map(|time| plan_millis(planner, time, "UP TO")).transpose()?;
         let planned = match &self.target {
             Target::Query(query) => planner.collection(query, Lifetime::Maintained)?,
             Target::Object(name) => {
@@ -77,7 +78,7 @@ impl Subscribe {
             with_snapshot: self.snapshot,
             progress: self.progress,
             when,
-            up_to,
+            up_to: up_to.map(Timestamp::from_millis),
         })
     }
 }

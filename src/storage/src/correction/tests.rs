@@ -23,7 +23,7 @@ fn due_corrections_are_those_of_a_plain_map() {
             for (row, time, diff) in &updates {
                 let number = row.unpack_first(repr::Kind::Int).unwrap_int();
                 let diff = if persisted { -diff.get() } else { diff.get() };
-                *model.entry((time.millis(), number)).or_default() += diff;
+                *model.entry((time.micros(), number)).or_default() += diff;
             }
             if persisted {
                 correction.persist(updates)
@@ -51,7 +51,7 @@ fn check(correction: &mut Correction, model: &mut BTreeMap<(u64, i64), i64>, low
     assert!(due.windows(2).all(|pair| pair[0].1 <= pair[1].1), "times ascend");
     let due: BTreeMap<_, _> = due
         .into_iter()
-        .map(|(row, time, diff)| ((time.millis(), row.unpack_first(repr::Kind::Int).unwrap_int()), diff.get()))
+        .map(|(row, time, diff)| ((time.micros(), row.unpack_first(repr::Kind::Int).unwrap_int()), diff.get()))
         .collect();
     expected.retain(|(time, _), _| *time < upper);
     assert_eq!(due, expected, "seed {seed}");

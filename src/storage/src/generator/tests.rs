@@ -17,7 +17,7 @@ fn tpch(scale_factor_millionths: u64) -> LoadGenerator {
 
 fn times(options: &LoadGenerator) -> (Generator, TickTimes) {
     let generator = Generator::new(options);
-    let times = generator.tick_times(Timestamp::new(5_000_000), generator.start());
+    let times = generator.tick_times(Timestamp::from_millis(5_000_000), generator.start());
     (generator, times)
 }
 
@@ -224,16 +224,16 @@ fn bindings_stay_on_the_line_of_ticks() {
         Generator::new(&options)
     };
     let generator = with(100, 0, Some(1000));
-    let begin = Timestamp::new(10_050);
+    let begin = Timestamp::from_millis(10_050);
     let times = generator.tick_times(begin, generator.start());
     assert_eq!(generator.start(), 1);
-    assert_eq!(generator.next_binding(times, 1, Timestamp::new(10_099), 50), (Timestamp::new(10_099), 1));
-    assert_eq!(generator.next_binding(times, 1, Timestamp::new(10_100), 50), (Timestamp::new(10_100), 2));
+    assert_eq!(generator.next_binding(times, 1, Timestamp::from_millis(10_099), 50), (Timestamp::from_millis(10_099), 1));
+    assert_eq!(generator.next_binding(times, 1, Timestamp::from_millis(10_100), 50), (Timestamp::from_millis(10_100), 2));
     // Cut short by the limit, and by the end.
-    let cut = generator.next_binding(times, 2, Timestamp::new(20_000), 50);
-    assert_eq!(cut, (Timestamp::new(15_100), 52));
+    let cut = generator.next_binding(times, 2, Timestamp::from_millis(20_000), 50);
+    assert_eq!(cut, (Timestamp::from_millis(15_100), 52));
     assert_eq!(generator.tick_times(cut.0, cut.1), times, "every binding tells the same line");
-    let end = generator.next_binding(times, 990, Timestamp::new(10_000_000), 50);
+    let end = generator.next_binding(times, 990, Timestamp::from_millis(10_000_000), 50);
     assert_eq!(end.1, 1000);
     assert!(generator.is_complete(end.1));
     assert_eq!(generator.tick_times(end.0, end.1), times);
@@ -246,7 +246,7 @@ fn bindings_stay_on_the_line_of_ticks() {
 fn auction_times_are_those_of_the_ticks() {
     let options = LoadGenerator { tick_interval_ms: Some(250), ..options(LoadGeneratorKind::Auction) };
     let generator = Generator::new(&options);
-    let times = generator.tick_times(Timestamp::new(10_000), 1);
+    let times = generator.tick_times(Timestamp::from_millis(10_000), 1);
     let (row, _) = generator.changes("auctions", 1, times).next().expect("offset 1 is an auction");
     let end = row.unpack(&[Kind::Int, Kind::Int, Kind::Text, Kind::Timestamp])[3];
     assert_eq!(end, Datum::Timestamp((10_250 + 10_000) * 1000));

@@ -8,7 +8,7 @@ use protocol::{Hello, StorageCommand, StorageResponse};
 use repr::{CollectionId, Diff, Kind, Row, ShardId, Timestamp};
 use uuid::Uuid;
 
-use super::World;
+use super::{MS, World};
 use crate::ingestions::Ingestions;
 
 const REMAP: u64 = 20;
@@ -75,7 +75,7 @@ fn shards(ingestion: &Ingestion) -> Vec<u64> {
 }
 
 fn least_upper(world: &World, ingestion: &Ingestion) -> u64 {
-    shards(ingestion).into_iter().map(|shard| world.upper(shard).millis()).min().unwrap_or(0)
+    shards(ingestion).into_iter().map(|shard| world.upper(shard).micros()).min().unwrap_or(0)
 }
 
 fn offset_at(world: &World, at: Timestamp) -> u64 {
@@ -128,15 +128,15 @@ fn counter_counts_a_tick_each_second() {
     let created = world.create(&shards(&ingestion));
     let _holds = hold_all(&world, &ingestion, created);
     let _running = run(&world, 1, &ingestion, 10);
-    world.run_until("ten seconds", |world| least_upper(world, &ingestion) > created.millis() + 10_000);
+    world.run_until("ten seconds", |world| least_upper(world, &ingestion) > created.micros() + 10_000 * MS);
     assert_eq!(offset_at(&world, created), 1);
-    assert_eq!(offset_at(&world, Timestamp::new(created.millis() + 9_000)), 10);
+    assert_eq!(offset_at(&world, Timestamp::new(created.micros() + 9_000 * MS)), 10);
     check(
         &world,
         &generator,
         &ingestion,
         created,
-        &[created.millis(), created.millis() + 4_500, created.millis() + 9_999],
+        &[created.micros(), created.micros() + 4_500 * MS, created.micros() + 9_999 * MS],
     );
 }
 
@@ -146,10 +146,10 @@ fn uppers_follow_the_leader_between_rare_ticks() {
     let ingestion = ingestion(&counter(3_600_000), &["counter"]);
     let created = world.create(&shards(&ingestion));
     let _running = run(&world, 1, &ingestion, 10);
-    world.run_until("the first binding", |world| least_upper(world, &ingestion) > created.millis());
-    while world.now() < created.millis() + 20_000 {
+    world.run_until("the first binding", |world| least_upper(world, &ingestion) > created.micros());
+    while world.now() < created.micros() + 20_000 * MS {
         world.run_steps(1);
-        assert!(least_upper(&world, &ingestion) + 1_100 >= world.now(), "at most a second behind, at {}", world.now());
+        assert!(least_upper(&world, &ingestion) + 1_100 * MS >= world.now(), "at most a second behind, at {}", world.now());
     }
 }
 
@@ -161,7 +161,7 @@ fn a_static_tpch_closes_its_shards() {
     let created = world.create(&shards(&ingestion));
     let mut running = run(&world, 1, &ingestion, 7);
     world.run_until("closed", |world| least_upper(world, &ingestion) == u64::MAX);
-    check(&world, &generator, &ingestion, created, &[created.millis(), created.millis() + 5]);
+    check(&world, &generator, &ingestion, created, &[created.micros(), created.micros() + 5]);
     world.run_steps(50);
     let responses = running.turn();
     let finished = StorageResponse::Status { id: SOURCE, status: SourceStatus::Finished };
@@ -184,8 +184,8 @@ fn as_of_and_up_to_bound_the_ticks() {
     let _running = run(&world, 1, &ingestion, 5000);
     world.run_until("closed", |world| least_upper(world, &ingestion) == u64::MAX);
     assert_eq!(offset_at(&world, created), 100);
-    assert_eq!(offset_at(&world, Timestamp::new(created.millis() + 5_000)), 110);
-    let times: Vec<u64> = (0..12).map(|tick| created.millis() + tick * 100).collect();
+    assert_eq!(offset_at(&world, Timestamp::new(created.micros() + 5_000 * MS)), 110);
+    let times: Vec<u64> = (0..12).map(|tick| created.micros() + tick * 100 * MS).collect();
     check(&world, &generator, &ingestion, created, &times);
 }
 
@@ -204,7 +204,7 @@ fn crashes_and_races_change_nothing() {
         let created = world.create(&shards(&ingestion));
         let mut holds = hold_all(&world, &ingestion, created);
         let mut replicas = vec![run(&world, 1, &ingestion, 16), run(&world, 2, &ingestion, 16)];
-        let end = created.millis() + 8_000;
+        let end = created.micros() + 8_000 * MS;
         while least_upper(&world, &ingestion) <= end {
             world.run_steps(1 + world.rng.below(150));
             let index = world.rng.below(2);
@@ -218,7 +218,7 @@ fn crashes_and_races_change_nothing() {
                 replicas[index as usize] = run(&world, index + 1, &ingestion, 16);
             }
         }
-        let times: Vec<u64> = (0..6).map(|_| created.millis() + world.rng.below(8_000)).collect();
+        let times: Vec<u64> = (0..6).map(|_| created.micros() + world.rng.below(8_000 * MS)).collect();
         println!("seed {seed}");
         check(&world, &generator, &ingestion, created, &times);
         drop(holds);
@@ -233,7 +233,7 @@ fn an_export_added_later_gets_everything() {
     let created = world.create(&shards(&early));
     let _holds = hold_all(&world, &early, created);
     let mut running = run(&world, 1, &early, 7);
-    world.run_until("five seconds", |world| least_upper(world, &early) > created.millis() + 5_000);
+    world.run_until("five seconds", |world| least_upper(world, &early) > created.micros() + 5_000 * MS);
     let mut both = early.clone();
     let added = [(30, "auctions"), (31, "bids"), (32, "users")];
     let late = world.create(&[30, 31, 32]);
@@ -244,9 +244,9 @@ fn an_export_added_later_gets_everything() {
     }
     let _late_holds = hold_all(&world, &both, late);
     running.handle(StorageCommand::RunIngestion(Box::new(both.clone())));
-    world.run_until("three more", |world| least_upper(world, &both) > late.millis() + 3_000);
-    check(&world, &generator, &both, created, &[late.millis(), late.millis() + 1, late.millis() + 1_500]);
-    check(&world, &generator, &early, created, &[created.millis() + 2_000]);
+    world.run_until("three more", |world| least_upper(world, &both) > late.micros() + 3_000 * MS);
+    check(&world, &generator, &both, created, &[late.micros(), late.micros() + 1, late.micros() + 1_500 * MS]);
+    check(&world, &generator, &early, created, &[created.micros() + 2_000 * MS]);
 }
 
 #[test]
@@ -255,7 +255,7 @@ fn a_replay_keeps_what_it_names_and_stops_the_rest() {
     let source = ingestion(&counter(1000), &["counter"]);
     let created = world.create(&shards(&source));
     let mut running = run(&world, 1, &source, 10);
-    world.run_until("running", |world| least_upper(world, &source) > created.millis());
+    world.run_until("running", |world| least_upper(world, &source) > created.micros());
     running.turn();
     running.handle(hello());
     running.handle(StorageCommand::RunIngestion(Box::new(source.clone())));
@@ -266,9 +266,9 @@ fn a_replay_keeps_what_it_names_and_stops_the_rest() {
     running.handle(StorageCommand::InitializationComplete);
     assert!(running.turn().contains(&StorageResponse::Dropped { id: SOURCE }));
     let upper = least_upper(&world, &source);
-    let later = world.now() + 10_000;
+    let later = world.now() + 10_000 * MS;
     world.run_until("time passed", |world| world.now() > later);
-    assert!(least_upper(&world, &source) <= upper + 2_000, "a stopped source writes no more");
+    assert!(least_upper(&world, &source) <= upper + 2_000 * MS, "a stopped source writes no more");
 }
 
 #[test]
@@ -278,7 +278,7 @@ fn a_source_without_exports_still_reports_its_progress() {
     world.create(&shards(&source));
     let _running = run(&world, 1, &source, 10);
     world.run_until("bound", |world| {
-        world.upper(REMAP).millis() > world.now().saturating_sub(1) && world.now() > super::START + 3_000
+        world.upper(REMAP).micros() > world.now().saturating_sub(1) && world.now() > (super::START + 3_000) * MS
     });
 }
 
@@ -288,22 +288,22 @@ fn offsets_that_nobody_held_stop_only_the_export_that_needs_them() {
     let source = ingestion(&counter(1000), &["counter"]);
     let created = world.create(&shards(&source));
     let running = run(&world, 1, &source, 10);
-    world.run_until("running", |world| least_upper(world, &source) > created.millis() + 3_000);
+    world.run_until("running", |world| least_upper(world, &source) > created.micros() + 3_000 * MS);
     drop(running);
     world.executor.kill(1);
     // The remap shard goes on alone, and its since with it.
-    let upper = world.upper(REMAP).millis();
-    world.run_until("time passed", |world| world.now() > upper + 10_000);
-    world.append(REMAP, upper, upper + 9_000, Vec::new());
+    let upper = world.upper(REMAP).micros();
+    world.run_until("time passed", |world| world.now() > upper + 10_000 * MS);
+    world.append(REMAP, upper, upper + 9_000 * MS, Vec::new());
     let stuck = world.upper(REMAP + 1);
     world.run_until("forgotten", |world| {
-        world.append(REMAP, world.upper(REMAP).millis(), world.now() + 1, Vec::new());
+        world.append(REMAP, world.upper(REMAP).micros(), world.now() + 1, Vec::new());
         world.run_steps(100);
         world.leader.since(ShardId(REMAP)).is_some_and(|since| since >= stuck)
     });
     let mut running = run(&world, 1, &source, 10);
     let before = world.upper(REMAP);
-    world.run_until("the source goes on", |world| world.upper(REMAP).millis() > before.millis() + 3_000);
+    world.run_until("the source goes on", |world| world.upper(REMAP).micros() > before.micros() + 3_000 * MS);
     let stalled = |response: &StorageResponse| match response {
         StorageResponse::Status { id, status: SourceStatus::Stalled(_) } => *id == source.exports[0].id,
         _ => false,

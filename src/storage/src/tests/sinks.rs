@@ -113,7 +113,7 @@ fn desired_at(history: &[StoredUpdate], at: Timestamp) -> Vec<(Row, Diff)> {
 #[test]
 fn nothing_is_written_before_it_is_allowed() {
     let world = World::new(1);
-    let created = world.create(&[9]).millis();
+    let created = world.create(&[9]).micros();
     let history = [update(1, created, 1), update(2, created + 2, 1)];
     let mut replica = Replica::start(&world.context(1), 9, created, &history);
     replica.advance(created + 5);
@@ -122,7 +122,7 @@ fn nothing_is_written_before_it_is_allowed() {
     assert_eq!((world.upper(9), replica.handle.upper()), (Timestamp::MIN, Timestamp::MIN));
     replica.handle.allow_writes();
     let handle = replica.handle.clone();
-    world.work_until("written", &mut [&mut replica.worker], || handle.upper().millis() == created + 5);
+    world.work_until("written", &mut [&mut replica.worker], || handle.upper().micros() == created + 5);
     assert_eq!(world.contents(9, Timestamp::new(created + 1)), [(row(1), Diff::ONE)]);
     assert_eq!(world.contents(9, Timestamp::new(created + 4)), [(row(1), Diff::ONE), (row(2), Diff::ONE)]);
 }
@@ -130,7 +130,7 @@ fn nothing_is_written_before_it_is_allowed() {
 #[test]
 fn a_complete_input_closes_the_shard() {
     let world = World::new(2);
-    let created = world.create(&[9]).millis();
+    let created = world.create(&[9]).micros();
     let replica = Replica::start(&world.context(1), 9, created, &[update(1, created, 1)]);
     let Replica { mut worker, mut rows, mut errors, handle, _token, .. } = replica;
     handle.allow_writes();
@@ -150,7 +150,7 @@ fn a_complete_input_closes_the_shard() {
 #[test]
 fn a_wrong_shard_is_corrected_at_its_upper() {
     let world = World::new(3);
-    let created = world.create(&[9]).millis();
+    let created = world.create(&[9]).micros();
     world.append(9, 0, created + 5, vec![update(1, created, 1), update(7, created + 2, 3)]);
     // The view is computed anew from the last complete time on, and should never have held a 7.
     let history = [update(1, created, 1), update(2, created + 3, 1)];
@@ -158,7 +158,7 @@ fn a_wrong_shard_is_corrected_at_its_upper() {
     replica.handle.allow_writes();
     replica.advance(created + 8);
     let handle = replica.handle.clone();
-    world.work_until("written", &mut [&mut replica.worker], || handle.upper().millis() == created + 8);
+    world.work_until("written", &mut [&mut replica.worker], || handle.upper().micros() == created + 8);
     assert_eq!(world.contents(9, Timestamp::new(created + 4)), [(row(1), Diff::ONE), (row(7), Diff::new(3))]);
     assert_eq!(world.contents(9, Timestamp::new(created + 5)), [(row(1), Diff::ONE), (row(2), Diff::ONE)]);
 }
@@ -169,19 +169,19 @@ fn a_wrong_shard_is_corrected_at_its_upper() {
 fn racing_replicas_and_restarts_write_what_is_desired_once() {
     for seed in 200..230 {
         let mut world = World::new(seed);
-        let created = world.create(&[9]).millis();
+        let created = world.create(&[9]).micros();
         let history = random_history(&world, created);
         let end = created + 60;
         let hold = world.leader.hold(ShardId(9), Timestamp::new(created)).expect("held");
         let proxy = Arc::new(Proxy::new(world.leader.clone()));
         let mut hold = Some(hold);
         let mut replicas: Vec<Replica> = (1..3).map(|group| start(&world, &proxy, group, created, &history)).collect();
-        while world.upper(9).millis() < end {
+        while world.upper(9).micros() < end {
             let index = world.rng.below(2) as usize;
             match world.rng.below(40) {
                 0 => {
                     world.executor.kill(index as u64 + 1);
-                    let as_of = world.upper(9).millis().saturating_sub(1).max(created);
+                    let as_of = world.upper(9).micros().saturating_sub(1).max(created);
                     replicas[index] = start(&world, &proxy, index as u64 + 1, as_of, &history);
                 }
                 1 if world.rng.below(4) == 0 => {
@@ -227,7 +227,7 @@ fn random_history(world: &World, created: u64) -> Vec<StoredUpdate> {
 #[test]
 fn a_copy_follows_its_original() {
     let world = World::new(4);
-    let created = world.create(&[7, 9]).millis();
+    let created = world.create(&[7, 9]).micros();
     let context = world.context(1);
     let mut worker = worker();
     let (handle, _tokens) = worker.dataflow::<Ts, _, _>(|scope| {
@@ -244,7 +244,7 @@ fn a_copy_follows_its_original() {
         let time = next - 1;
         world.append(7, upper, next, vec![update(step as i64 % 4, time, 1), update(step as i64 % 3, time, -1)]);
         upper = next;
-        world.work_until("copied", &mut [&mut worker], || handle.upper().millis() == next);
+        world.work_until("copied", &mut [&mut worker], || handle.upper().micros() == next);
         assert_eq!(world.contents(9, Timestamp::new(time)), world.contents(7, Timestamp::new(time)));
     }
     drop(hold);

@@ -34,12 +34,12 @@ impl Reader {
             let (ok_seen, err_seen) = (Rc::clone(&seen), Rc::clone(&seen));
             oks.inner
                 .inspect(move |(row, time, diff)| {
-                    ok_seen.borrow_mut().push((Ok(row.clone()), time.millis(), diff.get()));
+                    ok_seen.borrow_mut().push((Ok(row.clone()), time.micros(), diff.get()));
                 })
                 .probe_with(&probe);
             errs.inner
                 .inspect(move |(error, time, diff)| {
-                    err_seen.borrow_mut().push((Err(error.clone()), time.millis(), diff.get()));
+                    err_seen.borrow_mut().push((Err(error.clone()), time.micros(), diff.get()));
                 })
                 .probe_with(&probe);
             token
@@ -48,7 +48,7 @@ impl Reader {
     }
 
     fn upper(&self) -> u64 {
-        self.probe.with_frontier(upper_of).millis()
+        self.probe.with_frontier(upper_of).micros()
     }
 
     fn sorted(&self) -> Vec<(Result<repr::Row, EvalError>, u64, i64)> {
@@ -61,7 +61,7 @@ impl Reader {
 #[test]
 fn frontier_is_the_upper_and_early_times_are_advanced_to_as_of() {
     let world = World::new(1);
-    let created = world.create(&[7]).millis();
+    let created = world.create(&[7]).micros();
     world.append(7, 0, created + 10, vec![update(1, created, 1), update(2, created + 3, 1), update(3, created + 8, 1)]);
     let mut worker = worker();
     let reader = Reader::start(&mut worker, &world.context(1), 7, created + 5, None);
@@ -80,7 +80,7 @@ fn frontier_is_the_upper_and_early_times_are_advanced_to_as_of() {
 #[test]
 fn a_shard_that_was_never_written_makes_its_reader_wait_at_as_of() {
     let world = World::new(2);
-    let created = world.create(&[7]).millis();
+    let created = world.create(&[7]).micros();
     let mut worker = worker();
     let reader = Reader::start(&mut worker, &world.context(1), 7, created, None);
     let until = world.now() + 5_000;
@@ -100,7 +100,7 @@ fn a_shard_that_was_never_written_makes_its_reader_wait_at_as_of() {
 #[test]
 fn a_closed_shard_and_until_empty_the_frontier() {
     let world = World::new(3);
-    let created = world.create(&[7]).millis();
+    let created = world.create(&[7]).micros();
     world.append(7, 0, created + 10, vec![update(1, created, 1), update(2, created + 8, 1)]);
     let mut worker = worker();
     let until = Reader::start(&mut worker, &world.context(1), 7, created, Some(created + 8));
@@ -119,17 +119,17 @@ fn stored_errors_come_out_as_errors() {
     let created = world.create(&[7]);
     let error = EvalError::division_by_zero();
     let stored = (stored::encode_err(&error), created, repr::Diff::ONE);
-    world.append(7, 0, created.millis() + 1, vec![stored, update(1, created.millis(), 1)]);
+    world.append(7, 0, created.micros() + 1, vec![stored, update(1, created.micros(), 1)]);
     let mut worker = worker();
-    let reader = Reader::start(&mut worker, &world.context(1), 7, created.millis(), None);
-    world.work_until("read", &mut [&mut worker], || reader.upper() > created.millis());
-    assert_eq!(reader.sorted(), [(Ok(row(1)), created.millis(), 1), (Err(error), created.millis(), 1)]);
+    let reader = Reader::start(&mut worker, &world.context(1), 7, created.micros(), None);
+    world.work_until("read", &mut [&mut worker], || reader.upper() > created.micros());
+    assert_eq!(reader.sorted(), [(Ok(row(1)), created.micros(), 1), (Err(error), created.micros(), 1)]);
 }
 
 #[test]
 fn a_dropped_token_ends_the_dataflow_and_the_task() {
     let world = World::new(5);
-    let created = world.create(&[7]).millis();
+    let created = world.create(&[7]).micros();
     let mut worker = worker();
     let mut reader = Reader::start(&mut worker, &world.context(1), 7, created, None);
     world.work_until("following", &mut [&mut worker], || world.now() > START + 2_000);
@@ -148,7 +148,7 @@ fn a_dropped_token_ends_the_dataflow_and_the_task() {
 fn broken_streams_lose_and_repeat_nothing() {
     for seed in 100..120 {
         let mut world = World::new(seed);
-        let created = world.create(&[7]).millis();
+        let created = world.create(&[7]).micros();
         let proxy = std::sync::Arc::new(super::sinks::Proxy::new(world.leader.clone()));
         let mut context = world.context(1);
         context.shards = proxy.clone();

@@ -29,7 +29,7 @@ async fn open() -> (LeaderHandle, Timestamp) {
     let ts = leader.now();
     let creates = [ORIGINAL, COPY].map(|shard| CreateShard { shard, group: None, scheduled: false }).to_vec();
     leader.commit(Commit { creates, ..Commit::tick(GroupId::TABLES, ts) }).await.expect("created");
-    let updates = (0..5000).map(|number| update(number, ts.millis(), 1)).collect();
+    let updates = (0..5000).map(|number| update(number, ts.micros(), 1)).collect();
     let (lower, upper) = (Timestamp::MIN, ts.step_forward());
     leader.append(ORIGINAL, WriterId::anonymous(1), lower, upper, updates, Uuid::nil()).await.expect("appended");
     (leader, ts)
