@@ -13,7 +13,7 @@ use crate::figure::{Report, median, now};
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// Numbers of clients to measure with.
-    #[arg(long, value_delimiter = ',', default_values_t = [1, 8])]
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 8, 32])]
     clients: Vec<usize>,
     /// In each round every system inserts in turn.
     #[arg(long, default_value_t = 5)]

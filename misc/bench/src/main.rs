@@ -1,6 +1,7 @@
-//! Benchmarks of Freshet against peers that run beside it: `cargo xtask bench w1|point|insert`. Every answer is compared
+//! Benchmarks of Freshet against peers that run beside it: `cargo xtask bench w1|point|insert|copy`. Every answer is compared
 //! with an exact expectation; every figure is one JSON line on standard output.
 
+mod copy;
 mod database;
 mod figure;
 mod freshet;
@@ -32,6 +33,8 @@ enum Benchmark {
     Point(point::Options),
     /// Durable single-row INSERTs.
     Insert(insert::Options),
+    /// Durable COPY of many rows.
+    Copy(copy::Options),
 }
 
 fn main() -> ExitCode {
@@ -53,6 +56,7 @@ fn run() -> Result<()> {
             Benchmark::W1(options) => w1::run(&options).await,
             Benchmark::Point(options) => point::run(&options).await,
             Benchmark::Insert(options) => insert::run(&options).await,
+            Benchmark::Copy(options) => copy::run(&options).await,
         }
     })
 }

@@ -24,7 +24,9 @@ pub(crate) fn parse_time(text: &str) -> Result<Timestamp, String> {
     let date = DateTime::parse_from_rfc3339(text).map_err(|error| {
         format!("{text:?} is neither milliseconds since 1970 nor a time such as 2026-01-31T12:00:00Z ({error})")
     })?;
-    u64::try_from(date.timestamp_millis()).map(Timestamp::end_of_millis).map_err(|_| format!("{text:?} lies before 1970"))
+    u64::try_from(date.timestamp_millis())
+        .map(Timestamp::end_of_millis)
+        .map_err(|_| format!("{text:?} lies before 1970"))
 }
 
 /// Such as `12.3 MiB`.

@@ -227,8 +227,14 @@ fn bindings_stay_on_the_line_of_ticks() {
     let begin = Timestamp::from_millis(10_050);
     let times = generator.tick_times(begin, generator.start());
     assert_eq!(generator.start(), 1);
-    assert_eq!(generator.next_binding(times, 1, Timestamp::from_millis(10_099), 50), (Timestamp::from_millis(10_099), 1));
-    assert_eq!(generator.next_binding(times, 1, Timestamp::from_millis(10_100), 50), (Timestamp::from_millis(10_100), 2));
+    assert_eq!(
+        generator.next_binding(times, 1, Timestamp::from_millis(10_099), 50),
+        (Timestamp::from_millis(10_099), 1)
+    );
+    assert_eq!(
+        generator.next_binding(times, 1, Timestamp::from_millis(10_100), 50),
+        (Timestamp::from_millis(10_100), 2)
+    );
     // Cut short by the limit, and by the end.
     let cut = generator.next_binding(times, 2, Timestamp::from_millis(20_000), 50);
     assert_eq!(cut, (Timestamp::from_millis(15_100), 52));

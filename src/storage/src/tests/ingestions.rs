@@ -149,7 +149,11 @@ fn uppers_follow_the_leader_between_rare_ticks() {
     world.run_until("the first binding", |world| least_upper(world, &ingestion) > created.micros());
     while world.now() < created.micros() + 20_000 * MS {
         world.run_steps(1);
-        assert!(least_upper(&world, &ingestion) + 1_100 * MS >= world.now(), "at most a second behind, at {}", world.now());
+        assert!(
+            least_upper(&world, &ingestion) + 1_100 * MS >= world.now(),
+            "at most a second behind, at {}",
+            world.now()
+        );
     }
 }
 
