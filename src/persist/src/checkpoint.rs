@@ -1,6 +1,7 @@
 //! A state as bytes, so that a start need not replay the whole log.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use repr::ShardId;
@@ -133,13 +134,11 @@ fn get_shard(input: &mut Decoder) -> Result<Shard, DecodeError> {
         scheduled: input.bool()?,
         retired: input.bool()?,
         tokens: VecDeque::new(),
-        batches: Vec::new(),
+        batches: Arc::default(),
     };
     for _ in 0..input.count()? {
         shard.tokens.push_back(input.uuid()?);
     }
-    for _ in 0..input.count()? {
-        shard.batches.push(get_batch(input)?);
-    }
+    shard.batches = Arc::new((0..input.count()?).map(|_| get_batch(input)).collect::<Result<_, _>>()?);
     Ok(shard)
 }

@@ -149,7 +149,8 @@ impl Decoder {
     }
 
     pub(crate) fn string(&mut self) -> Result<String, DecodeError> {
-        String::from_utf8(self.bytes()?.to_vec()).map_err(|_| DecodeError::Damaged("text is not UTF-8"))
+        let length = self.count()?;
+        String::from_utf8(self.0.split_to(length).to_vec()).map_err(|_| DecodeError::Damaged("text is not UTF-8"))
     }
 
     pub(crate) fn end(&self) -> Result<(), DecodeError> {

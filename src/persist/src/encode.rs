@@ -277,7 +277,7 @@ pub(crate) fn put_batch(out: &mut Encoder, batch: &BatchDesc) {
     out.varint(*bytes);
     out.uuid(*token);
     out.count(parts.len());
-    for part in parts {
+    for part in parts.iter() {
         match part {
             Part::Inline(bytes) => {
                 out.u8(PART_INLINE);
@@ -297,7 +297,7 @@ pub(crate) fn put_batch(out: &mut Encoder, batch: &BatchDesc) {
 }
 
 pub(crate) fn get_batch(input: &mut Decoder) -> Result<BatchDesc, DecodeError> {
-    let mut batch = BatchDesc {
+    Ok(BatchDesc {
         id: input.varint()?,
         lower: input.time()?,
         upper: input.time()?,
@@ -305,21 +305,21 @@ pub(crate) fn get_batch(input: &mut Decoder) -> Result<BatchDesc, DecodeError> {
         updates: input.varint()?,
         bytes: input.varint()?,
         token: input.uuid()?,
-        parts: Vec::new(),
-    };
-    for _ in 0..input.count()? {
-        batch.parts.push(match input.u8()? {
-            PART_INLINE => Part::Inline(input.bytes()?),
-            PART_HOLLOW => Part::Hollow(HollowPart {
-                key: input.string()?,
-                bytes: input.varint()?,
-                updates: input.varint()?,
-                t_min: input.time()?,
-                t_max: input.time()?,
-                statistics: input.bytes()?,
-            }),
-            _ => return Err(DecodeError::Damaged("unknown kind of part")),
-        });
+        parts: (0..input.count()?).map(|_| get_part(input)).collect::<Result<_, _>>()?,
+    })
+}
+
+fn get_part(input: &mut Decoder) -> Result<Part, DecodeError> {
+    match input.u8()? {
+        PART_INLINE => Ok(Part::Inline(input.bytes()?)),
+        PART_HOLLOW => Ok(Part::Hollow(HollowPart {
+            key: input.string()?,
+            bytes: input.varint()?,
+            updates: input.varint()?,
+            t_min: input.time()?,
+            t_max: input.time()?,
+            statistics: input.bytes()?,
+        })),
+        _ => Err(DecodeError::Damaged("unknown kind of part")),
     }
-    Ok(batch)
 }

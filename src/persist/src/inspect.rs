@@ -59,7 +59,7 @@ pub async fn read_snapshot(
     let unreadable = |error: BlobError| SnapshotError::Blob(BlobErrorText(error.to_string()));
     let wanted = Wanted::everything(found.columns.clone());
     let mut updates = Vec::new();
-    for part in found.batches.iter().filter(|batch| batch.lower <= as_of).flat_map(|batch| &batch.parts) {
+    for part in found.batches.iter().filter(|batch| batch.lower <= as_of).flat_map(|batch| batch.parts.iter()) {
         let mut cursor = Cursor::new(PartStream::open(Some(blob), part, wanted.clone()).await.map_err(unreadable)?);
         while let Some((row, time, diff)) = cursor.next_update().await.map_err(unreadable)? {
             if time <= as_of {

@@ -1,5 +1,7 @@
 //! What the log says: operations on the one state machine, and the batches and parts they name.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use repr::{ShardId, Timestamp};
 use uuid::Uuid;
@@ -55,7 +57,8 @@ pub struct BatchDesc {
     pub bytes: u64,
     /// Makes the append idempotent.
     pub token: Uuid,
-    pub parts: Vec<Part>,
+    /// Shared by the states of the leader and whoever copies them.
+    pub parts: Arc<[Part]>,
 }
 
 /// Where updates are.

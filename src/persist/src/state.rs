@@ -4,6 +4,7 @@
 //! is rejected leaves the state as it was. What must hold after every operation is in `State::check`.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use repr::{ShardId, Timestamp};
 use uuid::Uuid;
@@ -57,7 +58,8 @@ pub struct Shard {
     /// Of a solo shard; members of a group have the group's.
     pub upper: Timestamp,
     pub next_batch: u64,
-    pub batches: Vec<BatchDesc>,
+    /// Copied on write: of a shard that is not written to, all copies of a state share one list.
+    pub batches: Arc<Vec<BatchDesc>>,
     /// The upper is MAX: nothing will ever be appended.
     pub closed: bool,
     /// The upper may lie ahead of the clock.
@@ -239,7 +241,7 @@ impl State {
             since: *since,
             upper: Timestamp::MIN,
             next_batch: 1,
-            batches: Vec::new(),
+            batches: Arc::default(),
             closed: false,
             scheduled: *scheduled,
             retired: false,
@@ -394,7 +396,7 @@ impl State {
         let mut output = output.clone();
         output.id = shard.next_batch;
         shard.next_batch += 1;
-        shard.batches.splice(start..start + inputs.len(), [output]);
+        Arc::make_mut(&mut shard.batches).splice(start..start + inputs.len(), [output]);
         Ok(())
     }
 
@@ -417,6 +419,21 @@ impl State {
         *self = State { shards, ..before.rest };
     }
 
+    /// Shares with `other`, which is some entries ahead or behind, the lists of batches that are the same in both.
+    ///
+    /// Both come of one sequence of operations, and each batch gets an id of its own, so lists are the same if as many ids have
+    /// been given out and the last batch, which may be an empty one that still grows, ends at the same time.
+    pub(crate) fn share_batches(&mut self, other: &State) {
+        for (id, shard) in &mut self.shards {
+            let Some(theirs) = other.shards.get(id) else { continue };
+            let end = |shard: &Shard| shard.batches.last().map(|batch| batch.upper);
+            if shard.next_batch == theirs.next_batch && end(shard) == end(theirs) {
+                debug_assert_eq!(shard.batches, theirs.batches, "{id}");
+                shard.batches = Arc::clone(&theirs.batches);
+            }
+        }
+    }
+
     /// Checks every invariant; the error says which is broken. For tests and for verification: walks every batch.
     pub fn check(&self) -> Result<(), String> {
         let mut keys = BTreeSet::new();
@@ -437,7 +454,7 @@ impl State {
         ensure(shard.created <= shard.since, "since lies below created")?;
         ensure(shard.closed == (shard.upper == Timestamp::MAX), "closed is not upper = MAX")?;
         ensure(shard.tokens.len() <= TOKENS_KEPT, "too many tokens")?;
-        for batch in &shard.batches {
+        for batch in shard.batches.iter() {
             ensure(batch.since <= shard.since, "a batch's since lies above the shard's")?;
             ensure(batch.lower < batch.upper, "a batch covers nothing")?;
             ensure(batch.id > 0 && batch.id < shard.next_batch, "a batch has an id that was not assigned")?;
@@ -485,23 +502,24 @@ impl Shard {
 
     /// The names of its parts in the blob store.
     fn part_keys(&self) -> impl Iterator<Item = &str> {
-        self.batches.iter().flat_map(|batch| &batch.parts).filter_map(|part| match part {
+        self.batches.iter().flat_map(|batch| batch.parts.iter()).filter_map(|part| match part {
             Part::Hollow(hollow) => Some(hollow.key.as_str()),
             Part::Inline(_) => None,
         })
     }
 
     fn push(&mut self, batch: &BatchDesc) {
+        let batches = Arc::make_mut(&mut self.batches);
         if batch.parts.is_empty()
             && self.group.is_none()
-            && let Some(last) = self.batches.last_mut()
+            && let Some(last) = batches.last_mut()
             && last.parts.is_empty()
         {
             // Ticks of an idle shard grow one empty batch instead of leaving one each.
             last.upper = batch.upper;
             return;
         }
-        self.batches.push(BatchDesc { id: self.next_batch, ..batch.clone() });
+        batches.push(BatchDesc { id: self.next_batch, ..batch.clone() });
         self.next_batch += 1;
     }
 
@@ -526,6 +544,6 @@ impl BatchDesc {
 
     /// A batch that says that nothing happened in `[lower, upper)`.
     pub fn empty(lower: Timestamp, upper: Timestamp, token: Uuid) -> BatchDesc {
-        BatchDesc { id: 0, lower, upper, since: Timestamp::MIN, updates: 0, bytes: 0, token, parts: Vec::new() }
+        BatchDesc { id: 0, lower, upper, since: Timestamp::MIN, updates: 0, bytes: 0, token, parts: Arc::default() }
     }
 }

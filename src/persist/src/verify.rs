@@ -82,8 +82,8 @@ pub async fn verify(log: &dyn Log, blob: &Blob) -> Result<Verification, LogError
 async fn check_parts(blob: &Blob, state: &State, found: &mut Verification) {
     let mut hollow: Vec<(ShardId, &HollowPart)> = Vec::new();
     for (id, shard) in state.shards.iter().filter(|(_, shard)| !shard.retired) {
-        for batch in &shard.batches {
-            for part in &batch.parts {
+        for batch in shard.batches.iter() {
+            for part in batch.parts.iter() {
                 match part {
                     Part::Hollow(stored) => hollow.push((*id, stored)),
                     Part::Inline(_) => {

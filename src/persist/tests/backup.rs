@@ -524,8 +524,8 @@ fn a_pin_keeps_parts_for_as_long_as_the_backup_runs() {
         world.tasks.sleep(Duration::from_secs(120)).await;
         let state = world.leader.state();
         assert!(state.pins.is_empty(), "unpinned");
-        let batches = state.shards.values().flat_map(|shard| &shard.batches);
-        let named = batches.flat_map(|batch| &batch.parts).filter(|part| matches!(part, Part::Hollow(_))).count();
+        let batches = state.shards.values().flat_map(|shard| shard.batches.iter());
+        let named = batches.flat_map(|batch| batch.parts.iter()).filter(|part| matches!(part, Part::Hollow(_))).count();
         assert_eq!(world.blob.list(Some(&Path::from("part"))).count().await, named, "and replaced parts are deleted");
     });
 }
@@ -667,7 +667,7 @@ fn a_damaged_part_of_the_environment_is_not_backed_up() {
     with_world(60, |world| async move {
         world.steps(100).await;
         let state = world.leader.state();
-        let parts = state.shards.values().flat_map(|shard| &shard.batches).flat_map(|batch| &batch.parts);
+        let parts = state.shards.values().flat_map(|shard| shard.batches.iter()).flat_map(|batch| batch.parts.iter());
         let key = parts.filter_map(|part| match part {
             Part::Hollow(hollow) => Some(hollow.key.clone()),
             Part::Inline(_) => None,

@@ -81,7 +81,7 @@ fn many_small_writes_become_few_batches() {
         let expected: Vec<(Row, Diff)> = (0..400).filter(|n| n % 2 == 1).map(|n| (row(n), Diff::ONE)).collect();
         assert_eq!(world.leader.snapshot(TABLE, ts).await.expect("read"), expected);
         let named =
-            batches.iter().flat_map(|batch| &batch.parts).filter(|part| matches!(part, Part::Hollow(_))).count();
+            batches.iter().flat_map(|batch| batch.parts.iter()).filter(|part| matches!(part, Part::Hollow(_))).count();
         assert_eq!(parts(&world.blob).await, named, "replaced parts are deleted");
     });
 }

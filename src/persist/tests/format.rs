@@ -1,6 +1,7 @@
 //! What is durable stays readable: golden bytes of entries and checkpoints, and refusal of what is damaged or newer.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use persist::{
@@ -33,7 +34,7 @@ fn batch(id: u64, lower: u64, upper: u64) -> BatchDesc {
         updates: 901,
         bytes: 70_003,
         token: Uuid::from_u128(77),
-        parts: vec![Part::Inline(Bytes::from_static(b"abc")), Part::Hollow(hollow)],
+        parts: [Part::Inline(Bytes::from_static(b"abc")), Part::Hollow(hollow)].into(),
     }
 }
 
@@ -94,7 +95,7 @@ fn state() -> State {
         since: time(3),
         upper: time(40),
         next_batch: 5,
-        batches: vec![batch(4, 0, 40)],
+        batches: Arc::new(vec![batch(4, 0, 40)]),
         closed: false,
         scheduled: true,
         retired: false,

@@ -3,6 +3,8 @@
 //! Prints the figures; those of a release build are the ones that count (`cargo test --release -p persist --test large_state
 //! -- --nocapture`).
 
+use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +19,8 @@ use uuid::Uuid;
 
 const SHARDS: u64 = 400;
 const BATCHES: u64 = 250;
+/// What a leader of so many batches may take.
+const HELD_BYTES_MAX: u64 = 50 << 20;
 
 fn state() -> State {
     let rng = Rng::from_seed(1);
@@ -41,7 +45,7 @@ fn state() -> State {
                 statistics: Bytes::copy_from_slice(&[rng.bytes16(), rng.bytes16(), rng.bytes16()].concat()),
             };
             let token = Uuid::from_bytes(rng.bytes16());
-            let parts = vec![Part::Hollow(part)];
+            let parts = [Part::Hollow(part)].into();
             let batch = BatchDesc { id: 0, lower, upper, since, updates: 5_000, bytes: 300_000, token, parts };
             apply(Op::Append { shard, writer, expect_upper: lower, new_upper: upper, batch: Some(batch) });
         }
@@ -56,30 +60,61 @@ fn resident() -> u64 {
     text.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).expect("pages") * 4096
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_hundred_thousand_batches_are_no_burden() {
-    let directory = tempfile::tempdir().unwrap();
-    let tasks = Tasks::tokio();
-    let state = state();
-    let encoded = encode_state(&state);
-    let encoded_bytes = encoded.len();
-    let log = RocksLog::open(directory.path(), tasks.clone()).expect("the log opens");
+/// Measured in a process of its own, whose memory nobody has used before: the test runs itself again in the directory.
+#[test]
+fn a_hundred_thousand_batches_are_no_burden() {
+    let here = std::env::current_dir().expect("a directory");
+    if here.join(LOG).is_dir() {
+        return lead(&here);
+    }
+    let directory = tempfile::tempdir().expect("a directory");
+    store(directory.path());
+    let own = std::env::current_exe().expect("this program");
+    let child = Command::new(own).arg("--nocapture").current_dir(directory.path()).output().expect("it runs");
+    let output = String::from_utf8_lossy(&child.stdout);
+    assert!(child.status.success(), "{output}{}", String::from_utf8_lossy(&child.stderr));
+    print!("{output}");
+    assert!(output.contains("batches: leader after"), "it has measured nothing: {output}");
+}
+
+const LOG: &str = "log-of-large-state";
+
+/// Leaves a log whose checkpoint is the state.
+fn store(directory: &Path) {
+    let encoded = encode_state(&state());
+    assert!(encoded.len() < 30 << 20, "{} bytes", encoded.len());
+    println!("{} batches: {} bytes encoded", SHARDS * BATCHES, encoded.len());
     let checkpoint = Checkpoint::new(Uuid::from_u128(1), 1, 1, Uuid::from_u128(2), encoded);
-    log.checkpoint(checkpoint).await.expect("stored");
-    drop((log, state));
+    run(async {
+        let log = RocksLog::open(&directory.join(LOG), Tasks::tokio()).expect("the log opens");
+        log.checkpoint(checkpoint).await.expect("stored");
+    });
     // The lock would prove nothing of a predecessor on another machine.
-    std::fs::write(directory.path().join("HOLDER"), std::fs::read_to_string("/etc/machine-id").unwrap_or_default())
-        .unwrap();
-    let before = resident();
-    let start = tasks.clock().boot();
-    let log = RocksLog::open(directory.path(), tasks.clone()).expect("the log opens");
-    let config = LeaderConfig::new(Arc::new(log), memory_blob(), tasks.clone(), Rng::from_seed(3));
-    let leader = Leader::open(config).await.expect("it leads");
-    let took = tasks.clock().boot() - start;
-    let held = resident().saturating_sub(before);
-    println!("{} batches: {encoded_bytes} bytes encoded, leader after {took:?}, {held} bytes more", SHARDS * BATCHES);
-    assert_eq!(leader.shards().len() as u64, SHARDS);
-    assert!(encoded_bytes < 30 << 20, "{encoded_bytes} bytes");
-    // A development build on a busy machine; the target of a release build is 300 ms.
-    assert!(took < Duration::from_secs(30), "{took:?}");
+    let machine = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();
+    std::fs::write(directory.join(LOG).join("HOLDER"), machine).expect("written");
+}
+
+fn lead(directory: &Path) {
+    run(async {
+        let tasks = Tasks::tokio();
+        let start = tasks.clock().boot();
+        let log = RocksLog::open(&directory.join(LOG), tasks.clone()).expect("the log opens");
+        let opened = tasks.clock().boot() - start;
+        let before = resident();
+        let config = LeaderConfig::new(Arc::new(log), memory_blob(), tasks.clone(), Rng::from_seed(3));
+        let leader = Leader::open(config).await.expect("it leads");
+        let took = tasks.clock().boot() - start;
+        let held = resident().saturating_sub(before);
+        let batches = SHARDS * BATCHES;
+        println!("{batches} batches: leader after {took:?} ({opened:?} of RocksDB), {held} bytes held");
+        assert_eq!(leader.shards().len() as u64, SHARDS);
+        assert!(held < HELD_BYTES_MAX, "{held} bytes");
+        // A development build on a busy machine; the target of a release build is 300 ms.
+        assert!(took < Duration::from_secs(30), "{took:?}");
+    });
+}
+
+fn run(work: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.expect("a runtime").block_on(work);
 }

@@ -103,7 +103,7 @@ fn rows(ids: std::ops::Range<i64>) -> Vec<(Row, Diff)> {
 }
 
 fn hollow(state: &State) -> Vec<HollowPart> {
-    let parts = state.shards.values().flat_map(|shard| &shard.batches).flat_map(|batch| &batch.parts);
+    let parts = state.shards.values().flat_map(|shard| shard.batches.iter()).flat_map(|batch| batch.parts.iter());
     let hollow = parts.filter_map(|part| match part {
         Part::Hollow(hollow) => Some(hollow.clone()),
         Part::Inline(_) => None,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use std::sync::Arc;
 use bytes::Bytes;
 use persist::{
     BatchDesc, Columns, GroupId, HollowPart, Op, Part, PinId, Reject, SchemaId, State, Txn, Validate, WriterId,
@@ -55,7 +56,7 @@ fn part(label: u64, at: u64) -> Part {
 }
 
 fn contents(state: &State, shard: ShardId) -> BTreeSet<(u64, u64)> {
-    let parts = state.shards[&shard].batches.iter().flat_map(|batch| &batch.parts);
+    let parts = state.shards[&shard].batches.iter().flat_map(|batch| batch.parts.iter());
     let label = |part: &Part| {
         let Part::Inline(bytes) = part else { unreachable!("the walk writes inline parts only") };
         let word = |at: usize| u64::from_be_bytes(bytes[at..at + 8].try_into().unwrap());
@@ -317,7 +318,7 @@ impl Walk {
             updates: run[0].updates + run[1].updates,
             bytes: run[0].bytes + run[1].bytes,
             token: run[1].token,
-            parts: run.iter().flat_map(|batch| batch.parts.clone()).collect(),
+            parts: run.iter().flat_map(|batch| batch.parts.iter().cloned()).collect(),
         };
         let wrong = self.below(5);
         match wrong {
@@ -501,7 +502,7 @@ fn stored_parts_lie_in_their_batch_and_are_named_once() {
         let batch = BatchDesc {
             updates: 1,
             bytes: 9,
-            parts: vec![Part::Hollow(part)],
+            parts: [Part::Hollow(part)].into(),
             ..BatchDesc::empty(lower, upper, Uuid::nil())
         };
         Txn::from(Op::Append {
@@ -519,7 +520,7 @@ fn stored_parts_lie_in_their_batch_and_are_named_once() {
     state.apply(&append(0, 10, 0, 9)).expect("in its interval");
     state.apply(&append(10, 20, 10, 10)).expect("in its interval");
     state.check().expect("invariants hold");
-    let batches = &mut state.shards.get_mut(&shard).expect("it is there").batches;
+    let batches = Arc::make_mut(&mut state.shards.get_mut(&shard).expect("it is there").batches);
     batches[1].parts = batches[0].parts.clone();
     let broken = state.check().expect_err("named twice");
     assert!(broken.contains("part/0 is named twice") || broken.contains("a part is named twice"), "{broken}");
@@ -533,7 +534,7 @@ fn seventeen_appends_forget_the_first_token_whatever_was_compacted() {
     state.apply(&create.into()).expect("a new shard can be made");
     let append = |n: u64| {
         let (lower, upper) = (time(n), time(n + 1));
-        let parts = vec![part(n, n)];
+        let parts = [part(n, n)].into();
         let batch =
             BatchDesc { updates: 1, bytes: 16, parts, ..BatchDesc::empty(lower, upper, Uuid::from_u128(n.into())) };
         Txn::from(Op::Append {
@@ -548,7 +549,7 @@ fn seventeen_appends_forget_the_first_token_whatever_was_compacted() {
         state.apply(&append(n)).expect("at the upper");
     }
     let batches = &state.shards[&shard].batches;
-    let parts = batches.iter().flat_map(|batch| batch.parts.clone()).collect();
+    let parts = batches.iter().flat_map(|batch| batch.parts.iter().cloned()).collect();
     let output = BatchDesc { updates: 16, bytes: 256, parts, ..BatchDesc::empty(time(0), time(16), Uuid::nil()) };
     let inputs = batches.iter().map(|batch| batch.id).collect();
     state.apply(&Op::Replace { shard, generation: 0, inputs, output }.into()).expect("adjacent and present");

@@ -67,7 +67,7 @@ fn row(state: &State, id: ShardId, shard: &Shard, names: &BTreeMap<ShardId, Stri
         (false, None) => "solo",
     };
     let upper = shard.group.map_or(shard.upper, |group| state.group_upper(group));
-    let parts = || shard.batches.iter().flat_map(|batch| &batch.parts);
+    let parts = || shard.batches.iter().flat_map(|batch| batch.parts.iter());
     let inline_bytes = parts().map(|part| match part {
         Part::Inline(bytes) => bytes.len() as u64,
         Part::Hollow(_) => 0,

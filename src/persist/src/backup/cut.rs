@@ -4,6 +4,8 @@
 //! may run ahead of the tables or lag behind them in the log, so appends are taken until it is complete at the time, and what
 //! lies beyond the time is cut off.
 
+use std::sync::Arc;
+
 use repr::{ShardId, Timestamp};
 
 use crate::backup::image::LogImage;
@@ -57,8 +59,9 @@ pub(crate) async fn state_at(image: &LogImage, at: Timestamp, shears: &Shears<'_
 }
 
 async fn cut(shard: &mut Shard, at: Timestamp, shears: &Shears<'_>) -> Result<(), CutError> {
-    shard.batches.retain(|batch| batch.lower <= at);
-    if let Some(last) = shard.batches.last_mut() {
+    let batches = Arc::make_mut(&mut shard.batches);
+    batches.retain(|batch| batch.lower <= at);
+    if let Some(last) = batches.last_mut() {
         *last = cut_batch(last, &shard.columns, at, shears).await?;
     }
     shard.upper = at.step_forward();
@@ -74,16 +77,16 @@ async fn cut_batch(
     at: Timestamp,
     shears: &Shears<'_>,
 ) -> Result<BatchDesc, CutError> {
-    let mut rest = BatchDesc { upper: at.step_forward(), updates: 0, bytes: 0, parts: Vec::new(), ..batch.clone() };
-    for part in &batch.parts {
+    let (mut parts, mut updates, mut bytes) = (Vec::new(), 0, 0);
+    for part in batch.parts.iter() {
         if let Part::Hollow(hollow) = part {
             if hollow.t_min > at {
                 continue;
             }
             if hollow.t_max <= at {
-                rest.updates += hollow.updates;
-                rest.bytes += hollow.bytes;
-                rest.parts.push(part.clone());
+                updates += hollow.updates;
+                bytes += hollow.bytes;
+                parts.push(part.clone());
                 continue;
             }
         }
@@ -96,9 +99,10 @@ async fn cut_batch(
             }
         }
         let written = builder.finish().await.map_err(CutError::Write)?;
-        rest.updates += written.updates;
-        rest.bytes += written.bytes;
-        rest.parts.extend(written.parts);
+        updates += written.updates;
+        bytes += written.bytes;
+        parts.extend(written.parts);
     }
-    Ok(rest)
+    let parts = parts.into();
+    Ok(BatchDesc { upper: at.step_forward(), updates, bytes, parts, ..batch.clone() })
 }

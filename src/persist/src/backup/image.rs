@@ -142,7 +142,7 @@ pub(crate) fn state_parts(state: &State) -> BTreeMap<String, HollowPart> {
 }
 
 fn add_parts(parts: &mut BTreeMap<String, HollowPart>, batch: &BatchDesc) {
-    for part in &batch.parts {
+    for part in batch.parts.iter() {
         if let Part::Hollow(hollow) = part {
             parts.insert(hollow.key.clone(), hollow.clone());
         }

@@ -308,7 +308,7 @@ impl Job {
         let Job { id: shard, inputs, since, .. } = self;
         let (first, last) = (&inputs[0], &inputs[inputs.len() - 1]);
         let Written { parts, updates, bytes } = written;
-        let token = last.token;
+        let (token, parts) = (last.token, parts.into());
         // Times that an input had advanced further stay so.
         let since = inputs.iter().fold(since, |since, input| since.max(input.since));
         let output = BatchDesc { id: 0, lower: first.lower, upper: last.upper, since, updates, bytes, token, parts };
@@ -333,7 +333,7 @@ impl Job {
     /// Merges sorted parts, advances times to `since` and consolidates.
     async fn merge(&self, shared: &Shared, ticket: Ticket) -> Result<Written, BlobError> {
         let wanted = Wanted { read_ahead: READ_AHEAD, ..Wanted::everything(self.columns.clone()) };
-        let parts: Vec<&Part> = self.inputs.iter().flat_map(|batch| &batch.parts).collect();
+        let parts: Vec<&Part> = self.inputs.iter().flat_map(|batch| batch.parts.iter()).collect();
         let mut cursors: Vec<Option<Cursor>> = parts.iter().map(|_| None).collect();
         let mut heads: BinaryHeap<Reverse<Head>> =
             parts.iter().enumerate().map(|(index, part)| Reverse(Head::unopened(index, part))).collect();

@@ -113,9 +113,9 @@ impl Feed {
         self.stage = if snapshot { Stage::First(to) } else { Stage::Following(to) };
         let seq = core.durable.next_seq - 1;
         let meant = |batch: &&BatchDesc| batch.upper > from && batch.lower < to;
-        let batches = core.durable_shard(self.shard).map_or(&[][..], |shard| &shard.batches);
+        let batches = core.durable_shard(self.shard).map_or(&[][..], |shard| &shard.batches[..]);
         let columns = core.durable_shard(self.shard).map(|shard| shard.columns.clone()).unwrap_or_default();
-        let parts: Vec<Part> = batches.iter().filter(meant).flat_map(|batch| batch.parts.clone()).collect();
+        let parts: Vec<Part> = batches.iter().filter(meant).flat_map(|batch| batch.parts.iter().cloned()).collect();
         let blank = Piece { seq, snapshot, from, to, now, parts: Vec::new(), columns, last: false };
         self.pieces = split(blank, parts);
         if let Some(reader) = core.readers.get_mut(&self.reader) {

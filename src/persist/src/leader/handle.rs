@@ -237,7 +237,7 @@ impl LeaderHandle {
             }
             let state = core.durable.live(shard).map_err(|_| SnapshotError::NotFound)?;
             let (batches, columns) = (&state.batches, state.columns.clone());
-            let parts = batches.iter().filter(|batch| batch.lower <= as_of).flat_map(|batch| batch.parts.clone());
+            let parts = batches.iter().filter(|batch| batch.lower <= as_of).flat_map(|batch| batch.parts.iter().cloned());
             let parts: Vec<Part> = parts.collect();
             (Reading::new(shared, &mut core, shard, seq), parts, columns)
         };

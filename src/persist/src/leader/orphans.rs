@@ -76,7 +76,7 @@ async fn list(shared: &Shared) -> Result<Vec<Found>, BlobError> {
 fn choose(shared: &Shared, core: &Core, found: Vec<Found>) -> Vec<Found> {
     let states = [&core.durable, &core.speculative];
     let shards = states.into_iter().flat_map(|state| state.shards.values());
-    let named = shards.flat_map(|shard| &shard.batches).flat_map(hollow_keys);
+    let named = shards.flat_map(|shard| shard.batches.iter()).flat_map(hollow_keys);
     let delayed = core.delayed.iter().flat_map(|delayed| delayed.keys.iter().cloned());
     let named: BTreeSet<String> = named.chain(delayed).collect();
     let now = shared.timeline.now();

@@ -11,7 +11,7 @@ use tracing::{error, warn};
 
 use crate::checkpoint::encode_state;
 use crate::leader::Halt;
-use crate::leader::core::{EntryBatch, LastAppend, Pending, Shared};
+use crate::leader::core::{Core, EntryBatch, LastAppend, Pending, Shared};
 use crate::log::{Append, Checkpoint, Entry, Log, LogError, Slot};
 use crate::op::Op;
 
@@ -220,7 +220,13 @@ impl Checkpoints {
 
 /// Stores the durable state and drops what no kept checkpoint needs. A failure only makes the next start longer.
 async fn checkpoint(shared: &Shared, log: &dyn Log) -> Result<(), Halt> {
-    let state = shared.core.lock().durable.clone();
+    let state = {
+        let mut core = shared.core.lock();
+        let Core { durable, speculative, .. } = &mut *core;
+        // Once a minute what has been written meanwhile is shared again; a copy costs little then.
+        durable.share_batches(speculative);
+        durable.clone()
+    };
     let upto = state.next_seq - 1;
     let state = shared.tasks.spawn_blocking("persist-encode-checkpoint", move || encode_state(&state)).await;
     let checkpoint = Checkpoint::new(shared.log_id, upto, shared.epoch, shared.nonce, state);

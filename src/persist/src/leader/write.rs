@@ -97,6 +97,7 @@ impl Shared {
         let Written { parts, updates, bytes } = written;
         // The parts' times are as they were written: nothing has been advanced.
         let since = Timestamp::MIN;
+        let parts = parts.into();
         let batch = BatchDesc { id: 0, lower: expect_upper, upper: new_upper, since, updates, bytes, token, parts };
         let op = Op::Append { shard, writer, expect_upper, new_upper, batch: Some(batch) };
         let txn = Txn::from(op);
@@ -120,7 +121,7 @@ impl Shared {
             Op::Commit { appends, .. } => appends.iter().map(|(_, _, batch)| batch).collect(),
             _ => Vec::new(),
         });
-        for part in batches.flat_map(|batch| &batch.parts) {
+        for part in batches.flat_map(|batch| batch.parts.iter()) {
             let Part::Hollow(hollow) = part else { continue };
             let ticket = Ticket::of_key(&hollow.key)
                 .ok_or_else(|| AppendError::Invalid(format!("{} is not the name of a part", hollow.key)))?;
@@ -208,7 +209,7 @@ async fn prepare(shared: &Shared, commit: Commit) -> Result<Txn, CommitError> {
     let appends = batches.into_iter().map(|(shard, Written { parts, updates, bytes })| {
         let current = || state.live(shard).map_or_else(|_| SchemaId::default(), |shard| shard.schema);
         let schema = schemas.get(&shard).copied().unwrap_or_else(current);
-        let (token, upper) = (Uuid::nil(), ts.step_forward());
+        let (token, upper, parts) = (Uuid::nil(), ts.step_forward(), parts.into());
         let since = Timestamp::MIN;
         (shard, schema, BatchDesc { id: 0, lower: ts, upper, since, updates, bytes, token, parts })
     });

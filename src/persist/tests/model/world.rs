@@ -209,7 +209,7 @@ impl World {
         let state = leader.state();
         state.check().expect("the state's own invariants hold");
         let live = state.shards.values().filter(|shard| !shard.retired);
-        for part in live.flat_map(|shard| &shard.batches).flat_map(|batch| &batch.parts) {
+        for part in live.flat_map(|shard| shard.batches.iter()).flat_map(|batch| batch.parts.iter()) {
             let Part::Hollow(part) = part else { continue };
             let path = object_store::path::Path::from(part.key.as_str());
             let head = object_store::ObjectStoreExt::head(self.blob.as_ref(), &path).await;
