@@ -21,6 +21,7 @@ mod obj_log;
 mod op;
 mod part;
 mod pg_log;
+mod pg_tls;
 #[doc(hidden)]
 pub mod probe;
 mod read;

@@ -16,10 +16,12 @@ use stdx::{Backoff, Elapsed, Task, Tasks};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio_postgres::config::{Host, TargetSessionAttrs};
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Config, NoTls, Row, Statement};
+use tokio_postgres::{Client, Config, Row, Statement};
+use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::{debug, warn};
 
 use crate::log::{Append, CHECKPOINTS_KEPT, Checkpoint, Entry, Log, LogError, Slot, check_tail};
+use crate::pg_tls::{self, Mode};
 
 /// Entries younger than this are not truncated, by the server's clock.
 const TRUNCATE_AGE: Duration = Duration::from_secs(3600);
@@ -82,6 +84,7 @@ const TRUNCATE: &str = "
 /// A log in a PostgreSQL database.
 pub struct PgLog {
     config: Config,
+    tls: MakeRustlsConnect,
     /// The log within the database.
     log: String,
     /// For messages: the server and the database, without the password.
@@ -108,11 +111,12 @@ impl PgLog {
     ///
     /// Errors: `Broken`, saying what is wrong, also if the server cannot be reached; never with the password.
     pub async fn open(url: &str, tasks: Tasks) -> Result<PgLog, LogError> {
-        let (config, log) = parse(url).map_err(LogError::Broken)?;
+        let Parsed { config, log, mode, root_cert } = parse(url).map_err(LogError::Broken)?;
+        let tls = pg_tls::connector(mode, root_cert.as_deref()).map_err(LogError::Broken)?;
         let name = format!("{} log {log:?}", server_of(&config));
         let link = || Mutex::new(None);
         let (appending, reading, bulk) = (link(), link(), link());
-        let log = PgLog { config, log, name, truncate_age: TRUNCATE_AGE, tasks, appending, reading, bulk };
+        let log = PgLog { config, tls, log, name, truncate_age: TRUNCATE_AGE, tasks, appending, reading, bulk };
         let cannot = |cause: String| LogError::Broken(format!("cannot open {}: {cause}", log.name));
         let connected = log.connect().await.map_err(cannot)?;
         *log.reading.lock().await = Some(connected);
@@ -133,7 +137,7 @@ impl PgLog {
     }
 
     async fn try_connect(&self) -> Result<Session, tokio_postgres::Error> {
-        let (client, connection) = self.config.connect(NoTls).await?;
+        let (client, connection) = self.config.connect(self.tls.clone()).await?;
         let driving = self.tasks.spawn("pg-log-connection", async move {
             if let Err(error) = connection.await {
                 debug!(error = describe(&error), "a connection of the log has ended");
@@ -390,30 +394,53 @@ fn describe(error: &tokio_postgres::Error) -> String {
     text
 }
 
-/// Takes our own option out of the URL, and refuses what would promise more than we keep.
-fn parse(url: &str) -> Result<(Config, String), String> {
+/// What a URL says.
+struct Parsed {
+    config: Config,
+    log: String,
+    mode: Mode,
+    root_cert: Option<String>,
+}
+
+/// Takes out of the URL what is for us.
+fn parse(url: &str) -> Result<Parsed, String> {
     let (location, query) = url.split_once('?').unwrap_or((url, ""));
     let mut log = DEFAULT_NAME.to_owned();
-    let mut options = Vec::new();
+    let (mut mode, mut root_cert, mut options) = (Mode::Prefer, None, Vec::new());
     for option in query.split('&').filter(|option| !option.is_empty()) {
         match option.split_once('=') {
             Some(("log", name)) => log = log_name(name)?,
-            Some(("sslmode", mode)) if !["disable", "prefer"].contains(&mode) => {
-                return Err(format!(
-                    "sslmode={mode:?} is not supported: the log speaks to PostgreSQL without encryption; \
-                     use a Unix socket or a private network, with sslmode=disable"
-                ));
-            }
+            Some(("sslmode", text)) => mode = Mode::of(text)?,
+            Some(("sslrootcert", path)) => root_cert = Some(decoded(path)?),
             _ => options.push(option),
         }
     }
     let rest = if options.is_empty() { location.to_owned() } else { format!("{location}?{}", options.join("&")) };
     let mut config: Config = rest.parse().map_err(|error: tokio_postgres::Error| describe(&error))?;
     config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+    config.ssl_mode(mode.requested());
     if config.get_application_name().is_none() {
         config.application_name("freshet log");
     }
-    Ok((config, log))
+    Ok(Parsed { config, log, mode, root_cert })
+}
+
+/// Undoes the percent encoding of an option.
+fn decoded(text: &str) -> Result<String, String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'%' => {
+                let digits =
+                    [rest.next(), rest.next()].map(|digit| digit.and_then(|digit| char::from(digit).to_digit(16)));
+                let [Some(high), Some(low)] = digits else { return Err(format!("{text:?} ends within an escape")) };
+                u8::try_from(16 * high + low).map_err(|error| error.to_string())?
+            }
+            other => other,
+        });
+    }
+    String::from_utf8(bytes).map_err(|_| format!("{text:?} is not UTF-8"))
 }
 
 fn log_name(name: &str) -> Result<String, String> {
@@ -441,20 +468,24 @@ mod tests {
 
     #[test]
     fn a_url_names_server_database_and_log() {
-        let (config, log) = parse("postgres://user:hunter2@one:5433/base?log=staging&connect_timeout=3").unwrap();
-        assert_eq!((server_of(&config).as_str(), log.as_str()), ("postgres://one:5433/base", "staging"));
-        let (config, log) = parse("postgres://user@%2Frun%2Fpostgresql/base?sslmode=disable").unwrap();
+        let named = parse("postgres://user:hunter2@one:5433/base?log=staging&connect_timeout=3").unwrap();
+        assert_eq!((server_of(&named.config).as_str(), named.log.as_str()), ("postgres://one:5433/base", "staging"));
+        assert_eq!((named.mode, named.root_cert), (Mode::Prefer, None));
+        let plain = parse("postgres://user@%2Frun%2Fpostgresql/base?sslmode=disable").unwrap();
         assert_eq!(
-            (server_of(&config).as_str(), log.as_str()),
-            ("postgres:///run/postgresql:5432/base", "environment")
+            (server_of(&plain.config).as_str(), plain.log.as_str(), plain.mode),
+            ("postgres:///run/postgresql:5432/base", "environment", Mode::Disable)
         );
+        let full = parse("postgres://one/base?sslmode=verify-full&sslrootcert=%2Fetc%2Fa%20b.pem&log=l").unwrap();
+        assert_eq!((full.mode, full.root_cert.as_deref()), (Mode::VerifyFull, Some("/etc/a b.pem")));
+        assert_eq!(full.config.get_ssl_mode(), tokio_postgres::config::SslMode::Require);
     }
 
     #[test]
-    fn what_is_not_kept_is_refused_without_the_password() {
+    fn what_is_not_understood_is_refused_without_the_password() {
         for (url, expected) in [
-            ("postgres://user:hunter2@one/base?sslmode=require", "without encryption"),
-            ("postgres://user:hunter2@one/base?sslmode=verify-full", "without encryption"),
+            ("postgres://user:hunter2@one/base?sslmode=allow", "is none of"),
+            ("postgres://user:hunter2@one/base?sslrootcert=%2", "escape"),
             ("postgres://user:hunter2@one/base?log=a%20b", "the name of a log"),
             ("postgres://user:hunter2@one/base?colour=red", "colour"),
             ("postgres://user:hunter2@one:port/base", "port"),

@@ -612,3 +612,40 @@ async fn the_log_on_a_real_s3_server_conforms() {
     let log = ObjLog::new(s3().expect("as before"), "s3:".to_owned(), None, Tasks::tokio());
     log.prove(&Rng::from_entropy()).await.expect("the server refuses to create an object twice");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::disallowed_methods, reason = "a test has no flags")]
+async fn connections_to_postgresql_are_as_safe_as_the_url_says() {
+    let (Some(place), Ok(authority)) = (Postgres::new().await, std::env::var("FRESHET_TEST_POSTGRES_CA")) else {
+        println!("FRESHET_TEST_POSTGRES or FRESHET_TEST_POSTGRES_CA names nothing: not run");
+        return;
+    };
+    let port = std::env::var("FRESHET_TEST_POSTGRES_PORT").expect("it listens on a port as well");
+    let authority = format!("sslrootcert={}", authority.replace('/', "%2F"));
+    let encrypted = "SELECT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = $1";
+    // The certificate is of localhost.
+    for (host, options, expected) in [
+        ("localhost", "sslmode=disable".to_owned(), Ok(false)),
+        ("localhost", "sslmode=prefer".to_owned(), Ok(true)),
+        ("localhost", "connect_timeout=5".to_owned(), Ok(true)),
+        ("127.0.0.1", "sslmode=require".to_owned(), Ok(true)),
+        ("127.0.0.1", format!("sslmode=verify-ca&{authority}"), Ok(true)),
+        ("localhost", format!("sslmode=verify-full&{authority}"), Ok(true)),
+        ("127.0.0.1", format!("sslmode=verify-full&{authority}"), Err("certificate")),
+        ("localhost", "sslmode=verify-ca".to_owned(), Err("certificate")),
+        ("localhost", "sslmode=verify-full&sslrootcert=%2Fnone.pem".to_owned(), Err("/none.pem")),
+    ] {
+        let name = Uuid::from_bytes(Rng::from_entropy().bytes16()).simple().to_string();
+        let url = format!("postgres://postgres@{host}:{port}/postgres?{options}&application_name={name}&log={name}");
+        let opened = PgLog::open(&url, Tasks::tokio()).await;
+        match (opened, expected) {
+            (Ok(log), Ok(expected)) => {
+                assert!(matches!(log.append(entry(1)).await, Ok(Append::Committed { .. })), "{url}");
+                let rows = place.client.query(encrypted, &[&name]).await.expect("answered");
+                assert!(!rows.is_empty() && rows.iter().all(|row| row.get::<_, bool>(0) == expected), "{url}");
+            }
+            (Err(error), Err(expected)) => assert!(error.to_string().contains(expected), "{url}: {error}"),
+            (opened, _) => panic!("{url}: {:?}", opened.err().map(|error| error.to_string())),
+        }
+    }
+}
