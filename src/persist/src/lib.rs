@@ -37,8 +37,8 @@ mod timeline;
 mod verify;
 
 pub use backup::{
-    BackupError, BackupReport, Destination, Listing, Manifest, PartFile, Progress, RestoreReport, RestoreRequest,
-    backup_stored, find_backup, list_backups, refuse_half_restored, restore,
+    BackupError, BackupReport, Destination, Listing, Manifest, PartFile, Progress, Pruned, RestoreReport,
+    RestoreRequest, backup_stored, find_backup, list_backups, prune_backups, refuse_half_restored, restore,
 };
 pub use blob::{Blob, BlobError, local_blob, memory_blob};
 pub use checkpoint::{decode_state, encode_state};

@@ -1,6 +1,6 @@
 //! Backups made while writers, compaction and deletion go on; restored, every shard reads as the original did.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,8 +18,9 @@ use object_store::{
 use parking_lot::Mutex;
 use persist::{
     BackupError, BackupReport, Blob, Commit, CreateShard, Destination, GroupId, Leader, LeaderConfig, LeaderHandle,
-    Log, MemLog, Part, Progress, RestoreReport, RestoreRequest, Shards, SnapshotError, State, WriterId, backup_stored,
-    consolidate, list_backups, memory_blob, read_snapshot, read_state, refuse_half_restored, restore, verify,
+    Log, MemLog, Part, Progress, Pruned, RestoreReport, RestoreRequest, Shards, SnapshotError, State, WriterId,
+    backup_stored, consolidate, list_backups, memory_blob, prune_backups, read_snapshot, read_state,
+    refuse_half_restored, restore, verify,
 };
 use repr::{Diff, Row, ShardId, Timestamp};
 use stdx::sim::Executor;
@@ -398,6 +399,41 @@ fn a_second_backup_copies_only_what_is_new() {
             assert_eq!(state.next_seq - 1, report.seq);
             world.check_state(&state, &store.blob.blob(), Timestamp::MAX).await;
         }
+    });
+}
+
+#[test]
+fn old_backups_go_with_the_parts_that_only_they_need() {
+    with_world(53, |world| async move {
+        let target = Target::new();
+        let mut reports = Vec::new();
+        for _ in 0..4 {
+            world.steps(60).await;
+            reports.push(world.backup(&target).await.expect("backed up"));
+        }
+        let log_id = world.leader.state().log_id;
+        let blob = target.blob();
+        assert_eq!(prune_backups(&blob, Uuid::from_u128(9), 1).await.expect("pruned"), Pruned::default());
+        let pruned = prune_backups(&blob, log_id, 2).await.expect("pruned");
+        assert_eq!(pruned.backups, [reports[0].id.clone(), reports[1].id.clone()]);
+        assert!(pruned.parts > 0 && pruned.part_bytes > 0, "{pruned:?}");
+        let listing = list_backups(&blob).await.expect("listed").backups;
+        let named: BTreeSet<&str> =
+            listing.iter().flat_map(|backup| &backup.parts).map(|part| part.key.as_str()).collect();
+        let stored = blob.list(Some(&Path::from("part"))).map(|part| part.expect("listed").location.to_string());
+        let stored: BTreeSet<String> = stored.collect().await;
+        assert_eq!(stored.iter().map(String::as_str).collect::<BTreeSet<_>>(), named, "no more and no less");
+        for report in &reports[2..] {
+            let store = Empty::new();
+            let request = RestoreRequest { backup: Some(report.id.clone()), at: None };
+            store.fill(&world, &target, &request).await.expect("restored");
+            let state = read_state(&store.log).await.expect("read").state;
+            world.check_state(&state, &store.blob.blob(), Timestamp::MAX).await;
+        }
+        assert_eq!(prune_backups(&blob, log_id, 0).await.expect("pruned").backups, [reports[2].id.clone()]);
+        assert_eq!(list_backups(&blob).await.expect("listed").backups.len(), 1, "the last one stays");
+        world.steps(20).await;
+        world.backup(&target).await.expect("the next one is complete without what went");
     });
 }
 

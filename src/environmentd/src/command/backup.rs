@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use parking_lot::Mutex;
-use persist::{BackupReport, BlobUrl, Progress, RemoteAddress, RemoteShards, backup_stored};
+use persist::{
+    BackupReport, BlobUrl, Progress, Pruned, RemoteAddress, RemoteShards, backup_stored, list_backups, prune_backups,
+};
 use stdx::Tasks;
 
 use crate::boot::{BootError, lock_data_dir};
@@ -21,6 +23,26 @@ pub(crate) async fn run(args: &BackupArgs, tasks: &Tasks) -> Result<(), BootErro
         None => backup_directly(args, &to, tasks).await?,
     };
     print(&report, &to);
+    if let Some(keep) = args.keep {
+        prune(&report.id, &to, keep).await?;
+    }
+    Ok(())
+}
+
+/// The place is opened with this program's own credentials.
+async fn prune(newest: &str, to: &BlobUrl, keep: u32) -> Result<(), BootError> {
+    let target = persist::open_blob(to).map_err(failed)?;
+    let listing = list_backups(&target).await.map_err(failed)?;
+    let made = listing.backups.iter().find(|backup| backup.id == newest);
+    let made = made.ok_or_else(|| failed(format!("backup {newest} is not in {to} as it is seen from here")))?;
+    let keep = usize::try_from(keep).unwrap_or(usize::MAX);
+    let Pruned { backups, parts, part_bytes } = prune_backups(&target, made.log_id, keep).await.map_err(failed)?;
+    for id in &backups {
+        println!("backup {id} is deleted");
+    }
+    if !backups.is_empty() {
+        println!("  parts deleted       {parts} ({})", text::size(part_bytes));
+    }
     Ok(())
 }
 

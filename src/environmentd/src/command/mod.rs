@@ -59,6 +59,10 @@ pub struct BackupArgs {
     #[arg(long, value_parser = crate::args::redacted)]
     pub to: Redacted<String>,
 
+    /// Afterwards delete older backups of this environment but for the newest so many, with the parts that only they need.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub keep: Option<u32>,
+
     /// Ask the environment that serves shardctl at this address, <host>:<port>. Without it the one that runs in the data
     /// directory is asked; if none does, the store is read directly.
     #[arg(long)]
