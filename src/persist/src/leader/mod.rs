@@ -13,6 +13,7 @@ mod handle;
 mod open;
 mod orphans;
 mod run;
+mod staged;
 mod takeover;
 mod write;
 
@@ -73,7 +74,7 @@ pub struct LeaderConfig {
     pub inline_bytes_max: usize,
     /// Replaced parts stay at least this long.
     pub delete_after: Duration,
-    /// How often the blob store is searched for what nobody names.
+    /// How often the blob store is searched for what nobody names; first when what a former leader has left may go.
     pub collect_every: Duration,
     /// Such a part stays at least this long: it may be on its way into the log.
     pub orphan_age: Duration,
@@ -104,7 +105,7 @@ impl LeaderConfig {
             delete_after: Duration::from_secs(600),
             collect_every: DAY,
             orphan_age: Duration::from_secs(3600),
-            former_age: DAY,
+            former_age: Duration::from_secs(3600),
         }
     }
 

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
 use futures::StreamExt;
 use object_store::path::Path;
@@ -15,6 +16,8 @@ use tracing::{info, warn};
 use crate::blob::{BlobError, PART_DIRECTORY, Ticket, delete_part};
 use crate::leader::core::{Core, Shared, hollow_keys};
 use crate::leader::handle::refused;
+use crate::leader::staged::sweep;
+use crate::location::BlobUrl;
 use crate::op::Txn;
 use crate::shards::AppendError;
 
@@ -27,17 +30,35 @@ pub struct Collected {
 }
 
 pub(crate) async fn run(shared: Arc<Shared>) {
+    // Those who start anew more often than once a day collect as well.
+    let mut wait = shared.settings.former_age.min(shared.settings.collect_every);
     loop {
-        shared.tasks.sleep(shared.settings.collect_every).await;
+        shared.tasks.sleep(wait).await;
+        wait = shared.settings.collect_every;
         if shared.halt.borrow().is_some() {
             return;
         }
+        sweep_unfinished(&shared).await;
         match collect(&shared).await {
             Ok(Collected { listed, deleted, deleted_bytes }) => {
                 info!(listed, deleted, deleted_bytes, "searched the blob store for parts that nobody names");
             }
             Err(error) => warn!(%error, "searching the blob store for parts that nobody names failed"),
         }
+    }
+}
+
+/// Of a directory, also what the store does not list.
+async fn sweep_unfinished(shared: &Shared) {
+    let url = shared.settings.blob_url.as_ref().and_then(|url| url.parse::<BlobUrl>().ok());
+    let Some(directory) = url.as_ref().and_then(BlobUrl::directory) else { return };
+    let directory = directory.join(PART_DIRECTORY);
+    let age_ms = shared.settings.orphan_age_ms;
+    let limit = UNIX_EPOCH + Duration::from_millis(shared.tasks.clock().wall_ms().saturating_sub(age_ms));
+    match shared.tasks.spawn_blocking("persist-sweep-unfinished", move || sweep(&directory, limit)).await {
+        Ok(0) => {}
+        Ok(files) => info!(files, "deleted the beginnings of files that crashed writers have left"),
+        Err(error) => warn!(%error, "searching for unfinished files failed"),
     }
 }
 
