@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use persist::Stage;
+use persist::{Stage, WriteCounts};
 use sql::CatalogView;
 use stdx::Shutdown;
 use tokio::net::TcpListener;
@@ -86,5 +86,23 @@ async fn metrics(State(health): State<Health>) -> impl IntoResponse {
     gauge("environmentd_tables_upper_milliseconds", "The durable upper of all tables.", upper);
     gauge("environmentd_catalog_items_count", "Objects in the catalog.", environment.catalog().items().len() as u64);
     gauge("persist_epoch", "The leadership of the log.", environment.leader.epoch());
+    write_counters(&mut out, environment.leader.write_counts());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], out)
+}
+
+/// What was written for what came in.
+fn write_counters(out: &mut String, counts: WriteCounts) {
+    let WriteCounts { entries, log_bytes, checkpoint_bytes, updates, part_bytes, merged_bytes } = counts;
+    let counters = [
+        ("persist_log_entries_total", "Entries appended to the log.", entries),
+        ("persist_log_bytes_total", "Bytes of log entries, with the rows in them.", log_bytes),
+        ("persist_checkpoint_bytes_total", "Bytes of checkpoints of the log.", checkpoint_bytes),
+        ("persist_appended_updates_total", "Updates appended to collections.", updates),
+        ("persist_appended_part_bytes_total", "Bytes of parts that appends brought.", part_bytes),
+        ("persist_merged_part_bytes_total", "Bytes of parts that compaction made.", merged_bytes),
+    ];
+    for (name, help, value) in counters {
+        // Writing to a string cannot fail.
+        let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} counter\n{name} {value}");
+    }
 }

@@ -49,7 +49,7 @@ pub use hold::{Hold, HoldError};
 pub use inspect::{StoredState, read_snapshot, read_state};
 pub use leader::{
     Collected, Commit, CommitError, CreateShard, Halt, LEASE, Leader, LeaderConfig, LeaderHandle, LeaderId, OpenError,
-    SnapshotError, Stage,
+    SnapshotError, Stage, WriteCounts,
 };
 pub use location::{BlobUrl, LogUrl, StoreUrl, UrlError, open_blob, open_log};
 pub use log::{Append, CHECKPOINTS_KEPT, Checkpoint, Entry, Log, LogError, Slot, Survey};

@@ -16,6 +16,7 @@ use crate::encode::{encode_txns, size_estimate};
 use crate::hold::HoldTable;
 use crate::leader::backup::Backups;
 use crate::leader::compact;
+use crate::leader::written::WriteCounters;
 use crate::leader::{Halt, LeaderConfig};
 use crate::op::{BatchDesc, Op, Part, Txn};
 use crate::read::ReadCounters;
@@ -61,6 +62,7 @@ pub(crate) struct Shared {
     /// Commits take their place in the log in the order in which they were made.
     pub(crate) turn: Semaphore,
     pub(crate) counters: Arc<ReadCounters>,
+    pub(crate) written: WriteCounters,
     pub(crate) backups: Backups,
 }
 
@@ -304,6 +306,7 @@ impl Shared {
 
     /// Applies a committed entry to the durable state, then answers everybody in it.
     pub(crate) fn committed(&self, batch: EntryBatch, append: LastAppend) {
+        self.written.note_entry(&batch);
         let mut core = self.core.lock();
         let mut moved = false;
         for txn in &batch.txns {

@@ -14,7 +14,7 @@ use crate::columns::Columns;
 use crate::hold::{Hold, HoldError};
 use crate::leader::core::{Core, Refusal, Shared};
 use crate::leader::orphans::{self, Collected};
-use crate::leader::{Halt, SnapshotError};
+use crate::leader::{Halt, SnapshotError, WriteCounts};
 use crate::op::{GroupId, Op, Part, Txn};
 use crate::part::consolidate;
 use crate::read::{ReadCounts, Wanted};
@@ -148,6 +148,11 @@ impl LeaderHandle {
         self.shared().counters.counts()
     }
 
+    /// What this leader has had written since its start.
+    pub fn write_counts(&self) -> WriteCounts {
+        self.shared().written.counts()
+    }
+
     /// The columns of a shard as last proposed; none if it does not exist.
     pub fn columns(&self, shard: ShardId) -> Option<Columns> {
         self.shared().core.lock().speculative.live(shard).ok().map(|shard| shard.columns.clone())
@@ -237,7 +242,8 @@ impl LeaderHandle {
             }
             let state = core.durable.live(shard).map_err(|_| SnapshotError::NotFound)?;
             let (batches, columns) = (&state.batches, state.columns.clone());
-            let parts = batches.iter().filter(|batch| batch.lower <= as_of).flat_map(|batch| batch.parts.iter().cloned());
+            let parts =
+                batches.iter().filter(|batch| batch.lower <= as_of).flat_map(|batch| batch.parts.iter().cloned());
             let parts: Vec<Part> = parts.collect();
             (Reading::new(shared, &mut core, shard, seq), parts, columns)
         };

@@ -16,6 +16,7 @@ mod run;
 mod staged;
 mod takeover;
 mod write;
+mod written;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +32,7 @@ pub use orphans::Collected;
 pub use takeover::{LeaderId, Stage};
 pub(crate) use takeover::{replay, restore_checkpoint};
 pub(crate) use write::{Append as RemoteAppend, check_times};
+pub use written::WriteCounts;
 
 use crate::blob::Blob;
 use crate::columns::Columns;

@@ -131,6 +131,7 @@ fn shared(config: &LeaderConfig, taken: Taken) -> Shared {
         budget: Arc::new(Semaphore::new(QUEUE_KIB_MAX)),
         turn: Semaphore::new(1),
         counters: Arc::default(),
+        written: Default::default(),
         backups: Backups::new(&config.log),
     }
 }

@@ -229,6 +229,7 @@ async fn checkpoint(shared: &Shared, log: &dyn Log) -> Result<(), Halt> {
     };
     let upto = state.next_seq - 1;
     let state = shared.tasks.spawn_blocking("persist-encode-checkpoint", move || encode_state(&state)).await;
+    shared.written.note_checkpoint(state.len());
     let checkpoint = Checkpoint::new(shared.log_id, upto, shared.epoch, shared.nonce, state);
     for outcome in [log.checkpoint(checkpoint).await, log.truncate(upto).await] {
         match outcome {
