@@ -39,10 +39,37 @@ pub fn explain_physical(
     for import in &dataflow.imports {
         let _ = match import {
             Import::Index { index, on, .. } => writeln!(out, "  index {} on {}", name(*index), name(*on)),
-            Import::Shard { id, .. } => writeln!(out, "  stored {}", name(*id)),
+            Import::Shard { id, .. } => writeln!(out, "  stored {}{}", name(*id), pruning(dataflow, *id)),
         };
     }
     out
+}
+
+/// By which predicates parts and blocks of a stored collection are left unread: those that bound a column, as far as everybody
+/// who reads the collection has some.
+fn pruning(dataflow: &Dataflow, import: CollectionId) -> String {
+    if dataflow.bounds(import).is_everything() {
+        return String::new();
+    }
+    let mut readers = Vec::new();
+    for object in &dataflow.objects {
+        object.plan.any_node(&mut |node| {
+            if let Node::Get { id, mfp, .. } = node
+                && *id == import
+            {
+                let bounding = mfp.predicates.iter().filter(|predicate| is_bounding(mfp, predicate));
+                let texts: Vec<String> = bounding.map(|predicate| predicate.display(None).to_string()).collect();
+                readers.push(format!("({})", texts.join(" AND ")));
+            }
+            false
+        });
+    }
+    format!(" pruned by {}", readers.join(" OR "))
+}
+
+fn is_bounding(mfp: &expr::Mfp, predicate: &expr::Scalar) -> bool {
+    let alone = expr::Mfp { predicates: vec![predicate.clone()], ..mfp.clone() };
+    !alone.bounds().is_everything()
 }
 
 fn write_plan(out: &mut String, plan: &Plan, depth: usize, name: &dyn Fn(CollectionId) -> String) {
