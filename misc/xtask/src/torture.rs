@@ -68,6 +68,9 @@ const TORTURES: &[Torture] = &[
     },
 ];
 
+/// What is checked after every operation in development is checked in a release build, too.
+const ASSERTIONS: &str = "profile.release.package.persist.debug-assertions=true";
+
 /// What `cargo xtask torture` without arguments prints.
 pub(crate) fn usage() -> String {
     let line = |torture: &Torture| {
@@ -91,7 +94,7 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<bool> {
         match arg.as_str() {
             "--rounds" => rounds = Some(rest.next().context("--rounds takes a number")?),
             "--seed" => seed = Some(rest.next().context("--seed takes a number")?),
-            "--release" => profile.push("--release"),
+            "--release" => profile.extend(["--release", "--config", ASSERTIONS]),
             other => bail!("no argument {other}\n{}", usage()),
         }
     }
