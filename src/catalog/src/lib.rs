@@ -2,17 +2,19 @@
 //!
 //! Knows no sessions, no sockets, no dataflows. A change is [`transact`](Catalog::transact): it yields the next snapshot and
 //! the rows by which the durable collection changes; the committer makes both true at once. Reading order: `record`,
-//! `catalog`, `transact`, `load`, `builtin`.
+//! `catalog`, `transact`, `narrow`, `load`, `builtin`.
 
 pub mod builtin;
 mod catalog;
 mod load;
+mod narrow;
 mod record;
 mod sizes;
 mod transact;
 
 pub use catalog::{Catalog, Database, Schema};
 pub use load::{LoadError, initial_updates, load};
+pub use narrow::AddColumns;
 pub use record::{CATALOG_SHARD, catalog_kinds};
 pub use sizes::REPLICA_SIZES;
 pub use transact::{NewCluster, NewItem, Op, Transacted};

@@ -8,6 +8,7 @@ use sql::plan::{Params, PlanContext};
 use sql::{Cluster, FullName, Item, ItemDefinition, Plan, Replica};
 
 use crate::catalog::{Catalog, Database, Schema};
+use crate::narrow::{self, Narrowed};
 use crate::record::{BadRecord, Record};
 use crate::transact::{NewCluster, NewItem, Op};
 
@@ -69,21 +70,29 @@ pub fn load(rows: &[(Row, Diff)], version: u64) -> Result<Catalog, LoadError> {
                 let cluster = Cluster { id: ClusterId(id), name: name.clone(), size, replication_factor, replicas };
                 catalog.clusters.insert(name, Arc::new(cluster));
             }
-            Record::Item { id, oid, database, schema, name, create_sql } => {
+            Record::Item { id, oid, database, schema, name, create_sql, columns_seen } => {
                 let name = FullName { database: Some(database), schema, item: name };
-                items.insert(id, (oid, name, create_sql));
+                items.insert(id, Stored { oid, name, create_sql, columns_seen: narrow::seen(columns_seen) });
             }
         }
     }
-    for (id, (oid, name, create_sql)) in items {
-        load_item(&mut catalog, id, oid, name, create_sql);
+    for (id, stored) in items {
+        load_item(&mut catalog, id, stored);
     }
     Ok(catalog)
 }
 
-fn load_item(catalog: &mut Catalog, number: u64, oid: u32, name: FullName, create_sql: String) {
+/// An item that has not been planned yet.
+struct Stored {
+    oid: u32,
+    name: FullName,
+    create_sql: String,
+    columns_seen: BTreeMap<CollectionId, usize>,
+}
+
+fn load_item(catalog: &mut Catalog, number: u64, stored: Stored) {
     let id = CollectionId::User(number);
-    let (depends_on, definition) = match plan_item(catalog, &name, &create_sql) {
+    let (depends_on, definition) = match plan_item(catalog, &stored) {
         Ok(item) => {
             let item = item.assign(number, None);
             (item.depends_on, item.definition)
@@ -96,10 +105,12 @@ fn load_item(catalog: &mut Catalog, number: u64, oid: u32, name: FullName, creat
             (BTreeSet::new(), ItemDefinition::Table { desc, defaults: Vec::new(), shard, source: None })
         }
     };
-    catalog.insert_item(Arc::new(Item { id, oid, name, create_sql, depends_on, definition }));
+    let Stored { oid, name, create_sql, columns_seen } = stored;
+    catalog.insert_item(Arc::new(Item { id, oid, name, create_sql, depends_on, columns_seen, definition }));
 }
 
-fn plan_item(catalog: &Catalog, name: &FullName, create_sql: &str) -> Result<NewItem, String> {
+fn plan_item(catalog: &Catalog, stored: &Stored) -> Result<NewItem, String> {
+    let Stored { name, create_sql, columns_seen, .. } = stored;
     let context = PlanContext {
         database: name.database.clone().unwrap_or_default(),
         search_path: vec![name.schema.clone()],
@@ -108,11 +119,18 @@ fn plan_item(catalog: &Catalog, name: &FullName, create_sql: &str) -> Result<New
     };
     let statements = sql::parse(create_sql).map_err(|error| error.message)?;
     let [statement] = &statements[..] else { return Err("not one statement".to_owned()) };
-    let plan = sql::plan(statement, &context, catalog, &mut Params::default()).map_err(|error| error.message)?;
+    let narrowed = Narrowed { catalog, seen: columns_seen };
+    let plan = sql::plan(statement, &context, &narrowed, &mut Params::default()).map_err(|error| error.message)?;
     match plan {
         Plan::CreateTable(plan) => Ok(NewItem::table(plan)),
-        Plan::CreateView(plan) => Ok(NewItem::view(plan)),
-        Plan::CreateMaterializedView(plan) => Ok(NewItem::materialized_view(plan)),
+        Plan::CreateView(mut plan) => {
+            catalog.widen(&mut plan.relation);
+            Ok(NewItem::view(plan))
+        }
+        Plan::CreateMaterializedView(mut plan) => {
+            catalog.widen(&mut plan.relation);
+            Ok(NewItem::materialized_view(plan))
+        }
         Plan::CreateIndex(plan) => Ok(NewItem::index(plan)),
         Plan::CreateSource(plan) => Ok(NewItem::source(plan)),
         other => Err(format!("not a definition: {other:?}")),

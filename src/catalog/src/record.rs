@@ -2,6 +2,8 @@
 //!
 //! JSON, because records are few, are read by people in a bad hour, and grow fields from version to version.
 
+use std::collections::BTreeMap;
+
 use repr::{Datum, Kind, Row, ShardId};
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +49,9 @@ pub(crate) enum Record {
         schema: String,
         name: String,
         create_sql: String,
+        /// Of tables that have got more columns since it was made: by their ids, how many it knows.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        columns_seen: BTreeMap<u64, usize>,
     },
 }
 

@@ -1,6 +1,6 @@
 //! Changes: a list of ops against one version yields the next version and what to write for it, or an error and nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use persist::Columns;
@@ -10,6 +10,7 @@ use sql::plan::{CreateIndexPlan, CreateMaterializedViewPlan, CreateSourcePlan, C
 use sql::{CatalogView, Cluster, Error, FullName, Item, ItemDefinition, Replica};
 
 use crate::catalog::{Catalog, Database, Schema};
+use crate::narrow::{self, AddColumns};
 use crate::record::{Record, ReplicaRecord};
 
 /// One change. Drops expect that the planner has listed dependents first.
@@ -24,6 +25,7 @@ pub enum Op {
         name: String,
     },
     CreateItem(Box<NewItem>),
+    AddColumns(Box<AddColumns>),
     CreateCluster(NewCluster),
     CreateReplica {
         cluster: ClusterId,
@@ -170,8 +172,8 @@ impl Catalog {
     }
 }
 
-struct Transaction {
-    out: Transacted,
+pub(crate) struct Transaction {
+    pub(crate) out: Transacted,
     latest_source: Option<CollectionId>,
 }
 
@@ -200,11 +202,11 @@ impl Transaction {
         self.out
     }
 
-    fn write(&mut self, record: &Record, diff: Diff) {
+    pub(crate) fn write(&mut self, record: &Record, diff: Diff) {
         self.out.updates.push((record.to_row(), diff));
     }
 
-    fn next_id(&mut self) -> u64 {
+    pub(crate) fn next_id(&mut self) -> u64 {
         let id = self.out.catalog.next_id;
         self.out.catalog.next_id += 1;
         id
@@ -221,6 +223,7 @@ impl Transaction {
             Op::CreateDatabase { name } => self.create_database(name),
             Op::CreateSchema { database, name } => self.create_schema(database, name),
             Op::CreateItem(item) => self.create_item(*item),
+            Op::AddColumns(add) => self.add_columns(*add),
             Op::CreateCluster(cluster) => self.create_cluster(cluster),
             Op::CreateReplica { cluster, name, size } => self.create_replica(cluster, name, size),
             Op::DropItem(id) => self.drop_item(id),
@@ -279,7 +282,8 @@ impl Transaction {
             None => {}
         }
         self.out.columns.extend(stored_columns(&definition));
-        let item = Item { id, oid: self.next_oid(), name, create_sql, depends_on, definition };
+        let columns_seen = BTreeMap::new();
+        let item = Item { id, oid: self.next_oid(), name, create_sql, depends_on, columns_seen, definition };
         self.write(&item_record(&item), Diff::ONE);
         self.out.created.push(id);
         self.out.catalog.insert_item(Arc::new(item));
@@ -367,6 +371,7 @@ pub(crate) fn item_record(item: &Item) -> Record {
         schema: item.name.schema.clone(),
         name: item.name.item.clone(),
         create_sql: item.create_sql.clone(),
+        columns_seen: narrow::numbers(&item.columns_seen),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Where dataflows meet durable collections: `storage`, or histories in memory in tests of rendering.
 
-use repr::{Bounds, ShardId, Timestamp};
+use persist::Selection;
+use repr::{ShardId, Timestamp};
 use storage::{Errs, Oks, ShardSink, ShardSource, WorkerContext};
 use timely::dataflow::Scope;
 use trace::Ts;
@@ -14,7 +15,7 @@ pub trait ShardEnds {
         shard: ShardId,
         as_of: Timestamp,
         until: Option<Timestamp>,
-        bounds: Bounds,
+        selection: Selection,
     ) -> ShardSource<'scope>;
 
     fn sink<'scope>(
@@ -35,9 +36,9 @@ impl ShardEnds for WorkerContext {
         shard: ShardId,
         as_of: Timestamp,
         until: Option<Timestamp>,
-        bounds: Bounds,
+        selection: Selection,
     ) -> ShardSource<'scope> {
-        storage::shard_source(scope, self, name, shard, as_of, until, bounds)
+        storage::shard_source(scope, self, name, shard, as_of, until, selection)
     }
 
     fn sink<'scope>(

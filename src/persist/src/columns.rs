@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use repr::Kind;
+use repr::row::{NOT_A_ROW, split_datum};
+use repr::{Kind, Row};
 
 use crate::codec::{DecodeError, Decoder, Encoder};
 
@@ -39,6 +40,14 @@ impl Columns {
         Columns(self.0.iter().cloned().chain([Column { kind, default }]).collect())
     }
 
+    /// The first `count` of them: what a reader knows who came before the others.
+    pub fn first(&self, count: usize) -> Columns {
+        match self.0.get(..count) {
+            Some(first) if count < self.0.len() => Columns(first.into()),
+            _ => self.clone(),
+        }
+    }
+
     pub fn len(&self) -> usize {
         self.0.len()
     }
@@ -58,6 +67,37 @@ impl Columns {
             Some(missing) if written > 0 => missing.iter().flat_map(|column| column.default.iter().copied()).collect(),
             _ => Vec::new(),
         }
+    }
+
+    /// Whether a writer may not know of all of them.
+    pub(crate) fn have_grown(&self) -> bool {
+        self.0.last().is_some_and(|column| !column.default.is_empty())
+    }
+
+    /// Fills up a row whose writer did not know of the last columns.
+    pub(crate) fn complete(&self, row: &mut Row) {
+        if row.as_bytes().first() == Some(&NOT_A_ROW) {
+            return;
+        }
+        let (mut rest, mut written) = (row.as_bytes(), 0);
+        while let Some(column) = self.0.get(written).filter(|_| !rest.is_empty())
+            && let Some((_, behind)) = split_datum(rest, column.kind)
+        {
+            rest = behind;
+            written += 1;
+        }
+        if rest.is_empty() {
+            row.push_packed(&self.padding(written));
+        }
+    }
+
+    /// How long the columns are at the front of a row that may have more; none if it does not start with them.
+    pub(crate) fn prefix_bytes(&self, row: &[u8]) -> Option<usize> {
+        let mut rest = row;
+        for column in self.0.iter() {
+            rest = split_datum(rest, column.kind)?.1;
+        }
+        Some(row.len() - rest.len())
     }
 
     /// Whether these are the columns of `before` with others, which have defaults, behind them.

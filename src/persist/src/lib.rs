@@ -63,6 +63,6 @@ pub use remote::{RemoteAddress, RemoteShards};
 pub use rocks_log::RocksLog;
 pub use rocks_reader::RocksReader;
 pub use service::{ShardctlService, shardctl_service};
-pub use shards::{AppendError, BlobErrorText, ShardEvent, Shards, SubscribeError, Subscription};
+pub use shards::{AppendError, BlobErrorText, Selection, ShardEvent, Shards, SubscribeError, Subscription};
 pub use state::{Group, Pin, Reject, Shard, State, TOKENS_KEPT};
 pub use verify::{Damage, Verification, verify};

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectStoreExt};
-use repr::{Bounds, Timestamp};
+use repr::Timestamp;
 
 use crate::blob::{Blob, BlobError};
 use crate::columns::Columns;
@@ -20,6 +20,7 @@ use crate::op::{HollowPart, Part};
 use crate::part::{
     BlockMeta, BlocksReader, CorruptPart, Footer, MAGIC, Summary, TRAILER_BYTES, Update, check_length, open_file,
 };
+use crate::shards::Selection;
 
 /// Parts up to this long are fetched whole, and so much is fetched at a time of longer ones, unless the reader says less.
 pub(crate) const READ_AHEAD: usize = 1 << 20;
@@ -66,9 +67,9 @@ fn count(counter: &AtomicU64, more: usize) {
 /// What of a part is wanted. What is handed on may be more: whole blocks.
 #[derive(Clone)]
 pub(crate) struct Wanted {
-    /// Rows written with fewer are filled up.
+    /// Rows written with fewer are filled up, those with more are cut.
     pub(crate) columns: Columns,
-    pub(crate) bounds: Arc<Bounds>,
+    pub(crate) selection: Arc<Selection>,
     /// Updates in `[from, to)`.
     pub(crate) from: Timestamp,
     pub(crate) to: Timestamp,
@@ -81,7 +82,7 @@ impl Wanted {
     pub(crate) fn everything(columns: Columns) -> Wanted {
         Wanted {
             columns,
-            bounds: Arc::default(),
+            selection: Arc::default(),
             from: Timestamp::MIN,
             to: Timestamp::MAX,
             read_ahead: READ_AHEAD,
@@ -97,8 +98,8 @@ impl Wanted {
     pub(crate) fn wants_part(&self, part: &Part) -> bool {
         let Part::Hollow(part) = part else { return true };
         let wanted = self.times_overlap(part.t_min, part.t_max)
-            && (self.bounds.is_everything()
-                || Summary::decode(&part.statistics).statistics.may_match(&self.bounds, &self.columns));
+            && (self.selection.bounds.is_everything()
+                || Summary::decode(&part.statistics).statistics.may_match(&self.selection.bounds, &self.columns));
         if !wanted {
             count(&self.counters.parts_skipped, 1);
         }
@@ -107,7 +108,8 @@ impl Wanted {
 
     fn wants_block(&self, block: &BlockMeta) -> bool {
         self.times_overlap(block.t_min, block.t_max)
-            && (self.bounds.is_everything() || block.statistics.may_match(&self.bounds, &self.columns))
+            && (self.selection.bounds.is_everything()
+                || block.statistics.may_match(&self.selection.bounds, &self.columns))
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
-use repr::{Bounds, ShardId, Timestamp};
+use repr::{ShardId, Timestamp};
 use stdx::{Backoff, Rng, Tasks};
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, watch};
@@ -27,7 +27,7 @@ use crate::read::{ReadCounters, ReadCounts};
 use crate::service::proto::refusal::Reason;
 use crate::service::proto::shardctl_client::ShardctlClient;
 use crate::service::{FRAME_BYTES_MAX, part_of_proto, part_to_proto, proto};
-use crate::shards::{AppendError, BlobErrorText, Piece, PieceReader, Shards, SubscribeError, Subscription};
+use crate::shards::{AppendError, BlobErrorText, Piece, PieceReader, Selection, Shards, SubscribeError, Subscription};
 
 const FIRST_DELAY: Duration = Duration::from_millis(20);
 const LONGEST_DELAY: Duration = Duration::from_secs(2);
@@ -215,7 +215,7 @@ impl Shards for RemoteShards {
         &self,
         shard: ShardId,
         as_of: Timestamp,
-        bounds: Arc<Bounds>,
+        selection: Arc<Selection>,
     ) -> Result<Subscription, SubscribeError> {
         let hello = self.hello().await?;
         let (events, receiver) = mpsc::channel(EVENTS_MAX);
@@ -231,7 +231,7 @@ impl Shards for RemoteShards {
                 blob: hello.blob,
                 shard,
                 as_of,
-                bounds,
+                selection,
                 counters: Arc::clone(&self.counters),
                 tasks: self.tasks.clone(),
                 events,

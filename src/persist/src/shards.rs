@@ -43,17 +43,26 @@ pub trait Shards: Send + Sync + 'static {
     /// written by now, see [`ShardEvent`].
     async fn subscribe(&self, shard: ShardId, as_of: Timestamp) -> Result<Subscription, SubscribeError>;
 
-    /// Follows a shard as [`Shards::subscribe`] does, but may leave out updates of rows outside `bounds`. May also leave out
-    /// none: blocks are read whole, and an implementation may know no statistics.
+    /// Follows a shard as [`Shards::subscribe`] does, but only as much of it as `selection` says, or more.
     async fn subscribe_within(
         &self,
         shard: ShardId,
         as_of: Timestamp,
-        bounds: Arc<Bounds>,
+        selection: Arc<Selection>,
     ) -> Result<Subscription, SubscribeError> {
-        drop(bounds);
+        drop(selection);
         self.subscribe(shard, as_of).await
     }
+}
+
+/// What of a shard a reader wants.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// Rows outside may be left out. None must be: blocks are read whole, and an implementation may know no statistics.
+    pub bounds: Bounds,
+    /// The first so many columns of the rows; those behind came after the reader was made. None: all there are. Rows whose
+    /// columns were not declared come whole.
+    pub columns: Option<usize>,
 }
 
 /// What a subscription yields, in this order: pieces of the snapshot, the last of which says so, then progress.
@@ -212,7 +221,7 @@ pub(crate) struct PieceReader {
     pub(crate) blob: Option<Blob>,
     pub(crate) shard: ShardId,
     pub(crate) as_of: Timestamp,
-    pub(crate) bounds: Arc<Bounds>,
+    pub(crate) selection: Arc<Selection>,
     pub(crate) counters: Arc<ReadCounters>,
     pub(crate) tasks: Tasks,
     pub(crate) events: mpsc::Sender<Result<ShardEvent, SubscribeError>>,
@@ -275,8 +284,8 @@ impl PieceReader {
         let mut updates = Vec::new();
         let mut bytes = 0;
         let wanted = Wanted {
-            columns: piece.columns.clone(),
-            bounds: Arc::clone(&self.bounds),
+            columns: piece.columns.first(self.selection.columns.unwrap_or(usize::MAX)),
+            selection: Arc::clone(&self.selection),
             from: piece.from,
             to: piece.to,
             read_ahead: READ_AHEAD,

@@ -91,7 +91,9 @@ async fn build(directory: &Path, rng: &Rng, clean: bool) {
 async fn answers(directory: &Path) -> Result<Answers, String> {
     let leader = lead(directory).await?;
     let (mut contents, mut parts) = (Vec::new(), BTreeSet::new());
-    for part in leader.state().shards.values().flat_map(|shard| shard.batches.iter()).flat_map(|batch| batch.parts.iter()) {
+    for part in
+        leader.state().shards.values().flat_map(|shard| shard.batches.iter()).flat_map(|batch| batch.parts.iter())
+    {
         if let Part::Hollow(part) = part {
             parts.insert(PathBuf::from(&part.key));
         }

@@ -11,8 +11,8 @@ use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutPayload};
 use persist::{
     Blob, Collected, Columns, Commit, CommitError, CreateShard, GroupId, HollowPart, Leader, LeaderConfig,
-    LeaderHandle, MemLog, Op, Part, SchemaId, ShardEvent, Shards, SnapshotError, State, Txn, Update, WriterId,
-    memory_blob, verify_part,
+    LeaderHandle, MemLog, Op, Part, SchemaId, Selection, ShardEvent, Shards, SnapshotError, State, Txn, Update,
+    WriterId, memory_blob, verify_part,
 };
 use repr::row::read_datum;
 use repr::{Bounds, ColumnBounds, Datum, Diff, Kind, Row, ShardId, Timestamp};
@@ -117,7 +117,17 @@ fn keys(state: &State) -> BTreeSet<String> {
 
 /// The contents at `as_of` as a subscriber within `bounds` gets them.
 async fn subscribed(leader: &LeaderHandle, shard: ShardId, as_of: Timestamp, bounds: Bounds) -> BTreeMap<Row, Diff> {
-    let mut subscription = leader.subscribe_within(shard, as_of, Arc::new(bounds)).await.expect("readable");
+    selected(leader, shard, as_of, Selection { bounds, columns: None }).await
+}
+
+/// The part of the contents at `as_of` that is selected.
+async fn selected(
+    leader: &LeaderHandle,
+    shard: ShardId,
+    as_of: Timestamp,
+    selection: Selection,
+) -> BTreeMap<Row, Diff> {
+    let mut subscription = leader.subscribe_within(shard, as_of, Arc::new(selection)).await.expect("readable");
     let mut sum: BTreeMap<Row, Diff> = BTreeMap::new();
     let mut upper = Timestamp::MIN;
     while upper <= as_of {
@@ -287,6 +297,11 @@ fn rows_read_with_the_default_of_a_column_that_came_later() {
             }
         };
         both(ts).await;
+        // A reader who came before the column goes on without it, and a writer's rows get the default.
+        let old = Selection { bounds: Bounds::default(), columns: Some(3) };
+        let seen: BTreeSet<Row> = selected(&leader, TABLE, ts, old.clone()).await.into_keys().collect();
+        let known = rows(0..3).into_iter().chain(rows(100..200)).map(|(row, _)| row);
+        assert_eq!(seen, known.chain([row(7, None, 0.0)]).collect());
         let skipped = leader.read_counts().parts_skipped;
         subscribed(&leader, TABLE, ts, equals(3, Datum::Text("other"))).await;
         assert!(leader.read_counts().parts_skipped > skipped, "nor are they read in vain");
@@ -294,6 +309,12 @@ fn rows_read_with_the_default_of_a_column_that_came_later() {
         world.tick(&leader, 300).await;
         assert_eq!(leader.state().shards[&TABLE].batches.len(), 1);
         both(leader.group_upper(GroupId::TABLES).step_back()).await;
+        let late = write(&leader, vec![(row(8, None, 1.0), Diff::ONE)]).await;
+        let mut filled_up = row(8, None, 1.0);
+        filled_up.push_packed(default.as_bytes());
+        assert!(leader.snapshot(TABLE, late).await.expect("read").contains(&(filled_up, Diff::ONE)));
+        let seen: BTreeSet<Row> = selected(&leader, TABLE, late, old).await.into_keys().collect();
+        assert!(seen.contains(&row(8, None, 1.0)) && seen.contains(&row(7, None, 0.0)), "from merged parts as well");
         let at = leader.now().max(leader.speculative_group_upper(GroupId::TABLES));
         let shorter = Commit { columns: vec![(TABLE, columns())], ..Commit::tick(GroupId::TABLES, at) };
         assert!(matches!(leader.commit(shorter).await, Err(CommitError::Invalid(_))), "columns never go");

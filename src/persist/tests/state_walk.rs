@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use std::sync::Arc;
 use bytes::Bytes;
 use persist::{
     BatchDesc, Columns, GroupId, HollowPart, Op, Part, PinId, Reject, SchemaId, State, Txn, Validate, WriterId,
     decode_state, decode_txns, encode_state, encode_txns,
 };
 use repr::{ShardId, Timestamp};
+use std::sync::Arc;
 use stdx::Rng;
 use uuid::Uuid;
 

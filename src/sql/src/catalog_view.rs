@@ -1,6 +1,6 @@
 //! The planner's read-only view of a catalog.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -43,6 +43,8 @@ pub struct Item {
     pub create_sql: String,
     /// Ids this item's definition names directly.
     pub depends_on: BTreeSet<CollectionId>,
+    /// Tables among those that have got more columns since this item was made: how many it knows.
+    pub columns_seen: BTreeMap<CollectionId, usize>,
     pub definition: ItemDefinition,
 }
 

@@ -2,7 +2,7 @@
 
 use expr::{ColumnOrder, Relation, Scalar};
 use protocol::source::SourceConnection;
-use repr::{ClusterId, CollectionId, ColumnType, NumericSpec, RelationDesc, ReplicaId, ScalarType, Timestamp};
+use repr::{ClusterId, CollectionId, ColumnType, NumericSpec, RelationDesc, ReplicaId, Row, ScalarType, Timestamp};
 
 use crate::catalog_view::FullName;
 use crate::statement::Statement;
@@ -19,6 +19,7 @@ pub enum Plan {
     CopyFrom(CopyFromPlan),
     CopyTo(CopyToPlan),
 
+    AddColumns(AddColumnsPlan),
     CreateDatabase {
         name: String,
         if_not_exists: bool,
@@ -216,6 +217,20 @@ impl ExplainStage {
     }
 }
 
+/// ALTER TABLE … ADD COLUMN.
+#[derive(Clone, Debug)]
+pub struct AddColumnsPlan {
+    pub table: CollectionId,
+    /// Makes the table as it will be.
+    pub create_sql: String,
+    /// All columns that the table will have, and their defaults.
+    pub desc: RelationDesc,
+    pub defaults: Vec<Option<Scalar>>,
+    /// For each new column, a packed datum: what rows have that are in the table already.
+    pub added: Vec<Row>,
+    pub notices: Vec<Notice>,
+}
+
 /// INSERT of rows that need no read.
 #[derive(Clone, Debug)]
 pub struct InsertPlan {
@@ -236,6 +251,8 @@ pub struct ReturningPlan {
 pub struct ReadThenWritePlan {
     pub table: CollectionId,
     pub kind: WriteKind,
+    /// How many columns the table had when this was planned.
+    pub arity: usize,
     /// Insert: the rows to insert. Delete and Update: the rows of the table that match, all its columns; then for Update the
     /// new row's columns; then what `returning` needs.
     pub relation: Relation,

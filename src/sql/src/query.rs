@@ -33,6 +33,7 @@ use expr::{LocalId, Relation, Scalar};
 use repr::{CollectionId, ColumnType, RelationDesc, ScalarType};
 use sqlparser::ast;
 
+pub(crate) use self::coerce::from_eval;
 pub(crate) use self::mutation::{Assigned, Mutation, PlannedMutation, plan_mutation};
 pub(crate) use self::scope::TableName;
 pub(crate) use self::write::plan_insert_source;

@@ -1,5 +1,6 @@
 //! Statements: what each is, how it is read, planned and described. One file for each kind.
 
+mod alter_table;
 mod cluster;
 mod copy;
 mod create_index;
@@ -61,6 +62,7 @@ pub enum StatementKind {
     Delete(delete::Delete),
     Truncate(delete::Truncate),
     Copy(copy::Copy),
+    AlterTable(alter_table::AlterTable),
     CreateDatabase(database::CreateDatabase),
     CreateSchema(database::CreateSchema),
     CreateTable(create_table::CreateTable),
@@ -103,6 +105,7 @@ impl StatementKind {
             StatementKind::Delete(_) => "DELETE",
             StatementKind::Truncate(_) => "TRUNCATE TABLE",
             StatementKind::Copy(_) => "COPY",
+            StatementKind::AlterTable(_) => "ALTER TABLE",
             StatementKind::CreateDatabase(_) => "CREATE DATABASE",
             StatementKind::CreateSchema(_) => "CREATE SCHEMA",
             StatementKind::CreateTable(_) => "CREATE TABLE",
@@ -142,6 +145,7 @@ pub(crate) fn parse_kind(cursor: &mut Cursor<'_>) -> Result<StatementKind, Error
         return select::Select::parse(cursor).map(Kind::Select);
     }
     let words = [
+        "alter",
         "create",
         "drop",
         "insert",
@@ -163,6 +167,9 @@ pub(crate) fn parse_kind(cursor: &mut Cursor<'_>) -> Result<StatementKind, Error
         "discard",
     ];
     match words.into_iter().find(|word| cursor.peek_words(&[word])) {
+        Some("alter") if cursor.peek_words(&["alter", "table"]) => {
+            alter_table::AlterTable::parse(cursor).map(Kind::AlterTable)
+        }
         Some("create") => parse_create(cursor),
         Some("drop") => drop::Drop::parse(cursor).map(Kind::Drop),
         Some("insert") => insert::Insert::parse(cursor).map(Kind::Insert),
@@ -263,10 +270,9 @@ const CREATE_UNSUPPORTED: [&str; 27] = [
 ];
 
 /// Statements that others know; longer forms first.
-const UNSUPPORTED: [&str; 35] = [
+const UNSUPPORTED: [&str; 34] = [
     "ALTER SYSTEM",
     "ALTER CLUSTER",
-    "ALTER TABLE",
     "ALTER VIEW",
     "ALTER MATERIALIZED VIEW",
     "ALTER SOURCE",
@@ -334,6 +340,7 @@ fn plan_kind(kind: &StatementKind, planner: &mut Planner<'_>) -> Result<Plan, Er
         StatementKind::Delete(delete) => delete.plan(planner),
         StatementKind::Truncate(truncate) => truncate.plan(planner),
         StatementKind::Copy(copy) => copy.plan(planner),
+        StatementKind::AlterTable(alter) => alter.plan(planner),
         StatementKind::CreateDatabase(create) => create.plan(planner),
         StatementKind::CreateSchema(create) => create.plan(planner),
         StatementKind::CreateTable(create) => create.plan(planner),
@@ -379,7 +386,8 @@ pub fn describe(
         | Kind::Show(_)
         | Kind::ShowCreate(_)
         | Kind::Variable(_) => result_desc(&plan(statement, context, catalog, params)?),
-        Kind::CreateDatabase(_)
+        Kind::AlterTable(_)
+        | Kind::CreateDatabase(_)
         | Kind::CreateSchema(_)
         | Kind::CreateTable(_)
         | Kind::CreateView(_)

@@ -14,8 +14,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use persist::{ShardEvent, SubscribeError, Subscription};
-use repr::{Bounds, Diff, Row, ShardId, Timestamp};
+use persist::{Selection, ShardEvent, SubscribeError, Subscription};
+use repr::{Diff, Row, ShardId, Timestamp};
 use stdx::{Backoff, Task};
 use timely::scheduling::SyncActivator;
 use tokio::sync::mpsc;
@@ -50,19 +50,20 @@ pub(crate) struct Feed {
 }
 
 impl Feed {
-    /// Follows `shard` from `as_of` on, but for rows outside `bounds`, some of which may come nevertheless; schedules the operator of `activator` whenever there is something to take.
+    /// Follows `shard` from `as_of` on, as much of it as `selection` says; schedules the operator of `activator` whenever there
+    /// is something to take.
     pub(crate) fn start(
         context: &WorkerContext,
         name: &str,
         shard: ShardId,
         as_of: Timestamp,
-        bounds: Bounds,
+        selection: Selection,
         activator: SyncActivator,
     ) -> Feed {
         let (sender, items) = mpsc::channel(QUEUE_ITEMS);
-        let bounds = Arc::new(bounds);
+        let selection = Arc::new(selection);
         let follower =
-            Follower { context: context.clone(), name: name.to_owned(), shard, as_of, bounds, sender, activator };
+            Follower { context: context.clone(), name: name.to_owned(), shard, as_of, selection, sender, activator };
         let task = context.tasks.spawn("shard-feed", follower.run());
         Feed { items, _task: task }
     }
@@ -90,7 +91,7 @@ struct Follower {
     name: String,
     shard: ShardId,
     as_of: Timestamp,
-    bounds: Arc<Bounds>,
+    selection: Arc<Selection>,
     sender: mpsc::Sender<FeedItem>,
     activator: SyncActivator,
 }
@@ -137,9 +138,8 @@ impl Follower {
 
     /// One subscription, until it ends.
     async fn follow(&self, joiner: &mut Joiner) -> End {
-        let bounds = Arc::clone(&self.bounds);
-        let mut subscription = match self.context.shards.subscribe_within(self.shard, joiner.resume_at(), bounds).await
-        {
+        let (at, selection) = (joiner.resume_at(), Arc::clone(&self.selection));
+        let mut subscription = match self.context.shards.subscribe_within(self.shard, at, selection).await {
             Ok(subscription) => subscription,
             Err(error) => return End::Failed(error),
         };

@@ -26,7 +26,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use persist::AppendError;
-use repr::{Bounds, ShardId, Timestamp};
+use persist::Selection;
+use repr::{ShardId, Timestamp};
 use stdx::{Backoff, Task};
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Exchange;
@@ -105,7 +106,7 @@ pub fn shard_sink<'scope>(
     let handle = SinkHandle { upper: Rc::clone(&upper), writes: Rc::clone(&writes), activator };
 
     let mut writer = is_writer.then(|| {
-        let feed = Feed::start(context, name, shard, as_of, Bounds::default(), wake.clone());
+        let feed = Feed::start(context, name, shard, as_of, Selection::default(), wake.clone());
         let appender = Appender { context: context.clone(), name: name.to_owned(), shard, wake, running: None };
         Writer { feed, appender, state: SinkState::new(as_of) }
     });

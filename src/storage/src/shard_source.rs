@@ -11,7 +11,8 @@ use std::cell::Cell;
 
 use differential_dataflow::{AsCollection, VecCollection};
 use expr::EvalError;
-use repr::{Bounds, Row, ShardId, Timestamp};
+use persist::Selection;
+use repr::{Row, ShardId, Timestamp};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Capability;
@@ -44,8 +45,8 @@ pub struct ShardSource<'scope> {
 type Item<D> = (D, Ts, Diff);
 type Output<D> = OutputBuilder<Ts, CapacityContainerBuilder<Vec<Item<D>>>>;
 
-/// Reads `shard` from `as_of` on, and no updates at or beyond `until`; nor, where that spares reading, rows outside `bounds`,
-/// for which nobody asks. Errors come whatever the bounds. All workers must call it in the same order.
+/// Reads `shard` from `as_of` on, and no updates at or beyond `until`; of that as much as `selection` says. Errors come
+/// whatever its bounds. All workers must call it in the same order.
 ///
 /// Precondition: the shard is held at or below `as_of`; if it is not readable there, the process ends.
 pub fn shard_source<'scope>(
@@ -55,7 +56,7 @@ pub fn shard_source<'scope>(
     shard: ShardId,
     as_of: Timestamp,
     until: Option<Timestamp>,
-    bounds: Bounds,
+    selection: Selection,
 ) -> ShardSource<'scope> {
     let signal = drop_signal(scope);
     let mut builder = OperatorBuilder::new(format!("ShardSource {name} {shard}"), scope);
@@ -69,7 +70,7 @@ pub fn shard_source<'scope>(
     let button = pressed.button(vec![scope.activator_for(info.address.clone())]);
     let activator = scope.activator_for(info.address.clone());
     let wake = scope.worker().sync_activator_for(info.address.to_vec());
-    let mut feed = context.is_responsible(shard.0).then(|| Feed::start(context, name, shard, as_of, bounds, wake));
+    let mut feed = context.is_responsible(shard.0).then(|| Feed::start(context, name, shard, as_of, selection, wake));
     let until = until.unwrap_or(Timestamp::MAX);
 
     builder.build(move |capabilities| {

@@ -125,6 +125,7 @@ pub(crate) fn install(catalog: &mut Catalog) {
             name,
             create_sql: String::new(),
             depends_on: Default::default(),
+            columns_seen: Default::default(),
             definition: ItemDefinition::Builtin { desc: RelationDesc::new(columns) },
         };
         catalog.insert_item(Arc::new(item));

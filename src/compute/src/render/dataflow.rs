@@ -10,6 +10,7 @@ use differential_dataflow::operators::arrange::{Arranged, ShutdownButton, TraceA
 use differential_dataflow::trace::wrappers::enter::{BatchEnter, TraceEnter};
 use differential_dataflow::trace::wrappers::frontier::TraceFrontier;
 use expr::Scalar;
+use persist::Selection;
 use protocol::dataflow::{Dataflow, Export, Import};
 use protocol::plan::Plan;
 use repr::{CollectionId, Kind};
@@ -154,7 +155,9 @@ impl<'scope> Builder<'scope, '_> {
             Import::Shard { id, shard, kinds } => {
                 let name = format!("{} {id}", self.dataflow.name);
                 let Dataflow { as_of, until, .. } = self.dataflow;
-                let source = ends.source(self.scope(), &name, *shard, *as_of, *until, self.dataflow.bounds(*id));
+                // The shard may have got more columns since the dataflow was planned.
+                let selection = Selection { bounds: self.dataflow.bounds(*id), columns: Some(kinds.len()) };
+                let source = ends.source(self.scope(), &name, *shard, *as_of, *until, selection);
                 self.sources.push(source.token);
                 let streams = Streams { oks: source.oks, errs: source.errs };
                 self.add_streams(*id, kinds, streams);

@@ -10,11 +10,12 @@ use differential_dataflow::AsCollection;
 use expr::{EvalError, Mfp};
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
+use persist::Selection;
 use protocol::compute::{ComputeCommand, ComputeResponse};
 use protocol::dataflow::{Dataflow, Export};
 use protocol::peek::{Peek, PeekId, PeekOutcome, PeekTarget, RowOrder};
 use protocol::{Hello, Sequenced};
-use repr::{Bounds, CollectionId, Kind, Row, ShardId, Timestamp};
+use repr::{CollectionId, Kind, Row, ShardId, Timestamp};
 use stdx::tasks::Spawn;
 use stdx::{SystemClock, Tasks};
 use storage::{Errs, Oks, ShardSink, ShardSource, Token};
@@ -47,7 +48,7 @@ impl ShardEnds for MemoryEnds {
         shard: ShardId,
         as_of: Timestamp,
         until: Option<Timestamp>,
-        _bounds: Bounds,
+        _selection: Selection,
     ) -> ShardSource<'scope> {
         let until = until.map_or(u64::MAX, Timestamp::millis);
         let wanted = |time: &u64| *time < until;

@@ -18,6 +18,7 @@ use super::connection::{Connection, End, ROW_BATCH, Stop, rows_tag};
 use super::encode::{Format, RowEncoder, formats, row_description};
 use super::reader::Incoming;
 use crate::error::Error;
+use crate::sequence::bind::check_result;
 use crate::sequence::generic::GenericSlot;
 use crate::session::{PreparedStatement, Response, Rows};
 
@@ -211,6 +212,7 @@ impl Connection {
             });
             match response.await.map_err(Stop::End)?? {
                 Response::Rows { desc, rows, verb } => {
+                    check_result(&statement, &desc, portal.desc.as_ref())?;
                     portal.running = Some(Running::new(&desc, rows, verb, &portal.formats)?);
                 }
                 other => return self.finish_rowless(other).await,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use expr::Scalar;
 use expr::cast::{CastContext, cast};
-use repr::ScalarType;
+use repr::{RelationDesc, ScalarType};
 use sql::plan::Params;
 use sql::statement::{Statement, StatementKind};
 
@@ -12,6 +12,23 @@ use super::generic::GenericSlot;
 use super::{complete, prepare};
 use crate::error::Error;
 use crate::session::{PreparedStatement, Response, Session};
+
+/// Errors: 0A000 if a prepared statement yields other columns than clients were told.
+pub(crate) fn check_result(
+    statement: &Statement,
+    now: &RelationDesc,
+    told: Option<&RelationDesc>,
+) -> Result<(), Error> {
+    use StatementKind as Kind;
+    let reads_tables = matches!(*statement.kind, Kind::Select(_) | Kind::Insert(_) | Kind::Update(_) | Kind::Delete(_));
+    let types = |desc: &RelationDesc| desc.typ.columns.iter().map(|typ| typ.scalar.clone()).collect::<Vec<_>>();
+    match told {
+        Some(told) if reads_tables && (now.names != told.names || types(now) != types(told)) => {
+            Err(Error::new("0A000", "cached plan must not change result type"))
+        }
+        _ => Ok(()),
+    }
+}
 
 impl Session {
     /// What a statement takes and yields, by the newest catalog.
@@ -35,7 +52,7 @@ impl Session {
         &self,
         statement: &Statement,
         params: &mut Params,
-    ) -> Result<Option<repr::RelationDesc>, Error> {
+    ) -> Result<Option<RelationDesc>, Error> {
         if !matches!(statement.kind.as_ref(), StatementKind::Fetch(_) | StatementKind::Execute(_)) {
             return Ok(None);
         }
@@ -91,7 +108,12 @@ impl Session {
         }
         let Some(statement) = prepared.statement else { return Ok(Response::Empty) };
         let types = prepared.types.into_iter().map(Some).collect();
-        Box::pin(self.sequence(&statement, Params { types, values: Some(values) }, Some(&prepared.generic))).await
+        let params = Params { types, values: Some(values) };
+        let response = Box::pin(self.sequence(&statement, params, Some(&prepared.generic))).await?;
+        if let Response::Rows { desc, .. } = &response {
+            check_result(&statement, desc, prepared.desc.as_ref())?;
+        }
+        Ok(response)
     }
 
     pub(super) fn deallocate(&mut self, name: Option<String>) -> Result<Response, Error> {

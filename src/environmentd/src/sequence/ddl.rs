@@ -2,19 +2,20 @@
 
 use std::sync::Arc;
 
-use catalog::{Catalog, NewCluster, NewItem, Op};
+use bytes::Bytes;
+use catalog::{AddColumns, Catalog, NewCluster, NewItem, Op};
 use controller::ReadHolds;
 use expr::func::Volatility;
 use expr::{Relation, Scalar};
 use repr::CollectionId;
-use sql::plan::{CreateClusterPlan, DropPlan, Notice, Params};
+use sql::plan::{AddColumnsPlan, CreateClusterPlan, DropPlan, Notice, Params};
 use sql::statement::Statement;
 use sql::{CatalogView, Item, Plan};
 
 use super::complete;
 use crate::committer::SubmitError;
 use crate::error::Error;
-use crate::objects::ClusterObjects;
+use crate::objects::{ClusterObjects, shard_of};
 use crate::session::{Response, Session};
 
 /// Times a DDL statement is planned again because others came first.
@@ -39,7 +40,7 @@ impl Session {
             check_maintainable(&catalog, &planned)?;
             // Held until the new dataflows exist, so that their inputs stay readable at the commit's time.
             let holds = self.hold_inputs(&planned)?;
-            let (ops, notices) = ops(planned);
+            let (ops, notices) = self.ops(planned)?;
             let transacted = catalog.transact(ops)?;
             let outcome = self.environment.committer.ddl(catalog.version(), transacted).await;
             drop(holds);
@@ -61,6 +62,8 @@ impl Session {
         let roots = match plan {
             Plan::CreateMaterializedView(plan) => plan.relation.depends_on(),
             Plan::CreateIndex(plan) => [plan.on].into(),
+            // Its indexes are made anew.
+            Plan::AddColumns(plan) => [plan.table].into(),
             _ => Default::default(),
         };
         let mut stored: Vec<CollectionId> = Vec::new();
@@ -72,6 +75,33 @@ impl Session {
             }
         }
         Ok(self.environment.controller.acquire_holds(&stored)?)
+    }
+
+    /// The catalog's ops for a plan, and what to tell the user.
+    fn ops(&self, plan: Plan) -> Result<(Vec<Op>, Vec<Notice>), Error> {
+        match plan {
+            Plan::AddColumns(plan) => self.add_columns(plan),
+            Plan::Drop(plan) => Ok(drops(plan)),
+            other => Ok((creates(other), Vec::new())),
+        }
+    }
+
+    /// The shard is told what its rows have in the new columns.
+    fn add_columns(&self, plan: AddColumnsPlan) -> Result<(Vec<Op>, Vec<Notice>), Error> {
+        let AddColumnsPlan { table, create_sql, desc, defaults, added, notices } = plan;
+        let catalog = self.environment.catalog();
+        let shard = shard_of(&catalog, table).ok_or_else(|| Error::new("42P01", "the table was dropped"))?;
+        let before = self.environment.leader.columns(shard).unwrap_or_default();
+        let kinds = desc.typ.kinds();
+        if before.len() + added.len() != kinds.len() {
+            // Another ALTER came between, which the commit will find, or a program that declared no columns made the table.
+            return Err(Error::new("40001", "could not serialize access due to concurrent update")
+                .with_hint("If trying again does not help, create another table and INSERT the rows of this one."));
+        }
+        let new = kinds[before.len()..].iter().zip(&added);
+        let columns = new
+            .fold(before, |columns, (kind, default)| columns.with(*kind, Bytes::copy_from_slice(default.as_bytes())));
+        Ok((vec![Op::AddColumns(Box::new(AddColumns { table, create_sql, desc, defaults, columns }))], notices))
     }
 }
 
@@ -109,6 +139,7 @@ fn check_maintainable(catalog: &Arc<Catalog>, plan: &Plan) -> Result<(), Error> 
 
 fn tag(plan: &Plan) -> &'static str {
     match plan {
+        Plan::AddColumns(_) => "ALTER TABLE",
         Plan::CreateDatabase { .. } => "CREATE DATABASE",
         Plan::CreateSchema { .. } => "CREATE SCHEMA",
         Plan::CreateTable(_) => "CREATE TABLE",
@@ -123,11 +154,11 @@ fn tag(plan: &Plan) -> &'static str {
     }
 }
 
-/// The catalog's ops for a plan, and what to tell the user.
-fn ops(plan: Plan) -> (Vec<Op>, Vec<Notice>) {
+/// The catalog's ops for a plan that only creates.
+fn creates(plan: Plan) -> Vec<Op> {
     let item = |item| Op::CreateItem(Box::new(item));
     let replaced = |id: Option<CollectionId>| id.map(Op::DropItem);
-    let ops = match plan {
+    match plan {
         Plan::CreateDatabase { name, .. } => vec![Op::CreateDatabase { name }],
         Plan::CreateSchema { database, name, .. } => vec![Op::CreateSchema { database, name }],
         Plan::CreateTable(plan) => vec![item(NewItem::table(plan))],
@@ -143,10 +174,8 @@ fn ops(plan: Plan) -> (Vec<Op>, Vec<Notice>) {
         }
         Plan::CreateCluster(plan) => vec![create_cluster(plan)],
         Plan::CreateReplica { cluster, name, size, .. } => vec![Op::CreateReplica { cluster, name, size }],
-        Plan::Drop(plan) => return drops(plan),
         other => unreachable!("not a DDL plan: {other:?}"),
-    };
-    (ops, Vec::new())
+    }
 }
 
 fn create_cluster(plan: CreateClusterPlan) -> Op {

@@ -73,7 +73,7 @@ impl Session {
         match &plan.purpose {
             Purpose::Insert { table } => {
                 self.check_writable("INSERT")?;
-                self.insert_rows(*table, access, None).await.map(Some)
+                self.insert_rows((*table, plan.typ.arity()), access, None).await.map(Some)
             }
             Purpose::Select { finishing, desc } => {
                 let prepared = Prepared { relation, typ: plan.typ.clone(), access, cluster, objects, chosen: None };

@@ -1,6 +1,6 @@
 //! The life of each kind of statement, one file each.
 
-mod bind;
+pub(crate) mod bind;
 pub(crate) mod copy;
 mod cursor;
 mod ddl;
@@ -72,7 +72,8 @@ impl Session {
                 Ok(Response::CopyIn(plan))
             }
             Plan::CopyTo(plan) => self.copy_to(plan).await,
-            Plan::CreateDatabase { .. }
+            Plan::AddColumns(_)
+            | Plan::CreateDatabase { .. }
             | Plan::CreateSchema { .. }
             | Plan::CreateTable(_)
             | Plan::CreateView(_)

@@ -22,6 +22,8 @@ use crate::vars::{MZ_VERSION, SERVER_VERSION};
 pub(crate) fn inline_views(catalog: &Catalog, objects: &ClusterObjects, relation: &mut Relation) -> Result<(), Error> {
     let mut broken = None;
     relation.visit_mut_pre(&mut |node| {
+        // Columns may have come since the query was planned.
+        catalog.widen_node(node);
         while let Relation::Get { id: Id::Global(id), .. } = node {
             if let Some(reason) = catalog.broken(*id) {
                 broken.get_or_insert_with(|| (*id, reason.to_owned()));

@@ -52,6 +52,13 @@ pub(crate) fn target(catalog: &Catalog, id: CollectionId) -> Result<Target, Erro
 }
 
 impl Target {
+    /// As the table was when the statement was planned: columns that came since are filled up when the rows are committed.
+    fn as_planned(mut self, arity: usize) -> Target {
+        self.desc.names.truncate(arity);
+        self.desc.typ.columns.truncate(arity);
+        self
+    }
+
     /// Checks a row's NOT NULL columns.
     pub(crate) fn check_nulls(&self, datums: &[Datum<'_>]) -> Result<(), Error> {
         for ((name, typ), datum) in self.desc.iter().zip(datums) {
@@ -84,19 +91,20 @@ impl Target {
 impl Session {
     pub(super) async fn insert(&mut self, plan: InsertPlan) -> Result<Response, Error> {
         let InsertPlan { table, relation, returning } = plan;
+        let arity = relation.typ().arity();
         let prepared = self.prepare(relation, &When::Immediately).await?;
-        self.insert_rows(table, prepared.access, returning).await
+        self.insert_rows((table, arity), prepared.access, returning).await
     }
 
-    /// Checks and writes the rows of an INSERT that reads nothing.
+    /// Checks and writes the rows of an INSERT that reads nothing, into a table that had so many columns when it was planned.
     pub(super) async fn insert_rows(
         &mut self,
-        table: CollectionId,
+        (table, arity): (CollectionId, usize),
         access: Access,
         returning: Option<ReturningPlan>,
     ) -> Result<Response, Error> {
         let catalog = self.environment.catalog();
-        let target = target(&catalog, table)?;
+        let target = target(&catalog, table)?.as_planned(arity);
         let Access::Constant(rows) = access else {
             return Err(Error::new("XX000", "an INSERT without reads did not become constant"));
         };
@@ -258,7 +266,7 @@ fn written_and_read(catalog: &Catalog, plan: &ReadThenWritePlan) -> Result<(Targ
     let mut inputs = plan.relation.depends_on();
     // The written table belongs to what is read, even where its rows are not.
     inputs.insert(plan.table);
-    Ok((target(catalog, plan.table)?, base_tables(catalog, &inputs)?))
+    Ok((target(catalog, plan.table)?.as_planned(plan.arity), base_tables(catalog, &inputs)?))
 }
 
 /// The tables whose writes can change what is read. Errors: 0A000 if anything else is read, for no validation of it can be

@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use futures::future::{Either, select};
 use parking_lot::Mutex;
-use repr::{Bounds, ShardId, Timestamp};
+use repr::{ShardId, Timestamp};
 use tokio::sync::{mpsc, watch};
 
 use crate::columns::Columns;
 use crate::hold::{Hold, HoldError};
 use crate::leader::core::Shared;
 use crate::op::{BatchDesc, Part};
-use crate::shards::{Piece, PieceReader, SubscribeError, Subscription};
+use crate::shards::{Piece, PieceReader, Selection, SubscribeError, Subscription};
 
 /// A piece carries about so many bytes of inline parts, and so many parts, at most.
 const PIECE_BYTES: usize = 1 << 20;
@@ -182,7 +182,7 @@ pub(crate) fn subscribe(
     shared: &Arc<Shared>,
     shard: ShardId,
     as_of: Timestamp,
-    bounds: Arc<Bounds>,
+    selection: Arc<Selection>,
 ) -> Result<Subscription, SubscribeError> {
     let (mut feed, hold) = Feed::start(shared, shard, as_of, None)?;
     let (sender, receiver) = mpsc::channel(EVENTS_MAX);
@@ -190,7 +190,7 @@ pub(crate) fn subscribe(
         blob: Some(Arc::clone(&shared.store.blob)),
         shard,
         as_of,
-        bounds,
+        selection,
         counters: Arc::clone(&shared.counters),
         tasks: shared.tasks.clone(),
         events: sender.clone(),

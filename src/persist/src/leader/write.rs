@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use repr::{Bounds, ShardId, Timestamp};
+use repr::{ShardId, Timestamp};
 use uuid::Uuid;
 
 use crate::blob::{Ticket, Written};
@@ -15,7 +15,7 @@ use crate::leader::handle::{LeaderHandle, refused};
 use crate::leader::{Commit, CommitError, CreateShard, feed};
 use crate::op::{BatchDesc, Op, Part, SchemaId, Txn, WriterId};
 use crate::part::Update;
-use crate::shards::{AppendError, BlobErrorText, Shards, SubscribeError, Subscription};
+use crate::shards::{AppendError, BlobErrorText, Selection, Shards, SubscribeError, Subscription};
 use crate::state::Reject;
 
 /// An upper may lie this far ahead of the leader's time.
@@ -60,9 +60,9 @@ impl Shards for LeaderHandle {
         &self,
         shard: ShardId,
         as_of: Timestamp,
-        bounds: Arc<Bounds>,
+        selection: Arc<Selection>,
     ) -> Result<Subscription, SubscribeError> {
-        feed::subscribe(self.shared(), shard, as_of, bounds)
+        feed::subscribe(self.shared(), shard, as_of, selection)
     }
 }
 
@@ -174,8 +174,12 @@ async fn prepare(shared: &Shared, commit: Commit) -> Result<Txn, CommitError> {
     let declared: BTreeMap<ShardId, Columns> = columns.into_iter().collect();
     let mut batches = Vec::with_capacity(appends.len());
     for (shard, rows) in appends {
-        let updates: Vec<Update> = rows.into_iter().map(|(row, diff)| (row, ts, diff)).collect();
+        let mut updates: Vec<Update> = rows.into_iter().map(|(row, diff)| (row, ts, diff)).collect();
         let columns = declared.get(&shard).cloned().or_else(|| shared.columns(shard)).unwrap_or_default();
+        if columns.have_grown() {
+            // Whoever planned the write may not have known of them yet: it is as if it had come before them.
+            updates.iter_mut().for_each(|(row, _, _)| columns.complete(row));
+        }
         let written =
             shared.store.write(updates, columns, shared.ticket()).await.map_err(|error| match error.into() {
                 AppendError::DiskFull => CommitError::DiskFull,

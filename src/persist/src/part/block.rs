@@ -75,7 +75,7 @@ fn compress(raw: &[u8], out: &mut Vec<u8>) {
 }
 
 /// The updates of the block at the front of `bytes`, and how long it is; `offset` is where that is in the part, for errors.
-/// Rows with fewer columns than `columns` are filled up.
+/// Rows with fewer columns than `columns` are filled up, those with more are cut.
 pub(super) fn read_block(
     part: &str,
     offset: usize,
@@ -108,7 +108,9 @@ pub(super) fn read_block(
 
 fn decode(raw: Bytes, columns: &Columns) -> Result<Vec<Update>, DecodeError> {
     let mut input = Decoder(raw);
-    let padding = columns.padding(usize::try_from(input.varint()?).unwrap_or(usize::MAX));
+    let written = usize::try_from(input.varint()?).unwrap_or(usize::MAX);
+    let padding = columns.padding(written);
+    let is_wider = written > columns.len() && !columns.is_empty();
     let count = input.count()?;
     let lengths = (0..count).map(|_| input.count()).collect::<Result<Vec<_>, _>>()?;
     let total = lengths.iter().try_fold(0usize, |sum, length| sum.checked_add(*length));
@@ -120,8 +122,14 @@ fn decode(raw: Bytes, columns: &Columns) -> Result<Vec<Update>, DecodeError> {
     let (mut updates, mut start, mut micros) = (Vec::with_capacity(count), 0, 0u64);
     for ((length, step), diff) in lengths.into_iter().zip(times).zip(diffs) {
         micros = micros.wrapping_add(step as u64);
-        let mut row = Row::from_bytes(&rows[start..start + length]);
-        if !padding.is_empty() && row.as_bytes().first() != Some(&NOT_A_ROW) {
+        let mut bytes = &rows[start..start + length];
+        let is_row = bytes.first() != Some(&NOT_A_ROW);
+        if is_wider && is_row {
+            let kept = columns.prefix_bytes(bytes).ok_or(DecodeError::Damaged("a row has other columns"))?;
+            bytes = &bytes[..kept];
+        }
+        let mut row = Row::from_bytes(bytes);
+        if !padding.is_empty() && is_row {
             row.push_packed(&padding);
         }
         updates.push((row, Timestamp::new(micros), Diff::new(diff)));

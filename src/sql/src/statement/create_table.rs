@@ -16,7 +16,7 @@ use crate::parse::Cursor;
 use crate::plan::{CreateTablePlan, Plan};
 
 /// Most columns of a table, as in PostgreSQL.
-const COLUMNS_MAX: usize = 1600;
+pub(crate) const COLUMNS_MAX: usize = 1600;
 
 #[derive(Clone, Debug)]
 pub struct CreateTable {
@@ -99,24 +99,10 @@ impl CreateTable {
     }
 
     fn plan_defaults(&self, planner: &Planner<'_>, desc: &RelationDesc) -> Result<Vec<Option<Scalar>>, Error> {
-        let mut defaults = Vec::with_capacity(self.columns.len());
-        for (index, column) in self.columns.iter().enumerate() {
-            let Some(expr) = &column.default else {
-                defaults.push(None);
-                continue;
-            };
-            let scalar = planner.without_params(|planner| {
-                planner.assigned(Over::nothing(&RelationDesc::default(), expr), desc, index)
-            })?;
-            if scalar.contains_mz_now() {
-                return Err(Error::unsupported("mz_now() in DEFAULT").at_node(expr));
-            }
-            defaults.push(Some(scalar));
-        }
-        Ok(defaults)
+        self.columns.iter().enumerate().map(|(index, column)| column.plan_default(planner, desc, index)).collect()
     }
 
-    fn normalized(&self, name: &FullName, desc: &RelationDesc) -> String {
+    pub(crate) fn normalized(&self, name: &FullName, desc: &RelationDesc) -> String {
         let columns: Vec<String> = self
             .columns
             .iter()
@@ -133,6 +119,24 @@ impl CreateTable {
             })
             .collect();
         format!("CREATE TABLE {} ({})", full_name(name), columns.join(", "))
+    }
+}
+
+impl Column {
+    /// The DEFAULT of the column that has this index in `desc`.
+    pub(crate) fn plan_default(
+        &self,
+        planner: &Planner<'_>,
+        desc: &RelationDesc,
+        index: usize,
+    ) -> Result<Option<Scalar>, Error> {
+        let Some(expr) = &self.default else { return Ok(None) };
+        let scalar = planner
+            .without_params(|planner| planner.assigned(Over::nothing(&RelationDesc::default(), expr), desc, index))?;
+        if scalar.contains_mz_now() {
+            return Err(Error::unsupported("mz_now() in DEFAULT").at_node(expr));
+        }
+        Ok(Some(scalar))
     }
 }
 
@@ -204,7 +208,7 @@ fn parse_columns(cursor: &mut Cursor<'_>) -> Result<Vec<Column>, Error> {
     Ok(columns)
 }
 
-fn parse_column(cursor: &mut Cursor<'_>) -> Result<Column, Error> {
+pub(crate) fn parse_column(cursor: &mut Cursor<'_>) -> Result<Column, Error> {
     let constraints: [(&[&str], &str); 7] = [
         (&["constraint"], "a table constraint"),
         (&["primary", "key"], "PRIMARY KEY"),

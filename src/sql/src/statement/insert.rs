@@ -61,7 +61,8 @@ impl Insert {
             Plan::Insert(InsertPlan { table, relation, returning })
         } else {
             let kind = WriteKind::Insert;
-            Plan::ReadThenWrite(ReadThenWritePlan { table, kind, relation, returning })
+            let arity = target.desc().arity();
+            Plan::ReadThenWrite(ReadThenWritePlan { table, kind, arity, relation, returning })
         })
     }
 

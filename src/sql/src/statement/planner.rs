@@ -70,12 +70,13 @@ impl Planner<'_> {
     pub(crate) fn mutation(&mut self, kind: WriteKind, mutation: &Mutation<'_>) -> Result<Plan, Error> {
         let mut context = self.query_context(Lifetime::OneShot);
         let PlannedMutation { relation, returning } = query::plan_mutation(&mut context, mutation)?;
-        let arity = relation.typ().arity();
+        let width = relation.typ().arity();
         let returning = returning.map(|desc| {
-            let exprs = (arity - desc.arity()..arity).map(Scalar::Column).collect();
+            let exprs = (width - desc.arity()..width).map(Scalar::Column).collect();
             ReturningPlan { exprs, desc }
         });
-        Ok(Plan::ReadThenWrite(ReadThenWritePlan { table: mutation.table, kind, relation, returning }))
+        let (table, arity) = (mutation.table, mutation.desc.arity());
+        Ok(Plan::ReadThenWrite(ReadThenWritePlan { table, kind, arity, relation, returning }))
     }
 
     /// Plans an expression whose value is stored in the column `column` of `target`.

@@ -137,6 +137,7 @@ pub(crate) fn items() -> Vec<Item> {
             name: FullName { database: None, schema: schema.to_owned(), item: relation.to_owned() },
             create_sql: String::new(),
             depends_on: BTreeSet::new(),
+            columns_seen: Default::default(),
             definition: ItemDefinition::Builtin { desc },
         })
         .collect()

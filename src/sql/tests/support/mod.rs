@@ -68,7 +68,10 @@ impl Fake {
     ) -> CollectionId {
         let id = CollectionId::User(self.next());
         let (name, create_sql) = (name.clone(), create_sql.to_owned());
-        self.items.insert(id, Arc::new(Item { id, oid: 0, name, create_sql, depends_on, definition }));
+        self.items.insert(
+            id,
+            Arc::new(Item { id, oid: 0, name, create_sql, depends_on, columns_seen: BTreeMap::new(), definition }),
+        );
         id
     }
 
@@ -133,6 +136,13 @@ impl Fake {
                 let (name, size) = (plan.name.clone(), plan.size.clone());
                 let cluster = Cluster { id, name, size, replication_factor: plan.replication_factor, replicas };
                 self.clusters.insert(id, Arc::new(cluster));
+            }
+            Plan::AddColumns(plan) => {
+                let mut item = Item::clone(&self.items[&plan.table]);
+                item.create_sql.clone_from(&plan.create_sql);
+                let ItemDefinition::Table { desc, defaults, .. } = &mut item.definition else { panic!("not a table") };
+                (*desc, *defaults) = (plan.desc.clone(), plan.defaults.clone());
+                self.items.insert(plan.table, Arc::new(item));
             }
             Plan::Drop(plan) => self.remove(plan),
             _ => {}

@@ -232,7 +232,7 @@ fn a_copy_follows_its_original() {
     let mut worker = worker();
     let (handle, _tokens) = worker.dataflow::<Ts, _, _>(|scope| {
         let as_of = Timestamp::new(created);
-        let source = shard_source(scope, &context, "original", ShardId(7), as_of, None, repr::Bounds::default());
+        let source = shard_source(scope, &context, "original", ShardId(7), as_of, None, persist::Selection::default());
         let sink = shard_sink(&context, "copy", ShardId(9), as_of, source.oks, source.errs);
         (sink.handle, (sink.token, source.token))
     });

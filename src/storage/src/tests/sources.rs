@@ -30,7 +30,7 @@ impl Reader {
         let token = worker.dataflow::<Ts, _, _>(|scope| {
             let (as_of, until) = (Timestamp::new(as_of), until.map(Timestamp::new));
             let ShardSource { oks, errs, token } =
-                shard_source(scope, context, "test", ShardId(shard), as_of, until, repr::Bounds::default());
+                shard_source(scope, context, "test", ShardId(shard), as_of, until, persist::Selection::default());
             let (ok_seen, err_seen) = (Rc::clone(&seen), Rc::clone(&seen));
             oks.inner
                 .inspect(move |(row, time, diff)| {

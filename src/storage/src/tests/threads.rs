@@ -62,7 +62,8 @@ fn a_worker_that_drops_first_does_not_end_the_data_of_the_other() {
     let work = move |worker: &mut Worker| {
         let context = context(&handle, &tasks, worker);
         let (sink, tokens) = worker.dataflow::<Ts, _, _>(|scope| {
-            let source = shard_source(scope, &context, "original", ORIGINAL, created, None, repr::Bounds::default());
+            let source =
+                shard_source(scope, &context, "original", ORIGINAL, created, None, persist::Selection::default());
             let sink = shard_sink(&context, "copy", COPY, created, source.oks, source.errs);
             (sink.handle, (sink.token, source.token))
         });

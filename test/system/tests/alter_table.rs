@@ -1,0 +1,138 @@
+//! ALTER TABLE across `kill -9` and restarts: durable whole or not at all, and what was defined before keeps its meaning.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result};
+use system_test::Server;
+use system_test::server::rows;
+
+async fn run(server: &Server, statements: &[&str]) -> Result<()> {
+    let client = server.connect().await?;
+    for statement in statements {
+        client.batch_execute(statement).await.with_context(|| (*statement).to_owned())?;
+    }
+    Ok(())
+}
+
+async fn answer(server: &Server, query: &str) -> Result<Vec<String>> {
+    let client = server.connect().await?;
+    let rows = rows(&client, query).await.with_context(|| query.to_owned())?;
+    let text = |row: Vec<Option<String>>| {
+        row.into_iter().map(|value| value.unwrap_or_else(|| "NULL".to_owned())).collect::<Vec<_>>().join(" ")
+    };
+    Ok(rows.into_iter().map(text).collect())
+}
+
+const QUERIES: [&str; 7] = [
+    "SELECT * FROM t ORDER BY a",
+    "SELECT * FROM t WHERE a = 2",
+    "SELECT * FROM everything ORDER BY a",
+    "SELECT * FROM stored ORDER BY a",
+    "SELECT * FROM shadowed ORDER BY c",
+    "SELECT * FROM later ORDER BY a",
+    "SELECT * FROM latest ORDER BY a",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_survive_kills() -> Result<()> {
+    let mut server = Server::start()?;
+    run(
+        &server,
+        &[
+            "CREATE TABLE t (a int NOT NULL, b text)",
+            "CREATE TABLE u (c int, d int)",
+            "INSERT INTO t VALUES (1, 'one'), (2, NULL)",
+            "INSERT INTO u VALUES (1, 10), (3, 30)",
+            "CREATE INDEX t_a ON t (a)",
+            "CREATE VIEW everything AS SELECT * FROM t",
+            "CREATE MATERIALIZED VIEW stored AS SELECT * FROM t",
+            "CREATE MATERIALIZED VIEW shadowed AS SELECT c, (SELECT d FROM t WHERE a = 1) AS m FROM u",
+            "ALTER TABLE t ADD COLUMN d int DEFAULT 7",
+            "CREATE MATERIALIZED VIEW later AS SELECT * FROM t",
+            "INSERT INTO t VALUES (3, 'three')",
+        ],
+    )
+    .await?;
+    server.kill_and_restart()?;
+    run(
+        &server,
+        &[
+            "ALTER TABLE t ADD COLUMN e text NOT NULL DEFAULT 'e', ADD COLUMN f float8",
+            "CREATE MATERIALIZED VIEW latest AS SELECT * FROM t",
+            "UPDATE t SET f = 0.5 WHERE a = 3",
+            "INSERT INTO t (a) VALUES (4)",
+        ],
+    )
+    .await?;
+    let expected: [&[&str]; 7] = [
+        &["1 one 7 e NULL", "2 NULL 7 e NULL", "3 three 7 e 0.5", "4 NULL 7 e NULL"],
+        &["2 NULL 7 e NULL"],
+        &["1 one", "2 NULL", "3 three", "4 NULL"],
+        &["1 one", "2 NULL", "3 three", "4 NULL"],
+        &["1 10", "3 30"],
+        &["1 one 7", "2 NULL 7", "3 three 7", "4 NULL 7"],
+        &["1 one 7 e NULL", "2 NULL 7 e NULL", "3 three 7 e 0.5", "4 NULL 7 e NULL"],
+    ];
+    for _ in 0..2 {
+        for (query, expected) in QUERIES.iter().zip(expected) {
+            assert_eq!(answer(&server, query).await?, expected, "{query}");
+        }
+        server.kill_and_restart()?;
+    }
+    // The replica alone: its dataflows are made again as they were.
+    server
+        .clusterd_pids()
+        .into_iter()
+        .for_each(|pid| system_test::server::send_signal(pid, rustix::process::Signal::KILL));
+    run(&server, &["INSERT INTO t (a, b) VALUES (5, 'five')"]).await?;
+    assert_eq!(answer(&server, "SELECT * FROM stored WHERE a = 5").await?, ["5 five"]);
+    assert_eq!(answer(&server, "SELECT * FROM later WHERE a = 5").await?, ["5 five 7"]);
+    assert_eq!(answer(&server, "SELECT * FROM t WHERE a = 5").await?, ["5 five 7 e NULL"]);
+    Ok(())
+}
+
+/// Writers and readers that know nothing of the columns that come.
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_come_while_others_write_and_read() -> Result<()> {
+    let server = Server::start()?;
+    run(
+        &server,
+        &[
+            "CREATE TABLE t (a int NOT NULL, b int NOT NULL)",
+            "CREATE INDEX t_a ON t (a)",
+            "CREATE MATERIALIZED VIEW total AS SELECT count(*) AS n, sum(b) AS b FROM t",
+        ],
+    )
+    .await?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut writers = Vec::new();
+    for writer in 0..3 {
+        let (client, stop) = (server.connect().await?, Arc::clone(&stop));
+        writers.push(tokio::spawn(async move {
+            let mut written = 0;
+            while !stop.load(Ordering::SeqCst) {
+                let a = writer * 1_000_000 + written;
+                client.batch_execute(&format!("INSERT INTO t (a, b) VALUES ({a}, 1)")).await?;
+                client.batch_execute(&format!("UPDATE t SET b = b + 1 WHERE a = {a}")).await?;
+                written += 1;
+            }
+            Ok::<i64, tokio_postgres::Error>(written)
+        }));
+    }
+    for column in 0..12 {
+        run(&server, &[&format!("ALTER TABLE t ADD COLUMN c{column} int NOT NULL DEFAULT {column}")]).await?;
+        let seen = answer(&server, &format!("SELECT count(*) FROM t WHERE c{column} <> {column}")).await?;
+        assert_eq!(seen, ["0"]);
+    }
+    stop.store(true, Ordering::SeqCst);
+    let mut written = 0;
+    for writer in writers {
+        written += writer.await??;
+    }
+    assert!(written > 0);
+    let expected = [format!("{written} {}", 2 * written)];
+    assert_eq!(answer(&server, "SELECT count(*), sum(b) FROM t WHERE c0 = 0 AND c11 = 11").await?, expected);
+    assert_eq!(answer(&server, "SELECT * FROM total").await?, expected);
+    Ok(())
+}
