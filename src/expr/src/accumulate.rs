@@ -62,7 +62,17 @@ impl Accumulator {
             | AggregateFunc::ArrayAgg { .. }
             | AggregateFunc::ListAgg { .. }
             | AggregateFunc::JsonbAgg { .. }
-            | AggregateFunc::JsonbObjectAgg { .. } => panic!("{} is not accumulable", func.name()),
+            | AggregateFunc::JsonbObjectAgg { .. }
+            | AggregateFunc::MapAgg { .. }
+            | AggregateFunc::BitAnd
+            | AggregateFunc::BitOr
+            | AggregateFunc::BitXor
+            | AggregateFunc::Regression(_)
+            | AggregateFunc::PercentileDisc { .. }
+            | AggregateFunc::PercentileCont { .. }
+            | AggregateFunc::Mode { .. }
+            | AggregateFunc::Hypothetical { .. }
+            | AggregateFunc::Window(_) => panic!("{} is not accumulable", func.name()),
         }
     }
 

@@ -1,12 +1,19 @@
 //! Aggregate functions over the rows of one group.
 
 mod list;
+mod ordered_set;
+mod statistics;
+mod window;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use repr::{Arena, Datum, Diff, Kind, ScalarType};
 use serde::{Deserialize, Serialize};
+
+pub use self::ordered_set::Standing;
+pub use self::statistics::Regression;
+pub use self::window::{Exclude, FrameBound, FrameUnits, Window, WindowCall, WindowFrame, WindowFunc};
 
 use crate::accumulate::Accumulator;
 use crate::error::EvalError;
@@ -66,6 +73,35 @@ pub enum AggregateFunc {
     JsonbObjectAgg {
         order_by: Vec<ColumnOrder>,
     },
+    /// The argument is a record (key, value, order keys...); rows with NULL key are skipped, the last of equal keys wins.
+    MapAgg {
+        order_by: Vec<ColumnOrder>,
+    },
+    /// Bit by bit over integers.
+    BitAnd,
+    BitOr,
+    BitXor,
+    /// The argument is a record (Y, X) of double precision.
+    Regression(Regression),
+    /// The argument is a record (value, fraction or array of fractions, order key); rows with NULL value are skipped.
+    PercentileDisc {
+        order_by: Vec<ColumnOrder>,
+    },
+    /// As [`AggregateFunc::PercentileDisc`], between the values; they are double precision or intervals.
+    PercentileCont {
+        order_by: Vec<ColumnOrder>,
+    },
+    /// The argument is a record (value, order key).
+    Mode {
+        order_by: Vec<ColumnOrder>,
+    },
+    /// The argument is a record (values..., the values of the row that is asked for...).
+    Hypothetical {
+        standing: Standing,
+        order_by: Vec<ColumnOrder>,
+    },
+    /// All rows of the group with the values of window functions, as one list.
+    Window(Box<Window>),
 }
 
 impl AggregateFunc {
@@ -90,6 +126,16 @@ impl AggregateFunc {
             AggregateFunc::ListAgg { .. } => "list_agg",
             AggregateFunc::JsonbAgg { .. } => "jsonb_agg",
             AggregateFunc::JsonbObjectAgg { .. } => "jsonb_object_agg",
+            AggregateFunc::MapAgg { .. } => "map_agg",
+            AggregateFunc::BitAnd => "bit_and",
+            AggregateFunc::BitOr => "bit_or",
+            AggregateFunc::BitXor => "bit_xor",
+            AggregateFunc::Regression(regression) => regression.name(),
+            AggregateFunc::PercentileDisc { .. } => "percentile_disc",
+            AggregateFunc::PercentileCont { .. } => "percentile_cont",
+            AggregateFunc::Mode { .. } => "mode",
+            AggregateFunc::Hypothetical { standing, .. } => standing.name(),
+            AggregateFunc::Window(_) => "window",
         }
     }
 
@@ -113,8 +159,31 @@ impl AggregateFunc {
             | AggregateFunc::ArrayAgg { .. }
             | AggregateFunc::ListAgg { .. }
             | AggregateFunc::JsonbAgg { .. }
-            | AggregateFunc::JsonbObjectAgg { .. } => false,
+            | AggregateFunc::JsonbObjectAgg { .. }
+            | AggregateFunc::MapAgg { .. }
+            | AggregateFunc::BitAnd
+            | AggregateFunc::BitOr
+            | AggregateFunc::BitXor
+            | AggregateFunc::Regression(_)
+            | AggregateFunc::PercentileDisc { .. }
+            | AggregateFunc::PercentileCont { .. }
+            | AggregateFunc::Mode { .. }
+            | AggregateFunc::Hypothetical { .. }
+            | AggregateFunc::Window(_) => false,
         }
+    }
+
+    /// True if the order in which the values come decides the result: the aggregates that make one value of all.
+    pub fn keeps_order(&self) -> bool {
+        matches!(
+            self,
+            AggregateFunc::StringAgg { .. }
+                | AggregateFunc::ArrayAgg { .. }
+                | AggregateFunc::ListAgg { .. }
+                | AggregateFunc::JsonbAgg { .. }
+                | AggregateFunc::JsonbObjectAgg { .. }
+                | AggregateFunc::MapAgg { .. }
+        )
     }
 
     /// True for min and max, which a tree of partial results can keep up to date.
@@ -129,15 +198,23 @@ impl AggregateFunc {
             | AggregateFunc::ArrayAgg { order_by }
             | AggregateFunc::ListAgg { order_by }
             | AggregateFunc::JsonbAgg { order_by }
-            | AggregateFunc::JsonbObjectAgg { order_by } => order_by,
+            | AggregateFunc::JsonbObjectAgg { order_by }
+            | AggregateFunc::MapAgg { order_by }
+            | AggregateFunc::PercentileDisc { order_by }
+            | AggregateFunc::PercentileCont { order_by }
+            | AggregateFunc::Mode { order_by }
+            | AggregateFunc::Hypothetical { order_by, .. } => order_by,
+            AggregateFunc::Window(window) => &window.order_by,
             _ => &[],
         }
     }
 
-    /// The value of a SQL aggregate over no rows at all: 0 for count, false and true for ANY and ALL, NULL for all else.
+    /// The value of a SQL aggregate over no rows at all: 0 for counts, false and true for ANY and ALL, the first place for
+    /// hypothetical rows, NULL for all else.
     pub fn default_over_no_rows(&self) -> Datum<'static> {
         match self {
-            AggregateFunc::Count => Datum::Int(0),
+            AggregateFunc::Count | AggregateFunc::Regression(Regression::Count) => Datum::Int(0),
+            AggregateFunc::Hypothetical { standing, .. } => standing.among_none(),
             AggregateFunc::AnyThree => Datum::FALSE,
             AggregateFunc::AllThree => Datum::TRUE,
             _ => Datum::Null,
@@ -154,6 +231,8 @@ impl AggregateFunc {
                 | AggregateFunc::ListAgg { .. }
                 | AggregateFunc::JsonbAgg { .. }
                 | AggregateFunc::JsonbObjectAgg { .. }
+                | AggregateFunc::Hypothetical { .. }
+                | AggregateFunc::Window(_)
         )
     }
 }
@@ -163,7 +242,10 @@ impl fmt::Display for Aggregate {
         let distinct = if self.distinct { "distinct " } else { "" };
         let star = self.func == AggregateFunc::Count && self.expr.is_literal_true();
         let expr = if star { "*".to_owned() } else { self.expr.to_string() };
-        write!(f, "{}({distinct}{expr}", self.func.name())?;
+        match &self.func {
+            AggregateFunc::Window(window) => write!(f, "{window}({expr}")?,
+            func => write!(f, "{}({distinct}{expr}", func.name())?,
+        }
         match self.func.order_by() {
             [] => {}
             order => write!(f, " order by {}", order_text(order))?,
@@ -174,8 +256,13 @@ impl fmt::Display for Aggregate {
 
 /// The type of the first field of an aggregate's record argument.
 fn first_field(arg_type: &ScalarType) -> &ScalarType {
+    field(arg_type, 0)
+}
+
+/// The type of a field of an aggregate's record argument.
+fn field(arg_type: &ScalarType, place: usize) -> &ScalarType {
     match arg_type {
-        ScalarType::Record(fields) => fields.first().map_or(arg_type, |(_, field)| &field.scalar),
+        ScalarType::Record(fields) => fields.get(place).map_or(arg_type, |(_, field)| &field.scalar),
         other => other,
     }
 }
@@ -213,6 +300,17 @@ pub fn output_type(func: &AggregateFunc, arg_type: &ScalarType) -> ScalarType {
         },
         AggregateFunc::ListAgg { .. } => ScalarType::List(Box::new(first_field(arg_type).clone())),
         AggregateFunc::JsonbAgg { .. } | AggregateFunc::JsonbObjectAgg { .. } => ScalarType::Jsonb,
+        AggregateFunc::MapAgg { .. } => ScalarType::Map(Box::new(field(arg_type, 1).clone())),
+        AggregateFunc::BitAnd | AggregateFunc::BitOr | AggregateFunc::BitXor => arg_type.clone(),
+        AggregateFunc::Regression(Regression::Count) => ScalarType::Int8,
+        AggregateFunc::Regression(_) => ScalarType::Float8,
+        AggregateFunc::PercentileDisc { .. } | AggregateFunc::PercentileCont { .. } => match field(arg_type, 1) {
+            ScalarType::Array(_) => ScalarType::Array(Box::new(first_field(arg_type).clone())),
+            _ => first_field(arg_type).clone(),
+        },
+        AggregateFunc::Mode { .. } => first_field(arg_type).clone(),
+        AggregateFunc::Hypothetical { standing, .. } => standing.returns(),
+        AggregateFunc::Window(window) => window.output_type(arg_type),
     }
 }
 
@@ -362,8 +460,50 @@ pub fn evaluate<'a>(
             }
             total.finish(func, arg_type, arena)
         }
+        AggregateFunc::BitAnd | AggregateFunc::BitOr | AggregateFunc::BitXor => Ok(bits(func, counts)),
+        AggregateFunc::Regression(regression) => statistics::evaluate(*regression, counts.into_iter()),
+        AggregateFunc::Window(window) => window::evaluate(window, arg_type, counts, arena),
+        AggregateFunc::PercentileDisc { .. } | AggregateFunc::PercentileCont { .. } | AggregateFunc::Mode { .. } => {
+            match list::ordered(func, arg_type, counts)? {
+                rows if rows.is_empty() => Ok(Datum::Null),
+                rows => ordered_set::evaluate(func, &rows, first_field(arg_type).kind(), arena),
+            }
+        }
+        AggregateFunc::Hypothetical { standing, order_by } => match list::ordered(func, arg_type, counts)? {
+            rows if rows.is_empty() => Ok(func.default_over_no_rows()),
+            rows => Ok(ordered_set::standing(*standing, order_by, &rows)),
+        },
         _ => list::evaluate(func, arg_type, counts, arena),
     }
+}
+
+/// As [`evaluate`], of an aggregate that keeps the order of its values, in the order in which they are given.
+pub(crate) fn evaluate_in_order<'a>(
+    func: &AggregateFunc,
+    arg_type: &ScalarType,
+    values: impl Iterator<Item = Datum<'a>>,
+    arena: &'a Arena,
+) -> Result<Datum<'a>, EvalError> {
+    list::evaluate_in_order(func, arg_type, values, arena)
+}
+
+/// The bits of all values together; NULL if there are none.
+fn bits<'a>(func: &AggregateFunc, counts: BTreeMap<Datum<'a>, Diff>) -> Datum<'a> {
+    let unsigned = counts.keys().any(|datum| matches!(datum, Datum::UInt(_)));
+    let bits_of = |(datum, count): (Datum<'_>, Diff)| match datum {
+        // Of a pair of equal values nothing is left in an exclusive or.
+        _ if *func == AggregateFunc::BitXor && count.get() % 2 == 0 => 0,
+        Datum::UInt(value) => value,
+        other => other.unwrap_int().cast_unsigned(),
+    };
+    let combine = |left: u64, right: u64| match func {
+        AggregateFunc::BitAnd => left & right,
+        AggregateFunc::BitOr => left | right,
+        _ => left ^ right,
+    };
+    let values = counts.into_iter().filter(|(datum, _)| !datum.is_null());
+    let Some(all) = values.map(bits_of).reduce(combine) else { return Datum::Null };
+    if unsigned { Datum::UInt(all) } else { Datum::Int(all.cast_signed()) }
 }
 
 #[cfg(test)]

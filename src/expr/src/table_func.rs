@@ -37,6 +37,8 @@ pub enum TableFunc {
     UnnestMap(ScalarType),
     /// `_pg_expandarray(array)`: each element and its subscript; the element type.
     ExpandArray(ScalarType),
+    /// The records of a list, a column for each field.
+    UnnestRecords(Vec<repr::ColumnType>),
     /// The given number of columns for each of several rows, listed as arguments: VALUES with non-constant entries.
     Wrap {
         columns: Vec<ScalarType>,
@@ -70,6 +72,7 @@ impl TableFunc {
             TableFunc::RegexpMatches => "regexp_matches",
             TableFunc::StringToTable => "string_to_table",
             TableFunc::ExpandArray(_) => "_pg_expandarray",
+            TableFunc::UnnestRecords(_) => "unnest",
             TableFunc::Wrap { .. } => "wrap",
             TableFunc::WithOrdinality(inner) => inner.name(),
             TableFunc::Lockstep(_) => "lockstep",
@@ -90,6 +93,7 @@ impl TableFunc {
             TableFunc::JsonbObjectKeys | TableFunc::RegexpSplitToTable => vec![ScalarType::Text.not_null()],
             TableFunc::RegexpMatches => vec![ScalarType::Array(Box::new(ScalarType::Text)).not_null()],
             TableFunc::GenerateSubscripts => vec![ScalarType::Int4.not_null()],
+            TableFunc::UnnestRecords(columns) => columns.clone(),
             TableFunc::Wrap { columns } => columns.iter().map(|column| column.clone().nullable()).collect(),
             TableFunc::WithOrdinality(inner) => {
                 let mut columns = inner.output_types();
@@ -191,6 +195,9 @@ impl TableFunc {
             TableFunc::UnnestList(_) => Ok(Box::new(args[0].unwrap_list().iter().map(|element| smallvec![element]))),
             TableFunc::UnnestMap(_) => {
                 Ok(Box::new(args[0].unwrap_map().iter().map(|(key, value)| smallvec![Datum::Text(key), value])))
+            }
+            TableFunc::UnnestRecords(_) => {
+                Ok(Box::new(args[0].unwrap_list().iter().map(|record| record.unwrap_list().iter().collect())))
             }
             TableFunc::ExpandArray(_) => {
                 let array = args[0].unwrap_array();

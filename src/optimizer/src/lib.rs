@@ -35,6 +35,7 @@ const REPEATED: &[(&str, Pass)] = &[
     ("fuse", passes::fuse::fuse),
     ("fold constants", passes::fold::fold),
     ("push predicates down", passes::predicates::push_down),
+    ("push filters into partitions", passes::window::push_into_partitions),
     ("elide", passes::elide::elide),
     ("inline lets", passes::lets::inline),
 ];

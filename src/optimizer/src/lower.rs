@@ -380,12 +380,8 @@ enum AggregateKind {
 fn kind(aggregate: &Aggregate) -> AggregateKind {
     match &aggregate.func {
         AggregateFunc::Min | AggregateFunc::Max => AggregateKind::Hierarchical,
-        AggregateFunc::StringAgg { .. }
-        | AggregateFunc::ArrayAgg { .. }
-        | AggregateFunc::ListAgg { .. }
-        | AggregateFunc::JsonbAgg { .. }
-        | AggregateFunc::JsonbObjectAgg { .. } => AggregateKind::Basic,
-        _ => AggregateKind::Accumulable,
+        func if func.is_accumulable() => AggregateKind::Accumulable,
+        _ => AggregateKind::Basic,
     }
 }
 

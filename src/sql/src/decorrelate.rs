@@ -21,12 +21,13 @@ mod subquery;
 
 use std::collections::BTreeMap;
 
+use expr::relation::RecursionLimit;
 use expr::{LocalId, Relation, Scalar};
 use repr::{ColumnType, Diff, RelationType};
 
 use self::flat::Flat;
 use self::scalar::push_column;
-use crate::hir::{HirRelation, HirScalar};
+use crate::hir::{HirBinding, HirRelation, HirScalar};
 use crate::stack::with_stack;
 
 /// Lowers a whole query. Returns its relation and the types of its columns.
@@ -34,10 +35,22 @@ pub(crate) fn lower(relation: HirRelation) -> (Relation, Vec<ColumnType>) {
     let mut lowering = Lowering::default();
     let flat = lowering.relation(relation, ROOT, &Outer::unit());
     let Flat { mut relation, columns } = flat;
-    for (id, value) in lowering.bindings.into_iter().rev() {
-        relation = value.let_in(id, relation);
-    }
+    relation = bound_in(lowering.bindings, relation);
     (relation, columns)
+}
+
+/// `relation` with what it names bound around it.
+fn bound_in(bindings: Vec<Binding>, relation: Relation) -> Relation {
+    bindings.into_iter().rev().fold(relation, |body, binding| match binding {
+        Binding::Plain(id, value) => value.let_in(id, body),
+        Binding::Recursive { ids, values, limit } => Relation::LetRec { ids, values, limit, body: Box::new(body) },
+    })
+}
+
+/// What a lowered relation names.
+enum Binding {
+    Plain(LocalId, Relation),
+    Recursive { ids: Vec<LocalId>, values: Vec<Relation>, limit: Option<RecursionLimit> },
 }
 
 /// The number of the row over which a whole query's scalars stand; rows further in have greater numbers.
@@ -71,7 +84,7 @@ impl Outer {
 struct Lowering {
     next_local: u64,
     /// Values bound around the whole query; each sees those before it.
-    bindings: Vec<(LocalId, Relation)>,
+    bindings: Vec<Binding>,
     /// For each common table expression what its name is bound to.
     tables: BTreeMap<LocalId, Flat>,
 }
@@ -82,11 +95,35 @@ impl Lowering {
         if matches!(flat.relation, Relation::Get { .. } | Relation::Constant { .. }) {
             return flat;
         }
+        let id = self.new_local();
+        let typ = RelationType { columns: flat.columns.clone(), keys: flat.relation.typ().keys };
+        self.bindings.push(Binding::Plain(id, flat.relation));
+        Flat { relation: Relation::get_local(id, typ), columns: flat.columns }
+    }
+
+    fn new_local(&mut self) -> LocalId {
         let id = LocalId(self.next_local);
         self.next_local += 1;
-        let typ = RelationType { columns: flat.columns.clone(), keys: flat.relation.typ().keys };
-        self.bindings.push((id, flat.relation));
-        Flat { relation: Relation::get_local(id, typ), columns: flat.columns }
+        id
+    }
+
+    /// Makes the names of a recursion nameable, and binds them. What a value binds may read them, so it stays inside.
+    fn recursive(&mut self, bindings: Vec<HirBinding>, limit: Option<RecursionLimit>, row: usize) {
+        let mut ids = Vec::with_capacity(bindings.len());
+        for HirBinding { id, columns, .. } in &bindings {
+            let local = self.new_local();
+            let relation = Relation::get_local(local, RelationType::new(columns.clone()));
+            self.tables.insert(*id, Flat { relation, columns: columns.clone() });
+            ids.push(local);
+        }
+        let mut values = Vec::with_capacity(bindings.len());
+        for HirBinding { value, .. } in bindings {
+            let around = std::mem::take(&mut self.bindings);
+            let value = self.relation(value, row, &Outer::unit());
+            let inside = std::mem::replace(&mut self.bindings, around);
+            values.push(bound_in(inside, value.relation));
+        }
+        self.bindings.push(Binding::Recursive { ids, values, limit });
     }
 
     /// Lowers `relation`, whose scalars stand over the row number `row`. The result has `outer`'s columns as a prefix.
@@ -115,6 +152,10 @@ impl Lowering {
                 self.tables.insert(id, value);
                 self.relation(*body, row, outer)
             }
+            HirRelation::LetRec { bindings, limit, body } => {
+                self.recursive(bindings, limit, row);
+                self.relation(*body, row, outer)
+            }
             HirRelation::Project { input, outputs } => {
                 let prefix = outer.arity();
                 let flat = self.relation(*input, row, outer);
@@ -137,9 +178,9 @@ impl Lowering {
                 flat.flat_map(func, args, columns).project((0..arity).chain(extended..extended + count).collect())
             }
             HirRelation::Join { left, right, on, kind } => self.join(*left, *right, on, kind, row, outer),
-            HirRelation::Reduce { input, group_key, aggregates, global } => {
+            HirRelation::Reduce { input, group_key, aggregates, always } => {
                 let flat = self.relation(*input, row, outer);
-                self.reduce(flat, group_key, aggregates, global, row, outer)
+                self.reduce(flat, group_key, aggregates, always, row, outer)
             }
             HirRelation::Distinct { input } => self.relation(*input, row, outer).distinct(),
             HirRelation::TopK { input, group_key, order, limit, offset } => {

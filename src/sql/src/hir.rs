@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use expr::relation::RecursionLimit;
 use expr::scalar::CallTypes;
 use expr::{AggregateFunc, ColumnOrder, EvalError, Func, LocalId, Scalar, TableFunc};
 use repr::{CollectionId, ColumnType, Datum, RelationType, Row, ScalarType};
@@ -33,6 +34,12 @@ pub(crate) enum HirRelation {
     Let {
         id: LocalId,
         value: Box<HirRelation>,
+        body: Box<HirRelation>,
+    },
+    /// Names that may be used in each other's values, until nothing changes. The values look at no enclosing row.
+    LetRec {
+        bindings: Vec<HirBinding>,
+        limit: Option<RecursionLimit>,
         body: Box<HirRelation>,
     },
     Project {
@@ -62,12 +69,13 @@ pub(crate) enum HirRelation {
         on: Vec<HirScalar>,
         kind: JoinKind,
     },
-    /// Key columns, then one column for each aggregate. A global one (no GROUP BY) yields a row also for no input.
+    /// Key columns, then one column for each aggregate.
     Reduce {
         input: Box<HirRelation>,
         group_key: Vec<HirScalar>,
         aggregates: Vec<HirAggregate>,
-        global: bool,
+        /// The keys of groups that there are also without input: of all rows together (no GROUP BY) the empty one.
+        always: Vec<Row>,
     },
     /// Each row once; rows with intervals are equal by their keys, and the least by bytes stays.
     Distinct {
@@ -89,6 +97,14 @@ pub(crate) enum HirRelation {
     Union {
         inputs: Vec<HirRelation>,
     },
+}
+
+/// One name of a [`HirRelation::LetRec`].
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct HirBinding {
+    pub(crate) id: LocalId,
+    pub(crate) value: HirRelation,
+    pub(crate) columns: Vec<ColumnType>,
 }
 
 /// A right join is planned as a left join with its sides exchanged.
@@ -143,6 +159,10 @@ pub(crate) enum HirScalar {
     Aggregate(usize),
     /// The nth call of a set-returning function in the SELECT list being planned; becomes a column like an aggregate.
     SetReturning(usize),
+    /// The nth window function of the SELECT being planned; becomes a column like an aggregate.
+    Window(usize),
+    /// The nth GROUPING of the SELECT being planned; becomes an expression over the groups.
+    Grouping(usize),
     Exists(Box<HirRelation>),
     /// The one value of a subquery of one column and at most one row.
     Select(Box<HirRelation>),
@@ -195,9 +215,9 @@ impl HirRelation {
     pub(crate) fn has_one_row(&self) -> bool {
         match self {
             HirRelation::Constant { rows, .. } => rows.len() == 1,
-            HirRelation::Reduce { global, .. } => *global,
+            HirRelation::Reduce { group_key, always, .. } => group_key.is_empty() && !always.is_empty(),
             HirRelation::Map { input, .. } | HirRelation::Project { input, .. } => input.has_one_row(),
-            HirRelation::Let { body, .. } => body.has_one_row(),
+            HirRelation::Let { body, .. } | HirRelation::LetRec { body, .. } => body.has_one_row(),
             _ => false,
         }
     }
@@ -307,6 +327,9 @@ impl HirRelation {
         match self {
             HirRelation::Constant { .. } | HirRelation::Get { .. } | HirRelation::GetLocal { .. } => Vec::new(),
             HirRelation::Let { value, body, .. } => vec![value, body],
+            HirRelation::LetRec { bindings, body, .. } => {
+                bindings.iter().map(|binding| &binding.value).chain([&**body]).collect()
+            }
             HirRelation::Join { left, right, .. } => vec![left, right],
             HirRelation::Project { input, .. }
             | HirRelation::Map { input, .. }
@@ -325,6 +348,9 @@ impl HirRelation {
         match self {
             HirRelation::Constant { .. } | HirRelation::Get { .. } | HirRelation::GetLocal { .. } => Vec::new(),
             HirRelation::Let { value, body, .. } => vec![value, body],
+            HirRelation::LetRec { bindings, body, .. } => {
+                bindings.iter_mut().map(|binding| &mut binding.value).chain([&mut **body]).collect()
+            }
             HirRelation::Join { left, right, .. } => vec![left, right],
             HirRelation::Project { input, .. }
             | HirRelation::Map { input, .. }
@@ -339,7 +365,8 @@ impl HirRelation {
         }
     }
 
-    fn scalars(&self) -> Vec<&HirScalar> {
+    /// The scalars of this node alone.
+    pub(crate) fn scalars(&self) -> Vec<&HirScalar> {
         match self {
             HirRelation::Map { scalars, .. } => scalars.iter().collect(),
             HirRelation::Filter { predicates, .. } => predicates.iter().collect(),
@@ -442,6 +469,8 @@ impl HirScalar {
                 HirScalar::Column { .. }
                 | HirScalar::Aggregate(_)
                 | HirScalar::SetReturning(_)
+                | HirScalar::Window(_)
+                | HirScalar::Grouping(_)
                 | HirScalar::Exists(_)
                 | HirScalar::Select(_)
                 | HirScalar::Quantified { .. } => return None,
@@ -462,6 +491,8 @@ impl HirScalar {
             | HirScalar::MzNow
             | HirScalar::Aggregate(_)
             | HirScalar::SetReturning(_)
+            | HirScalar::Window(_)
+            | HirScalar::Grouping(_)
             | HirScalar::Exists(_)
             | HirScalar::Select(_)
             | HirScalar::Quantified { .. } => Vec::new(),
@@ -480,6 +511,8 @@ impl HirScalar {
             | HirScalar::MzNow
             | HirScalar::Aggregate(_)
             | HirScalar::SetReturning(_)
+            | HirScalar::Window(_)
+            | HirScalar::Grouping(_)
             | HirScalar::Exists(_)
             | HirScalar::Select(_)
             | HirScalar::Quantified { .. } => Vec::new(),

@@ -8,10 +8,12 @@ mod cursor;
 mod desugar;
 mod dialect;
 mod options;
+mod query_forms;
 mod tokens;
 
 pub(crate) use self::cursor::Cursor;
 pub(crate) use self::options::OptionItem;
+pub(crate) use self::query_forms::{GROUPING_SETS, MUTUALLY_RECURSIVE, ROWS_FROM, excluded};
 
 use sqlparser::ast::Query;
 

@@ -3,20 +3,24 @@
 //! A [`QueryContext`] lives for one statement. It keeps a stack of levels, one for each row an expression may look at: the
 //! last is the row the expression stands over (level 0 in HIR), those before it the enclosing ones.
 //!
-//! Reading order: `scope` (which names mean which columns), `select`, `from`, `set` (queries), `expression`, `operator`,
-//! `function`, `aggregate`, `sets` (scalars), `types`, `resolve`, `coerce` (the type system), `write` (INSERT), `mutation` (UPDATE,
+//! Reading order: `scope` (which names mean which columns), `select`, `group`, `from`, `set`, `limit`, `with` (queries),
+//! `expression`, `operator`, `function`, `aggregate`, `ordered_set`, `window`, `frame`, `sets` (scalars), `types`, `resolve`, `coerce` (the type system), `write` (INSERT), `mutation` (UPDATE,
 //! DELETE).
 
 mod aggregate;
 mod coerce;
 mod expression;
+mod frame;
 mod from;
 mod function;
 mod group;
+mod grouping_sets;
+mod limit;
 mod literal;
 mod mutation;
 mod naming;
 mod operator;
+mod ordered_set;
 mod resolve;
 mod scope;
 mod select;
@@ -25,6 +29,8 @@ mod sets;
 mod subquery;
 mod table_function;
 mod types;
+mod window;
+mod with;
 mod write;
 
 use std::collections::BTreeSet;
@@ -39,8 +45,10 @@ pub(crate) use self::scope::TableName;
 pub(crate) use self::write::plan_insert_source;
 
 use self::coerce::Planned;
+use self::frame::Spec;
 use self::scope::Scope;
 use self::sets::SetCall;
+use self::window::WindowItem;
 use crate::catalog_view::CatalogView;
 use crate::decorrelate;
 use crate::error::Error;
@@ -126,6 +134,16 @@ struct Level {
     in_aggregate: bool,
     /// The calls of set-returning functions in this SELECT's list, in order of appearance.
     sets: Vec<SetCall>,
+    /// The window functions of this SELECT, in order of appearance.
+    windows: Vec<WindowItem>,
+    /// True inside a window function's arguments and window.
+    in_window: bool,
+    /// The windows of this SELECT's WINDOW clause.
+    named_windows: Vec<(String, Spec)>,
+    /// The keys of this SELECT's GROUP BY.
+    group_keys: Vec<HirScalar>,
+    /// For each GROUPING of this SELECT the keys it asks for, by their places.
+    groupings: Vec<Vec<usize>>,
     /// Columns of this row that were named, with where: for errors that are found later.
     references: Vec<(usize, usize)>,
 }
@@ -206,6 +224,11 @@ impl<'a> QueryContext<'a> {
             aggregates: Vec::new(),
             in_aggregate: false,
             sets: Vec::new(),
+            windows: Vec::new(),
+            in_window: false,
+            named_windows: Vec::new(),
+            group_keys: Vec::new(),
+            groupings: Vec::new(),
             references: Vec::new(),
         });
         let result = plan(self);

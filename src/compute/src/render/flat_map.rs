@@ -118,7 +118,11 @@ impl<T: RenderTime> Batch<T> {
     fn advance(&mut self, expansion: &mut Expansion, fuel: &mut usize, emit: &mut Emit<Row, T>) -> bool {
         let next = || self.updates.next().map(|(row, time, diff)| Current { row, time, diff, made: 0 });
         let Some(mut current) = self.current.take().or_else(next) else { return false };
-        let rows_max = EMIT_ROWS.min(*fuel);
+        // A list is walked from its start each time, and its length is bounded: it is taken apart in one go.
+        let rows_max = match expansion.func {
+            TableFunc::UnnestRecords(_) => usize::MAX,
+            _ => EMIT_ROWS.min(*fuel),
+        };
         let made = expansion.make(&current, rows_max, emit);
         // A row without results has been looked at, too.
         *fuel = fuel.saturating_sub(made.max(1));

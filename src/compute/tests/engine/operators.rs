@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use expr::aggregate::{Aggregate, AggregateFunc};
+use expr::aggregate::{
+    Aggregate, AggregateFunc, Exclude, FrameBound, FrameUnits, Window, WindowCall, WindowFrame, WindowFunc,
+};
 use expr::{ColumnOrder, EvalError, LocalId, Relation, Scalar, TableFunc};
 use repr::{Datum, Row, ScalarType, ShardId};
 
@@ -219,4 +221,30 @@ fn temporal_filters_let_rows_come_and_go_by_time() {
     check("window", &input(0, 2).filter(vec![from, until.clone()]), &[2], Lowering::default());
     let counted = input(0, 2).filter(vec![until]).reduce(vec![], vec![aggregate(AggregateFunc::Count, 0, false)]);
     check("counted", &counted, &[2], Lowering::default());
+}
+
+#[test]
+fn windows_follow_their_partitions() {
+    let frame = |start, end, exclude| WindowFrame { units: FrameUnits::Groups, start, end, exclude };
+    let typ = ScalarType::Int8.nullable();
+    let call = |func, frame| WindowCall { func, frame, typ: typ.clone() };
+    let sum = |func| WindowFunc::Aggregate { func, argument: 1 };
+    let calls = vec![
+        call(WindowFunc::RowNumber, WindowFrame::default()),
+        call(WindowFunc::Rank, WindowFrame::default()),
+        call(WindowFunc::LastValue { value: 0, ignore_nulls: false }, WindowFrame::default()),
+        call(sum(AggregateFunc::Count), frame(FrameBound::Preceding(1), FrameBound::Following(1), Exclude::Ties)),
+        call(sum(AggregateFunc::Max), frame(FrameBound::Preceding(1), FrameBound::CurrentRow, Exclude::Nothing)),
+    ];
+    let window = Window { order_by: vec![desc(1)], kept: 2, calls };
+    let field = (String::new(), ScalarType::Int8.nullable());
+    let arg_type = ScalarType::Record(vec![field.clone(), field]);
+    let columns = window.columns(&arg_type);
+    let record = expr::func::by_key("row").expect("the table has it");
+    let expr = Scalar::call(record, vec![column(0), column(1)], vec![ScalarType::Int8; 2], arg_type.clone());
+    let func = AggregateFunc::Window(Box::new(window));
+    let listed = input(0, 2).reduce(vec![column(0)], vec![Aggregate { func, expr, arg_type, distinct: false }]);
+    let relation =
+        listed.flat_map(TableFunc::UnnestRecords(columns), vec![column(1)]).project(vec![2, 3, 4, 5, 6, 7, 8]);
+    check("window", &relation, &[2], Lowering::default());
 }

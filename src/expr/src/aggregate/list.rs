@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use repr::composite::{DIMENSIONS_MAX, Dimension, pack_array, pack_list, pack_vector};
+use repr::composite::{DIMENSIONS_MAX, Dimension, pack_array, pack_list, pack_map, pack_vector};
 use repr::jsonb::{JsonbBuilder, JsonbError};
 use repr::{Arena, Datum, Diff, Kind, ScalarType};
 
@@ -27,6 +27,26 @@ pub(super) fn evaluate<'a>(
     arena: &'a Arena,
 ) -> Result<Datum<'a>, EvalError> {
     let rows = ordered(func, arg_type, counts)?;
+    of_rows(func, arg_type, rows, arena)
+}
+
+/// The aggregate of values in the order in which they come.
+pub(super) fn evaluate_in_order<'a>(
+    func: &AggregateFunc,
+    arg_type: &ScalarType,
+    values: impl Iterator<Item = Datum<'a>>,
+    arena: &'a Arena,
+) -> Result<Datum<'a>, EvalError> {
+    let rows = values.filter_map(|datum| fields(func, arg_type, datum)).collect();
+    of_rows(func, arg_type, rows, arena)
+}
+
+fn of_rows<'a>(
+    func: &AggregateFunc,
+    arg_type: &ScalarType,
+    rows: Vec<Fields<'a>>,
+    arena: &'a Arena,
+) -> Result<Datum<'a>, EvalError> {
     if rows.is_empty() {
         // All were filtered out.
         return Ok(Datum::Null);
@@ -74,13 +94,28 @@ pub(super) fn evaluate<'a>(
                 Ok(())
             })
         }
+        AggregateFunc::MapAgg { .. } => {
+            let (key_type, value_kind) = (field_type(0), field_type(1).kind());
+            let keys: Vec<String> = rows.iter().map(|fields| crate::text_of(fields[0], &key_type)).collect();
+            let entries: Vec<_> = keys.iter().zip(&rows).map(|(key, fields)| (key.as_str(), fields[1])).collect();
+            Ok(crate::datum_in(&pack_map(&entries, value_kind), Kind::Map, arena))
+        }
         other => panic!("{} does not need its values in order", other.name()),
     }
 }
 
-/// The arguments in the aggregate's order, then in that of their bytes, each as often as it occurs. A record that is NULL as
-/// a whole is a row that FILTER left out.
-fn ordered<'a>(
+/// The fields of one argument; None if it is skipped. A record that is NULL as a whole is a row that FILTER left out.
+fn fields<'a>(func: &AggregateFunc, arg_type: &ScalarType, datum: Datum<'a>) -> Option<Fields<'a>> {
+    let fields = match datum {
+        Datum::List(record) => record.elements(),
+        Datum::Null if matches!(arg_type, ScalarType::Record(_)) => return None,
+        other => vec![other],
+    };
+    if func.skips_null() && fields[0].is_null() { None } else { Some(fields) }
+}
+
+/// The arguments in the aggregate's order, then in that of their bytes, each as often as it occurs.
+pub(super) fn ordered<'a>(
     func: &AggregateFunc,
     arg_type: &ScalarType,
     counts: BTreeMap<Datum<'a>, Diff>,
@@ -89,14 +124,7 @@ fn ordered<'a>(
     let mut distinct: Vec<(Fields<'a>, usize)> = Vec::with_capacity(counts.len());
     let mut total = 0usize;
     for (datum, count) in counts {
-        let fields = match datum {
-            Datum::List(record) => record.elements(),
-            Datum::Null if matches!(arg_type, ScalarType::Record(_)) => continue,
-            other => vec![other],
-        };
-        if func.skips_null() && fields[0].is_null() {
-            continue;
-        }
+        let Some(fields) = fields(func, arg_type, datum) else { continue };
         let count = usize::try_from(count.get()).map_err(|_| too_large())?;
         total = total.saturating_add(count);
         if total > VALUES_MAX {

@@ -181,3 +181,150 @@ fn names_are_found_by_argument_types() {
         assert!(candidates.iter().any(|args| by_name(name, args).is_some()), "{name}");
     }
 }
+
+/// The rows of a window over records of integers, in the window's order.
+fn window(window: Window, records: &[(&[Option<i64>], i64)]) -> Result<Vec<Vec<Option<i64>>>, EvalError> {
+    let arena = Arena::new();
+    let width = records.first().map_or(0, |(fields, _)| fields.len());
+    let field = (String::new(), ScalarType::Int8.nullable());
+    let arg_type = ScalarType::Record(vec![field; width]);
+    let packed: Vec<(Row, i64)> = records
+        .iter()
+        .map(|(fields, count)| {
+            let fields: Vec<_> =
+                fields.iter().map(|field| (field.map_or(Datum::Null, Datum::Int), Kind::Int)).collect();
+            (repr::composite::pack_list(&fields), *count)
+        })
+        .collect();
+    let values = packed.iter().map(|(row, count)| (row.unpack_first(Kind::List), Diff::new(*count)));
+    let func = AggregateFunc::Window(Box::new(window));
+    let aggregate = Aggregate { func, expr: Scalar::Column(0), arg_type, distinct: false };
+    let list = evaluate(&aggregate, values, &arena)?;
+    let int = |datum: Datum<'_>| match datum {
+        Datum::Null => None,
+        datum => Some(datum.unwrap_int()),
+    };
+    Ok(list.unwrap_list().iter().map(|record| record.unwrap_list().iter().map(int).collect()).collect())
+}
+
+fn frame(units: FrameUnits, start: FrameBound, end: FrameBound, exclude: Exclude) -> WindowFrame {
+    WindowFrame { units, start, end, exclude }
+}
+
+/// The greatest second field over frames, ordered by the first field.
+fn greatest(frames: Vec<WindowFrame>) -> Window {
+    let greatest = WindowFunc::Aggregate { func: AggregateFunc::Max, argument: 1 };
+    let call = |frame| WindowCall { func: greatest.clone(), frame, typ: ScalarType::Int8.nullable() };
+    let order_by = vec![ColumnOrder { column: 0, desc: false, nulls_last: true }];
+    Window { order_by, kept: 1, calls: frames.into_iter().map(call).collect() }
+}
+
+#[test]
+fn windows_give_each_copy_of_a_row_its_own_number_whatever_order_rows_come_in() {
+    let number = |order_by: Vec<ColumnOrder>| {
+        let typ = ScalarType::Int8.not_null();
+        let call = |func| WindowCall { func, frame: WindowFrame::default(), typ: typ.clone() };
+        let calls = vec![call(WindowFunc::RowNumber), call(WindowFunc::Rank), call(WindowFunc::DenseRank)];
+        Window { order_by, kept: 1, calls }
+    };
+    let desc = vec![ColumnOrder { column: 0, desc: true, nulls_last: false }];
+    let rows: [(&[Option<i64>], i64); 3] = [(&[Some(1)], 2), (&[None], 1), (&[Some(5)], 1)];
+    let expected = vec![
+        vec![None, Some(1), Some(1), Some(1)],
+        vec![Some(5), Some(2), Some(2), Some(2)],
+        vec![Some(1), Some(3), Some(3), Some(3)],
+        vec![Some(1), Some(4), Some(3), Some(3)],
+    ];
+    assert_eq!(window(number(desc.clone()), &rows), Ok(expected.clone()));
+    let mut reversed = rows;
+    reversed.reverse();
+    assert_eq!(window(number(desc), &reversed), Ok(expected));
+}
+
+#[test]
+fn window_frames_move_by_rows_groups_and_values() {
+    use FrameBound::{CurrentRow, Following, Preceding, UnboundedFollowing, UnboundedPreceding, Value};
+    let rows: Vec<(Vec<Option<i64>>, i64)> = [(1, 10), (2, 9), (2, 7), (4, 8)]
+        .into_iter()
+        .map(|(key, value)| (vec![Some(key), Some(value), Some(key - 1), Some(key + 1)], 1))
+        .collect();
+    let rows: Vec<(&[Option<i64>], i64)> = rows.iter().map(|(fields, count)| (&fields[..], *count)).collect();
+    let by = |units, start, end| frame(units, start, end, Exclude::Nothing);
+    let value = |bound| Value { key: 0, bound };
+    let frames = vec![
+        by(FrameUnits::Rows, Following(1), Following(2)),
+        by(FrameUnits::Groups, Preceding(1), Preceding(1)),
+        by(FrameUnits::Range, value(2), value(3)),
+        frame(FrameUnits::Range, UnboundedPreceding, UnboundedFollowing, Exclude::Group),
+        frame(FrameUnits::Range, UnboundedPreceding, CurrentRow, Exclude::Ties),
+    ];
+    let answer = window(greatest(frames), &rows).expect("no error");
+    let column = |index: usize| answer.iter().map(|row| row[index]).collect::<Vec<_>>();
+    // Rows in order: (1, 10), (2, 7), (2, 9), (4, 8).
+    assert_eq!(column(1), [Some(9), Some(9), Some(8), None]);
+    assert_eq!(column(2), [None, Some(10), Some(10), Some(9)]);
+    assert_eq!(column(3), [Some(10), Some(10), Some(10), Some(8)]);
+    assert_eq!(column(4), [Some(9), Some(10), Some(10), Some(10)]);
+    assert_eq!(column(5), [Some(10), Some(10), Some(10), Some(10)]);
+}
+
+#[test]
+fn sums_carried_from_frame_to_frame_are_those_of_each_frame_alone() {
+    use FrameBound::{CurrentRow, Following, Preceding, UnboundedPreceding};
+    let values = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5];
+    let rows: Vec<Vec<Option<i64>>> =
+        values.iter().enumerate().map(|(key, value)| vec![Some(key as i64 / 2), Some(*value)]).collect();
+    let rows: Vec<(&[Option<i64>], i64)> = rows.iter().map(|fields| (&fields[..], 1)).collect();
+    let bounds = [(Preceding(2), CurrentRow), (Preceding(1), Following(3)), (UnboundedPreceding, Preceding(1))];
+    for units in [FrameUnits::Rows, FrameUnits::Groups] {
+        for exclude in [Exclude::Nothing, Exclude::CurrentRow, Exclude::Group, Exclude::Ties] {
+            for (start, end) in bounds {
+                let frame = frame(units, start, end, exclude);
+                let call = |func: AggregateFunc| WindowCall {
+                    func: WindowFunc::Aggregate { func, argument: 1 },
+                    frame: frame.clone(),
+                    typ: ScalarType::Int8.nullable(),
+                };
+                let order_by = vec![ColumnOrder { column: 0, desc: false, nulls_last: true }];
+                // The least value is carried along, the bits are computed frame by frame; counts say how many rows there were.
+                let calls = [AggregateFunc::Count, AggregateFunc::Min, AggregateFunc::BitOr].map(call).to_vec();
+                let answer = window(Window { order_by, kept: 2, calls }, &rows).expect("no error");
+                for (place, row) in answer.iter().enumerate() {
+                    let inside = inside(&answer, place, units, (start, end), exclude);
+                    let values: Vec<i64> = inside.iter().map(|place| answer[*place][1].expect("a value")).collect();
+                    assert_eq!(row[2], Some(values.len() as i64), "{units:?} {start:?} {end:?} {exclude:?} {place}");
+                    assert_eq!(row[3], values.iter().min().copied());
+                    assert_eq!(row[4], values.iter().copied().reduce(|all, value| all | value));
+                }
+            }
+        }
+    }
+}
+
+/// The frame of a row by the letter of its definition.
+fn inside(
+    rows: &[Vec<Option<i64>>],
+    row: usize,
+    units: FrameUnits,
+    bounds: (FrameBound, FrameBound),
+    exclude: Exclude,
+) -> Vec<usize> {
+    let distance = |other: usize| match units {
+        FrameUnits::Rows => other as i64 - row as i64,
+        _ => rows[other][0].expect("a key") - rows[row][0].expect("a key"),
+    };
+    let bound = |bound| match bound {
+        FrameBound::UnboundedPreceding => i64::MIN,
+        FrameBound::Preceding(by) => -(by as i64),
+        FrameBound::Following(by) => by as i64,
+        _ => 0,
+    };
+    let (start, end) = (bound(bounds.0), bound(bounds.1));
+    let kept = |other: usize| match exclude {
+        Exclude::Nothing => true,
+        Exclude::CurrentRow => other != row,
+        Exclude::Group => rows[other][0] != rows[row][0],
+        Exclude::Ties => other == row || rows[other][0] != rows[row][0],
+    };
+    (0..rows.len()).filter(|other| (start..=end).contains(&distance(*other)) && kept(*other)).collect()
+}

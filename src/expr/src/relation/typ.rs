@@ -9,7 +9,7 @@ use repr::row::skip_datum;
 use repr::{ColumnType, Diff, Kind, RelationType, Row, ScalarType};
 
 use super::Relation;
-use crate::aggregate::{Aggregate, AggregateFunc, output_type};
+use crate::aggregate::{Aggregate, AggregateFunc, Regression, output_type};
 use crate::func::FuncKind;
 use crate::scalar::{Scalar, with_stack};
 
@@ -130,13 +130,21 @@ fn reduce(input: &RelationType, group_key: &[Scalar], aggregates: &[Aggregate]) 
 
 /// Whether an aggregate over a group of at least one row may be NULL.
 fn aggregate_nullable(aggregate: &Aggregate, input: &RelationType) -> bool {
-    match aggregate.func {
-        AggregateFunc::Count => false,
+    match &aggregate.func {
+        AggregateFunc::Count
+        | AggregateFunc::Regression(Regression::Count)
+        | AggregateFunc::Hypothetical { .. }
+        | AggregateFunc::Window(_) => false,
         // NULL over one row, and where all values in the records are NULL.
         AggregateFunc::StddevSamp
         | AggregateFunc::VarSamp
         | AggregateFunc::StringAgg { .. }
-        | AggregateFunc::ArrayAgg { .. } => true,
+        | AggregateFunc::ArrayAgg { .. }
+        | AggregateFunc::MapAgg { .. }
+        | AggregateFunc::Regression(_)
+        | AggregateFunc::PercentileDisc { .. }
+        | AggregateFunc::PercentileCont { .. }
+        | AggregateFunc::Mode { .. } => true,
         // NULL where FILTER, which makes a row's argument NULL, leaves nothing.
         AggregateFunc::ListAgg { .. }
         | AggregateFunc::JsonbAgg { .. }
@@ -147,6 +155,9 @@ fn aggregate_nullable(aggregate: &Aggregate, input: &RelationType) -> bool {
         | AggregateFunc::Max
         | AggregateFunc::BoolAnd
         | AggregateFunc::BoolOr
+        | AggregateFunc::BitAnd
+        | AggregateFunc::BitOr
+        | AggregateFunc::BitXor
         | AggregateFunc::StddevPop
         | AggregateFunc::VarPop
         | AggregateFunc::AnyThree

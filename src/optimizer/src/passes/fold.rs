@@ -1,9 +1,9 @@
 //! Computes what does not depend on stored data, as long as the result stays small.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use expr::interpret::{interpret_within, out_of_work};
-use expr::{Relation, TableFunc};
+use expr::{Id, Relation, TableFunc};
 use repr::Diff;
 
 /// Rows that folding may make on its way.
@@ -100,11 +100,28 @@ fn is_foldable(node: &Relation) -> bool {
     let constant = |child: &&Relation| matches!(child, Relation::Constant { rows, .. } if rows.as_ref().map_or(0, Vec::len) as u64 <= FOLD_ROWS_MAX);
     let mut now = false;
     node.visit_scalars(&mut |scalar| now |= scalar.contains_mz_now() || !scalar.is_deterministic());
+    if let Relation::LetRec { .. } = node {
+        return !now && is_closed(node);
+    }
     !now && !children.is_empty()
         && children.iter().all(constant)
         && !matches!(node, Relation::Let { .. } | Relation::LetRec { .. } | Relation::ArrangeBy { .. })
         // A series may be long; it is cheaper to make it where it is used than to carry it in the plan.
         && !matches!(node, Relation::FlatMap { func, .. } if is_series(func))
+}
+
+/// Whether a relation reads nothing but what it binds itself.
+fn is_closed(relation: &Relation) -> bool {
+    let mut closed = true;
+    let mut bound = BTreeSet::new();
+    relation.visit_pre(&mut |node| match node {
+        Relation::Get { id: Id::Global(_), .. } => closed = false,
+        Relation::FlatMap { func, .. } => closed &= !is_series(func),
+        Relation::Let { id, .. } => bound.extend([*id]),
+        Relation::LetRec { ids, .. } => bound.extend(ids.iter().copied()),
+        _ => {}
+    });
+    closed && relation.local_gets().keys().all(|id| bound.contains(id))
 }
 
 fn is_series(func: &TableFunc) -> bool {

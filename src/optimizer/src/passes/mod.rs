@@ -10,3 +10,4 @@ pub(crate) mod fuse;
 pub(crate) mod inline;
 pub(crate) mod lets;
 pub(crate) mod predicates;
+pub(crate) mod window;

@@ -1,7 +1,7 @@
-//! Grouping: D's columns lead the key, and a global aggregate has a row also where there is nothing to aggregate.
+//! Grouping: D's columns lead the key, and some groups have a row also where there is nothing to aggregate.
 
 use expr::{Aggregate, AggregateFunc, Scalar};
-use repr::{ColumnType, Datum, ScalarType};
+use repr::{ColumnType, Datum, Row, ScalarType};
 
 use super::{Flat, Lowering, Outer};
 use crate::hir::{HirAggregate, HirScalar};
@@ -12,7 +12,7 @@ impl Lowering {
         mut flat: Flat,
         group_key: Vec<HirScalar>,
         aggregates: Vec<HirAggregate>,
-        global: bool,
+        always: Vec<Row>,
         row: usize,
         outer: &Outer,
     ) -> Flat {
@@ -36,22 +36,47 @@ impl Lowering {
             });
         }
         let reduced = flat.reduce(key, lowered, results);
-        if !global {
+        if always.is_empty() {
             return reduced;
         }
         let reduced = self.bind(reduced);
-        let present = reduced.clone().project((0..prefix).collect());
-        let absent = outer.flat.clone().minus(present).map(defaults);
-        Flat::union(vec![reduced, absent])
+        let keys = reduced.columns[prefix..reduced.arity() - defaults.len()].to_vec();
+        let mut parts = vec![reduced.clone()];
+        for group in always {
+            let values = literals(&group, &keys);
+            let is_group = values.iter().enumerate().map(|(place, value)| equals(prefix + place, value));
+            let present = reduced.clone().filter(is_group.collect()).project((0..prefix).collect());
+            let row = values.into_iter().chain(defaults.iter().cloned()).collect();
+            parts.push(outer.flat.clone().minus(present).map(row));
+        }
+        Flat::union(parts)
+    }
+}
+
+/// The values of a group's key.
+fn literals(group: &Row, keys: &[ColumnType]) -> Vec<Scalar> {
+    let kinds: Vec<_> = keys.iter().map(|key| key.scalar.kind()).collect();
+    let literal = |(datum, key): (Datum<'_>, &ColumnType)| match datum {
+        Datum::Null => Scalar::null(key.scalar.clone()),
+        datum => Scalar::literal(datum, key.scalar.clone()),
+    };
+    group.unpack(&kinds).into_iter().zip(keys).map(literal).collect()
+}
+
+/// The column has the literal's value, or both are NULL.
+fn equals(column: usize, value: &Scalar) -> Scalar {
+    match value {
+        Scalar::Literal(_, typ) if !value.is_literal_null() => {
+            Scalar::compare("=", Scalar::Column(column), value.clone(), typ.scalar.clone())
+        }
+        _ => Scalar::Column(column).is_null(),
     }
 }
 
 /// What an aggregate yields over no rows.
 fn over_no_rows(func: &AggregateFunc, typ: &ScalarType) -> Scalar {
-    match func {
-        AggregateFunc::Count => Scalar::literal(Datum::Int(0), ScalarType::Int8),
-        AggregateFunc::AnyThree => Scalar::literal_false(),
-        AggregateFunc::AllThree => Scalar::literal_true(),
-        _ => Scalar::null(typ.clone()),
+    match func.default_over_no_rows() {
+        Datum::Null => Scalar::null(typ.clone()),
+        datum => Scalar::literal(datum, typ.clone()),
     }
 }

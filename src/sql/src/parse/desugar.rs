@@ -1,6 +1,6 @@
 //! Rewrites of the token stream where the grammar of the `sqlparser` crate ends inside queries (decision record 0001).
 //!
-//! Each rewrite keeps the places of the tokens it replaces, so that errors point into the user's text.
+//! Forms that need more than other words are rewritten by `query_forms`. Each rewrite keeps the places of the tokens it replaces, so that errors point into the user's text.
 //!
 //! | written | becomes | why |
 //! |---|---|---|
@@ -13,9 +13,12 @@
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Token, TokenWithSpan, Whitespace};
 
+use super::query_forms;
+
 /// Applies all rewrites.
 pub(crate) fn desugar(tokens: &mut Vec<TokenWithSpan>) {
     question_marks(tokens);
+    query_forms::rewrite(tokens);
     let words: Vec<usize> = (0..tokens.len()).filter(|index| !is_space(&tokens[*index])).collect();
     let mut tables = Vec::new();
     for (at, &index) in words.iter().enumerate() {
@@ -75,18 +78,18 @@ fn is_plain_call(before: Option<&Token>, after: Option<&Token>) -> bool {
     before != Some(&Token::Period) && !matches!(after, Some(Token::Period | Token::LParen))
 }
 
-fn is_space(token: &TokenWithSpan) -> bool {
+pub(super) fn is_space(token: &TokenWithSpan) -> bool {
     matches!(token.token, Token::Whitespace(_))
 }
 
-fn keyword(token: &Token) -> Option<Keyword> {
+pub(super) fn keyword(token: &Token) -> Option<Keyword> {
     match token {
         Token::Word(word) => Some(word.keyword),
         _ => None,
     }
 }
 
-fn is_word(token: Option<&Token>, text: &str) -> bool {
+pub(super) fn is_word(token: Option<&Token>, text: &str) -> bool {
     matches!(token, Some(Token::Word(word)) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(text))
 }
 

@@ -1,6 +1,6 @@
 //! Calls of aggregate functions: which aggregate, over what, of which type.
 
-use expr::aggregate::output_type;
+use expr::aggregate::{Regression, output_type};
 use expr::{AggregateFunc, ColumnOrder};
 use repr::{ColumnType, ScalarType};
 use sqlparser::ast::{
@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::hir::{HirAggregate, HirScalar};
 use crate::interval_key;
 
-const NAMES: [&str; 24] = [
+const NAMES: [&str; 41] = [
     "count",
     "sum",
     "avg",
@@ -35,16 +35,38 @@ const NAMES: [&str; 24] = [
     "list_agg",
     "jsonb_agg",
     "jsonb_object_agg",
-    // Known, to be told apart from functions that do not exist.
     "json_agg",
     "json_object_agg",
     "map_agg",
     "bit_and",
     "bit_or",
+    "bit_xor",
+    "corr",
+    "covar_pop",
+    "covar_samp",
+    "regr_avgx",
+    "regr_avgy",
+    "regr_count",
+    "regr_intercept",
+    "regr_r2",
+    "regr_slope",
+    "regr_sxx",
+    "regr_sxy",
+    "regr_syy",
+    "percentile_cont",
+    "percentile_disc",
+    "mode",
+    // Known, to be told apart from functions that do not exist.
+    "xmlagg",
 ];
 
 pub(super) fn is_aggregate(name: &str) -> bool {
     NAMES.contains(&name)
+}
+
+/// True for aggregates that always have a WITHIN GROUP.
+pub(super) fn is_ordered_set(name: &str) -> bool {
+    matches!(name, "percentile_cont" | "percentile_disc" | "mode")
 }
 
 impl QueryContext<'_> {
@@ -52,12 +74,15 @@ impl QueryContext<'_> {
     pub(super) fn aggregate(&mut self, name: &str, function: &Function) -> Result<Planned, Error> {
         let error = |error: Error| error.at_node(&function.name);
         self.check_aggregate_allowed(name).map_err(error)?;
-        if !function.within_group.is_empty() || function.null_treatment.is_some() {
-            return Err(error(Error::unsupported("WITHIN GROUP or a treatment of NULLs")));
+        if function.null_treatment.is_some() {
+            return Err(error(Error::unsupported("a treatment of NULLs by an aggregate")));
         }
         self.level().in_aggregate = true;
         let references = self.level().references.len();
-        let planned = self.aggregate_call(name, function);
+        let planned = match function.within_group.is_empty() && !is_ordered_set(name) {
+            true => self.aggregate_call(name, function),
+            false => self.ordered_set(name, function),
+        };
         self.level().in_aggregate = false;
         // What an aggregate looks at need not be grouped.
         self.level().references.truncate(references);
@@ -99,7 +124,8 @@ impl QueryContext<'_> {
         }
     }
 
-    fn aggregate_call(&mut self, name: &str, function: &Function) -> Result<HirAggregate, Error> {
+    /// Plans a call's arguments and clauses. What it may look at has been checked.
+    pub(super) fn aggregate_call(&mut self, name: &str, function: &Function) -> Result<HirAggregate, Error> {
         let FunctionArguments::List(list) = &function.args else {
             return Err(Error::new("42883", format!("aggregate {name} needs arguments")));
         };
@@ -129,11 +155,17 @@ impl QueryContext<'_> {
         }
         let args = self.settle_rows(args)?;
         match name {
-            "string_agg" | "array_agg" | "list_agg" | "jsonb_agg" | "jsonb_object_agg" => {
+            "string_agg" | "array_agg" | "list_agg" | "jsonb_agg" | "jsonb_object_agg" | "map_agg" => {
                 self.listing(name, args, distinct, order_by, filter)
             }
-            "json_agg" | "json_object_agg" | "map_agg" | "bit_and" | "bit_or" => {
-                Err(Error::unsupported(format!("aggregate function {name}")))
+            "json_agg" => self.listing("jsonb_agg", args, distinct, order_by, filter),
+            "json_object_agg" => self.listing("jsonb_object_agg", args, distinct, order_by, filter),
+            "xmlagg" => Err(Error::unsupported(format!("aggregate function {name}"))),
+            _ if Regression::by_name(name).is_some() => {
+                for order in order_by {
+                    self.settled(&order.expr)?;
+                }
+                self.regression(name, args, distinct, filter)
             }
             _ => {
                 // The order of the input makes no difference to these; it is checked and forgotten.
@@ -169,6 +201,9 @@ impl QueryContext<'_> {
             "stddev" | "stddev_samp" => AggregateFunc::StddevSamp,
             "stddev_pop" => AggregateFunc::StddevPop,
             "variance" | "var_samp" => AggregateFunc::VarSamp,
+            "bit_and" => AggregateFunc::BitAnd,
+            "bit_or" => AggregateFunc::BitOr,
+            "bit_xor" => AggregateFunc::BitXor,
             _ => AggregateFunc::VarPop,
         };
         let Some(wanted) = argument_type(&func, arg.known_type()) else {
@@ -184,9 +219,36 @@ impl QueryContext<'_> {
         let distinct = distinct
             && !matches!(
                 func,
-                AggregateFunc::Min | AggregateFunc::Max | AggregateFunc::BoolAnd | AggregateFunc::BoolOr
+                AggregateFunc::Min
+                    | AggregateFunc::Max
+                    | AggregateFunc::BoolAnd
+                    | AggregateFunc::BoolOr
+                    | AggregateFunc::BitAnd
+                    | AggregateFunc::BitOr
             );
         Ok(finish(func, scalar, wanted, distinct, filter))
+    }
+
+    /// Aggregates of pairs (Y, X), which are double precision.
+    fn regression(
+        &mut self,
+        name: &str,
+        args: Vec<Planned>,
+        distinct: bool,
+        filter: Option<HirScalar>,
+    ) -> Result<HirAggregate, Error> {
+        let (Some(regression), 2) = (Regression::by_name(name), args.len()) else {
+            return Err(super::function::no_function(name, &args));
+        };
+        let shown = args.clone();
+        let mut fields = Vec::with_capacity(2);
+        for (field, arg) in ["y", "x"].into_iter().zip(args) {
+            let scalar = self.coerce_implicit(arg, &ScalarType::Float8, |found| format!("{found} is no number"));
+            let scalar = scalar.map_err(|_| super::function::no_function(name, &shown))?;
+            fields.push((field.to_owned(), scalar, ScalarType::Float8));
+        }
+        let (record, typ) = super::function::record(fields)?;
+        Ok(finish(AggregateFunc::Regression(regression), record, typ, distinct, filter))
     }
 
     /// Aggregates that make one value of all: their argument is a record of the values and the order keys.
@@ -199,20 +261,22 @@ impl QueryContext<'_> {
         filter: Option<HirScalar>,
     ) -> Result<HirAggregate, Error> {
         let shown = args.clone();
-        let expected = if matches!(name, "string_agg" | "jsonb_object_agg") { 2 } else { 1 };
+        let expected = if matches!(name, "string_agg" | "jsonb_object_agg" | "map_agg") { 2 } else { 1 };
         if args.len() != expected {
             return Err(super::function::no_function(name, &shown));
         }
         let mut fields = Vec::new();
+        let bytes = name == "string_agg" && args[0].known_type() == Some(&ScalarType::Bytes);
         for (index, arg) in args.into_iter().enumerate() {
             let (scalar, typ) = match (name, index, arg.known_type()) {
-                ("string_agg", _, Some(ScalarType::Bytes)) => {
-                    return Err(Error::unsupported("string_agg of bytea"));
+                ("string_agg", _, None | Some(ScalarType::Bytes)) if bytes => {
+                    (self.coerce_explicit(arg, &ScalarType::Bytes)?, ScalarType::Bytes)
                 }
+                ("string_agg", _, Some(_)) if bytes => return Err(super::function::no_function(name, &shown)),
                 ("string_agg", _, Some(typ)) if category(typ) != Category::String => {
                     return Err(super::function::no_function(name, &shown));
                 }
-                ("string_agg", ..) | ("jsonb_object_agg", 0, _) => {
+                ("string_agg", ..) | ("jsonb_object_agg" | "map_agg", 0, _) => {
                     (self.coerce_explicit(arg, &ScalarType::Text)?, ScalarType::Text)
                 }
                 ("jsonb_agg", ..) | ("jsonb_object_agg", ..) => {
@@ -249,6 +313,7 @@ impl QueryContext<'_> {
             "array_agg" => AggregateFunc::ArrayAgg { order_by: orders },
             "list_agg" => AggregateFunc::ListAgg { order_by: orders },
             "jsonb_agg" => AggregateFunc::JsonbAgg { order_by: orders },
+            "map_agg" => AggregateFunc::MapAgg { order_by: orders },
             _ => AggregateFunc::JsonbObjectAgg { order_by: orders },
         };
         let named =
@@ -265,6 +330,7 @@ fn argument_type(func: &AggregateFunc, known: Option<&ScalarType>) -> Option<Sca
         return Some(match func {
             AggregateFunc::BoolAnd | AggregateFunc::BoolOr => ScalarType::Bool,
             AggregateFunc::Count | AggregateFunc::Min | AggregateFunc::Max => ScalarType::Text,
+            AggregateFunc::BitAnd | AggregateFunc::BitOr | AggregateFunc::BitXor => ScalarType::Int8,
             _ => ScalarType::Float8,
         });
     };
@@ -280,11 +346,16 @@ fn argument_type(func: &AggregateFunc, known: Option<&ScalarType>) -> Option<Sca
         },
         AggregateFunc::Sum | AggregateFunc::Avg if *known == ScalarType::Interval => Some(ScalarType::Interval),
         AggregateFunc::BoolAnd | AggregateFunc::BoolOr => (*known == ScalarType::Bool).then_some(ScalarType::Bool),
+        AggregateFunc::BitAnd | AggregateFunc::BitOr | AggregateFunc::BitXor => {
+            let whole = !matches!(known, ScalarType::Numeric(_) | ScalarType::Float4 | ScalarType::Float8);
+            (number && whole).then(|| known.clone())
+        }
         _ => number.then(|| types::base(known)),
     }
 }
 
-fn finish(
+/// The aggregate of these arguments, over the rows that the filter lets pass.
+pub(super) fn finish(
     func: AggregateFunc,
     scalar: HirScalar,
     arg_type: ScalarType,
@@ -297,6 +368,6 @@ fn finish(
         Some(filter) => HirScalar::if_then_else(filter, scalar, HirScalar::null(arg_type.clone())),
         None => scalar,
     };
-    let nullable = func != AggregateFunc::Count;
+    let nullable = func.default_over_no_rows().is_null();
     HirAggregate { func, expr, arg_type, distinct, typ: ColumnType { scalar: result, nullable } }
 }

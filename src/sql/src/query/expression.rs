@@ -306,17 +306,28 @@ impl QueryContext<'_> {
     fn is_distinct(&mut self, left: &Expr, right: &Expr) -> Result<Planned, Error> {
         let position = left;
         let (left, right) = (self.expression(left)?, self.expression(right)?);
+        self.distinct(left, right).map(Planned::bool).map_err(|error| error.at_node(position))
+    }
+
+    /// `left IS DISTINCT FROM right`; of rows: some fields are.
+    fn distinct(&mut self, left: Planned, right: Planned) -> Result<HirScalar, Error> {
         let (left, right) = match (left, right) {
             (Planned::Unknown { text: None, .. }, other) | (other, Planned::Unknown { text: None, .. }) => {
-                return Ok(Planned::bool(self.settle_known(other)?.0.null_test().not()));
+                return Ok(self.settle_known(other)?.0.null_test().not());
+            }
+            (Planned::Row(left), Planned::Row(right)) => {
+                if left.len() != right.len() {
+                    return Err(Error::new("42601", "unequal number of entries in row expressions"));
+                }
+                let pairs = left.into_iter().zip(right).map(|(left, right)| self.distinct(left, right));
+                return Ok(HirScalar::Or(pairs.collect::<Result<_, _>>()?));
             }
             both => both,
         };
-        let (left, right, typ) =
-            self.comparands("IS DISTINCT FROM", left, right).map_err(|error| error.at_node(position))?;
+        let (left, right, typ) = self.comparands("IS DISTINCT FROM", left, right)?;
         let func = by_key("is_distinct").ok_or_else(|| Error::unsupported("IS DISTINCT FROM"))?;
         let args = vec![interval_key::of(left, &typ), interval_key::of(right, &typ)];
-        Ok(Planned::bool(HirScalar::call(func, args, vec![typ.clone(), typ], ScalarType::Bool)))
+        Ok(HirScalar::call(func, args, vec![typ.clone(), typ], ScalarType::Bool))
     }
 
     fn in_list(&mut self, inner: &Expr, list: &[Expr], negated: bool) -> Result<Planned, Error> {

@@ -3,7 +3,8 @@
 use expr::TableFunc;
 use repr::ScalarType;
 use sqlparser::ast::{
-    Expr, FunctionArg, Join, JoinConstraint, JoinOperator, ObjectName, Query, TableAlias, TableFactor, TableWithJoins,
+    Expr, FunctionArg, FunctionArguments, Join, JoinConstraint, JoinOperator, ObjectName, Query, TableAlias,
+    TableFactor, TableWithJoins,
 };
 
 use super::coerce::Planned;
@@ -16,6 +17,7 @@ use super::{Clause, CteBody, QueryContext};
 use crate::error::Error;
 use crate::hir::{HirRelation, HirScalar, JoinKind};
 use crate::names::{self, fold};
+use crate::parse::ROWS_FROM;
 
 /// A planned entry of FROM.
 pub(super) struct Source {
@@ -258,7 +260,35 @@ impl QueryContext<'_> {
     ) -> Result<Source, Error> {
         let folded = function_name(name)?;
         let args = args.iter().map(argument).collect::<Result<Vec<_>, _>>()?;
+        if folded == ROWS_FROM {
+            return self.rows_from(&args, with_ordinality, alias);
+        }
         self.function_source(vec![(&folded, args)], with_ordinality, alias).map_err(|error| error.at_node(name))
+    }
+
+    /// `ROWS FROM (f(...), g(...))`: the functions' rows side by side.
+    fn rows_from(
+        &mut self,
+        calls: &[&Expr],
+        with_ordinality: bool,
+        alias: Option<&TableAlias>,
+    ) -> Result<Source, Error> {
+        let mut named = Vec::with_capacity(calls.len());
+        for call in calls {
+            let Expr::Function(function) = call else {
+                return Err(Error::new("42601", "ROWS FROM takes function calls").at_node(*call));
+            };
+            let args = match &function.args {
+                FunctionArguments::List(list) => list.args.iter().map(argument).collect::<Result<Vec<_>, _>>()?,
+                FunctionArguments::None => Vec::new(),
+                FunctionArguments::Subquery(_) => {
+                    return Err(Error::unsupported("a subquery as argument in ROWS FROM").at_node(*call));
+                }
+            };
+            named.push((function_name(&function.name)?, args));
+        }
+        let calls = named.iter().map(|(name, args)| (name.as_str(), args.clone())).collect();
+        self.function_source(calls, with_ordinality, alias)
     }
 
     /// A function in FROM, or several side by side; they see the entries before them.

@@ -7,7 +7,7 @@ use sqlparser::ast::{
 };
 
 use super::coerce::Planned;
-use super::{Clause, Lifetime, QueryContext, aggregate, table_function};
+use super::{Clause, Lifetime, QueryContext, aggregate, table_function, window};
 use crate::error::Error;
 use crate::hir::HirScalar;
 use crate::names::{fold, parts, perhaps};
@@ -17,17 +17,31 @@ impl QueryContext<'_> {
     pub(super) fn function(&mut self, function: &Function) -> Result<Planned, Error> {
         let name = function_name(&function.name)?;
         if function.over.is_some() {
-            return Err(Error::new("0A000", "window functions are not supported").at_node(&function.name));
+            return self.window(&name, function);
         }
-        if aggregate::is_aggregate(&name) {
+        let standing = window::is_window_function(&name) && !function.within_group.is_empty();
+        if aggregate::is_aggregate(&name) || standing {
             return self.aggregate(&name, function);
+        }
+        if window::is_window_function(&name) {
+            let message = format!("window function {name} requires an OVER clause");
+            return Err(Error::new("42809", message).at_node(&function.name));
+        }
+        if name == "grouping" {
+            return self.grouping(function);
         }
         if function.filter.is_some() {
             let message = format!("FILTER specified, but {name} is not an aggregate function");
             return Err(Error::new("42809", message).at_node(&function.name));
         }
-        if !function.within_group.is_empty() || !matches!(function.parameters, FunctionArguments::None) {
-            return Err(Error::unsupported("WITHIN GROUP").at_node(&function.name));
+        if !function.within_group.is_empty() {
+            let planned = self.ordered_set(&name, function);
+            let message = format!("{name} is not an ordered-set aggregate, so it cannot have WITHIN GROUP");
+            let error = planned.map_or_else(|error| error, |_| Error::new("42809", message));
+            return Err(error.at_node(&function.name));
+        }
+        if !matches!(function.parameters, FunctionArguments::None) {
+            return Err(Error::unsupported("a second list of arguments").at_node(&function.name));
         }
         if let (FunctionArguments::Subquery(query), "array") = (&function.args, name.as_str()) {
             return self.array_of_subquery(query).map_err(|error| error.at_node(&function.name));
@@ -161,7 +175,6 @@ impl QueryContext<'_> {
             }
             Expr::IsJson { .. } => Err(unsupported("IS JSON")),
             Expr::IsNormalized { .. } => Err(unsupported("IS NORMALIZED")),
-            Expr::GroupingSets(_) | Expr::Cube(_) | Expr::Rollup(_) => Err(unsupported("GROUPING SETS")),
             Expr::Prefixed { .. } => Err(Error::new("42601", "syntax error at a prefixed literal").at_node(expr)),
             _ => Err(unsupported(&format!("the expression {expr}"))),
         }

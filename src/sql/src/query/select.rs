@@ -3,14 +3,16 @@
 use expr::ColumnOrder;
 use repr::ScalarType;
 use sqlparser::ast::{
-    Distinct, Expr, GroupByExpr, ObjectName, OrderByExpr, Select, SelectItem, SelectItemQualifiedWildcardKind, Value,
+    Distinct, Expr, ObjectName, OrderByExpr, Select, SelectItem, SelectItemQualifiedWildcardKind, Value,
 };
 
 use super::expression::strip;
-use super::group::Grouping;
+use super::group::{Grouping, Ungrouped};
+use super::grouping_sets::GroupBy;
 use super::naming::column_name;
 use super::scope::{always_quoted, at};
 use super::set::{QueryPlan, order_options, ordered, ordinal, output_position};
+use super::window::WindowItem;
 use super::{Clause, QueryContext};
 use crate::error::Error;
 use crate::hir::{HirRelation, HirScalar};
@@ -18,12 +20,12 @@ use crate::interval_key;
 use crate::names::{fold, parts, perhaps};
 
 /// An output column before it is planned.
-struct Item<'a> {
+pub(super) struct Item<'a> {
     name: String,
     value: ItemValue<'a>,
 }
 
-enum ItemValue<'a> {
+pub(super) enum ItemValue<'a> {
     Expr(&'a Expr),
     Column { level: usize, index: usize, typ: ScalarType },
 }
@@ -52,7 +54,7 @@ impl QueryContext<'_> {
         select: &Select,
         order_by: &[OrderByExpr],
         mut relation: HirRelation,
-        mut arity: usize,
+        arity: usize,
     ) -> Result<QueryPlan, Error> {
         if let Some(selection) = &select.selection {
             let predicate = self.in_clause(Clause::Where, |qcx| qcx.condition(selection, "argument of WHERE"))?;
@@ -61,8 +63,10 @@ impl QueryContext<'_> {
             relation = relation.filter(conjuncts);
         }
         let items = self.expand(&select.projection, !select.from.is_empty())?;
-        let keys = self.in_clause(Clause::GroupBy, |qcx| qcx.group_keys(select, &items))?;
+        let group_by = self.in_clause(Clause::GroupBy, |qcx| qcx.group_by(select, &items))?;
+        self.level().group_keys = group_by.keys.iter().map(|(key, _)| key.clone()).collect();
         self.level().references.clear();
+        self.define_windows(&select.named_window)?;
         let mut outputs = self.outputs(&items)?;
         let having = match &select.having {
             Some(having) => Some(self.in_clause(Clause::Having, |qcx| qcx.condition(having, "argument of HAVING"))?),
@@ -75,18 +79,35 @@ impl QueryContext<'_> {
             _ => None,
         };
         let order = self.in_clause(Clause::OrderBy, |qcx| qcx.order_targets(order_by, &mut outputs))?;
-        let aggregates = std::mem::take(&mut self.level().aggregates);
-        let mut sets = std::mem::take(&mut self.level().sets);
-        let grouped_by_clause = matches!(&select.group_by, GroupByExpr::Expressions(exprs, _) if !exprs.is_empty());
-        if grouped_by_clause || !aggregates.is_empty() || having.is_some() {
-            let level = self.level();
-            let (scope, references) = (level.scope.clone(), level.references.clone());
-            let keys_and_aggregates = keys.len() + aggregates.len();
-            let intervals = keys.iter().filter(|(_, typ)| typ.contains_interval()).count();
-            let (grouped, grouping) = Grouping::new(relation, keys, aggregates, !grouped_by_clause, scope, references);
+        let (relation, arity) = self.computed(relation, arity, group_by, having, &mut outputs.scalars)?;
+        let relation = project(relation, arity, &outputs.scalars);
+        finish(relation, outputs, select, distinct_on, order, order_by)
+    }
+
+    /// Everything between the rows of FROM and the output: groups, then window functions, then sets of rows. Makes `outputs`
+    /// expressions over the result, and returns it with the number of its columns.
+    fn computed(
+        &mut self,
+        mut relation: HirRelation,
+        mut arity: usize,
+        group_by: GroupBy,
+        having: Option<HirScalar>,
+        outputs: &mut [HirScalar],
+    ) -> Result<(HirRelation, usize), Error> {
+        let level = self.level();
+        let aggregates = std::mem::take(&mut level.aggregates);
+        let groupings = std::mem::take(&mut level.groupings);
+        let mut windows = std::mem::take(&mut level.windows);
+        let mut sets = std::mem::take(&mut level.sets);
+        let (scope, references) = (level.scope.clone(), level.references.clone());
+        let mut types = scope.items.iter().map(|item| (item.index, item.typ.clone())).collect();
+        if group_by.is_written || !aggregates.is_empty() || !groupings.is_empty() || having.is_some() {
+            let ungrouped = Ungrouped { input: relation, arity, group_by, aggregates, groupings, scope, references };
+            let (grouped, grouping) = Grouping::new(ungrouped);
             relation = grouped;
-            arity = keys_and_aggregates + intervals;
-            for scalar in outputs.scalars.iter_mut().chain(sets.iter_mut().flat_map(|set| &mut set.args)) {
+            arity = grouping.arity();
+            let users = outputs.iter_mut().chain(sets.iter_mut().flat_map(|set| &mut set.args));
+            for scalar in users.chain(windows.iter_mut().flat_map(WindowItem::scalars_mut)) {
                 grouping.rewrite(scalar)?;
             }
             if let Some(mut having) = having {
@@ -95,12 +116,16 @@ impl QueryContext<'_> {
                 having.into_conjuncts(&mut conjuncts);
                 relation = relation.filter(conjuncts);
             }
+            types = grouping.types;
+        }
+        if !windows.is_empty() {
+            let users = outputs.iter_mut().chain(sets.iter_mut().flat_map(|set| &mut set.args));
+            (relation, arity) = super::window::expand(relation, types, windows, &mut users.collect::<Vec<_>>())?;
         }
         if !sets.is_empty() {
-            (relation, arity) = super::sets::expand(relation, arity, sets, &mut outputs.scalars)?;
+            (relation, arity) = super::sets::expand(relation, arity, sets, outputs)?;
         }
-        let relation = project(relation, arity, &outputs.scalars);
-        finish(relation, outputs, select, distinct_on, order, order_by)
+        Ok((relation, arity))
     }
 
     /// The output columns, wildcards expanded.
@@ -159,27 +184,8 @@ impl QueryContext<'_> {
             .at_node(name))
     }
 
-    /// The keys of GROUP BY: expressions, positions in the select list, and output names that no input column has.
-    fn group_keys(&mut self, select: &Select, items: &[Item<'_>]) -> Result<Vec<(HirScalar, ScalarType)>, Error> {
-        let exprs = match &select.group_by {
-            GroupByExpr::Expressions(exprs, modifiers) if modifiers.is_empty() => exprs,
-            _ => return Err(Error::unsupported("GROUP BY ALL or a modifier of GROUP BY").at_node(select)),
-        };
-        let mut keys: Vec<(HirScalar, ScalarType)> = Vec::with_capacity(exprs.len());
-        for expr in exprs {
-            let key = match self.group_item(expr, items)? {
-                Some(place) => self.item(&items[place])?,
-                None => self.settled(expr)?,
-            };
-            if !keys.contains(&key) {
-                keys.push(key);
-            }
-        }
-        Ok(keys)
-    }
-
     /// The output column that a GROUP BY item refers to, if it does.
-    fn group_item(&mut self, expr: &Expr, items: &[Item<'_>]) -> Result<Option<usize>, Error> {
+    pub(super) fn group_item(&mut self, expr: &Expr, items: &[Item<'_>]) -> Result<Option<usize>, Error> {
         if let Some(digits) = ordinal(expr) {
             return output_position(digits, items.len(), "GROUP BY").map(Some).map_err(|error| error.at_node(expr));
         }
@@ -204,7 +210,7 @@ impl QueryContext<'_> {
         }
     }
 
-    fn item(&mut self, item: &Item<'_>) -> Result<(HirScalar, ScalarType), Error> {
+    pub(super) fn item(&mut self, item: &Item<'_>) -> Result<(HirScalar, ScalarType), Error> {
         match &item.value {
             ItemValue::Expr(expr) => self.settled(expr),
             ItemValue::Column { level, index, typ } => {
@@ -369,9 +375,6 @@ fn check_wildcard(options: &sqlparser::ast::WildcardAdditionalOptions) -> Result
 fn check_select(select: &Select) -> Result<(), Error> {
     if select.into.is_some() {
         return Err(Error::unsupported("SELECT INTO").at_node(select));
-    }
-    if !select.named_window.is_empty() {
-        return Err(Error::new("0A000", "window functions are not supported").at_node(select));
     }
     if select.qualify.is_some() {
         return Err(Error::unsupported("QUALIFY").at_node(select));

@@ -1,17 +1,18 @@
 //! Queries around SELECT: WITH, set operations, VALUES, ORDER BY, LIMIT and OFFSET.
 
 use expr::{ColumnOrder, TableFunc};
-use repr::{ColumnType, Datum, Row, ScalarType};
+use repr::{ColumnType, Row, ScalarType};
 use sqlparser::ast::{
-    self, Cte as AstCte, Expr, LimitClause, OrderBy, OrderByExpr, OrderByKind, OrderBySort, Query, SetExpr,
-    SetOperator, SetQuantifier, Value, Values,
+    self, Expr, OrderBy, OrderByExpr, OrderByKind, OrderBySort, Query, SetExpr, SetOperator, SetQuantifier, Value,
+    Values,
 };
 
-use super::coerce::{Planned, evaluate, from_eval};
+use super::coerce::{Planned, evaluate};
 use super::expression::{constant, strip};
+use super::limit::Limits;
 use super::scope::Scope;
 use super::types::{self, shown};
-use super::{Clause, Cte, CteBody, QueryContext};
+use super::{Clause, QueryContext};
 use crate::error::Error;
 use crate::hir::{HirRelation, HirScalar};
 use crate::interval_key;
@@ -69,50 +70,35 @@ impl QueryContext<'_> {
 
     fn query_with(&mut self, query: &Query) -> Result<QueryPlan, Error> {
         check_query(query)?;
-        let mut bound = Vec::new();
-        if let Some(with) = &query.with {
-            if with.recursive {
-                return Err(Error::unsupported("WITH RECURSIVE").at_node(query));
-            }
-            for cte in &with.cte_tables {
-                bound.extend(self.cte(cte)?);
-            }
-        }
-        let (limit, offset) = self.limits(query)?;
+        let bound = match &query.with {
+            Some(with) => self.with(with)?,
+            None => Vec::new(),
+        };
+        let limits = self.limits(query)?;
         let order_by = order_by_list(query.order_by.as_ref())?;
         let mut plan = match &*query.body {
             SetExpr::Select(select) => self.select(select, order_by)?,
-            SetExpr::Query(inner) if order_by.is_empty() && limit.is_none() && offset == 0 => self.query(inner)?,
+            SetExpr::Query(inner) if order_by.is_empty() && limits.is_empty() => self.query(inner)?,
             body => {
                 let body = self.body(body)?;
                 self.order_body(body, order_by)?
             }
         };
-        if limit.is_some() {
-            plan.limit = limit;
+        match limits {
+            Limits::Constant { limit, offset } => {
+                plan.limit = limit.or(plan.limit);
+                plan.offset = if offset > 0 { offset } else { plan.offset };
+            }
+            Limits::Computed(computed) => {
+                if computed.with_ties && order_by.is_empty() {
+                    let message = "WITH TIES cannot be specified without ORDER BY clause";
+                    return Err(Error::new("42601", message).at_node(query));
+                }
+                plan = computed.apply(plan)?;
+            }
         }
-        if offset > 0 {
-            plan.offset = offset;
-        }
-        for (id, value) in bound.into_iter().rev() {
-            plan.relation = HirRelation::Let { id, value: Box::new(value), body: Box::new(plan.relation) };
-        }
+        plan.relation = bound.into_iter().rev().fold(plan.relation, |body, bound| bound.around(body));
         Ok(plan)
-    }
-
-    /// Makes a common table expression nameable. Returns its value if it is to be bound around the query.
-    fn cte(&mut self, cte: &AstCte) -> Result<Option<(expr::LocalId, HirRelation)>, Error> {
-        let name = fold(&cte.alias.name);
-        let (relation, names, column_types) = self.query(&cte.query)?.into_relation();
-        let columns = renamed(names, &cte.alias, &name)?.into_iter().zip(column_types).collect();
-        if relation.free_columns().is_empty() {
-            let id = self.new_local();
-            self.ctes.push(Cte { name, columns, body: CteBody::Bound(id) });
-            return Ok(Some((id, relation)));
-        }
-        let body = CteBody::Inline { relation, levels: self.levels.len() };
-        self.ctes.push(Cte { name, columns, body });
-        Ok(None)
     }
 
     /// Plans what is not a lone SELECT, and SELECT as a part of it.
@@ -199,7 +185,7 @@ impl QueryContext<'_> {
     }
 
     /// One side of a set operation, columns of unknown literals left open.
-    fn operand(&mut self, body: &SetExpr) -> Result<Operand, Error> {
+    pub(super) fn operand(&mut self, body: &SetExpr) -> Result<Operand, Error> {
         if let SetExpr::Select(select) = body {
             let unknown = unknown_items(select);
             let body = self.body(body)?;
@@ -215,7 +201,7 @@ impl QueryContext<'_> {
     }
 
     /// Casts the columns of one side to the common types.
-    fn cast_operand(&mut self, operand: Operand, to: &[ScalarType]) -> Result<HirRelation, Error> {
+    pub(super) fn cast_operand(&mut self, operand: Operand, to: &[ScalarType]) -> Result<HirRelation, Error> {
         let arity = to.len();
         let mut scalars = Vec::new();
         let mut outputs = Vec::with_capacity(arity);
@@ -294,77 +280,6 @@ impl QueryContext<'_> {
         }
         Ok(ordered(body.relation, body.names, body.types, Vec::new(), targets))
     }
-
-    /// LIMIT, OFFSET and FETCH FIRST: constants. Errors: 2201W and 2201X if negative.
-    fn limits(&mut self, query: &Query) -> Result<(Option<u64>, u64), Error> {
-        let (limit, offset) = match &query.limit_clause {
-            None => (None, None),
-            Some(LimitClause::LimitOffset { limit, offset, limit_by }) if limit_by.is_empty() => {
-                (limit.as_ref(), offset.as_ref().map(|offset| &offset.value))
-            }
-            Some(LimitClause::LimitOffset { .. }) => return Err(Error::unsupported("LIMIT BY").at_node(query)),
-            Some(LimitClause::OffsetCommaLimit { .. }) => {
-                return Err(Error::new("42601", "LIMIT #,# syntax is not supported")
-                    .with_hint("Use separate LIMIT and OFFSET clauses.")
-                    .at_node(query));
-            }
-        };
-        let limit = match (&query.fetch, limit) {
-            (None, limit) => limit,
-            (Some(fetch), None) if !fetch.with_ties && !fetch.percent => fetch.quantity.as_ref(),
-            (Some(_), None) => return Err(Error::unsupported("FETCH WITH TIES").at_node(query)),
-            (Some(_), Some(_)) => return Err(Error::new("42601", "multiple LIMIT clauses not allowed").at_node(query)),
-        };
-        let fetch_one = query.fetch.as_ref().is_some_and(|fetch| fetch.quantity.is_none());
-        let limit = match limit {
-            Some(expr) => self.count(expr, Clause::Limit)?,
-            None => fetch_one.then_some(1),
-        };
-        let offset = offset.map(|expr| self.count(expr, Clause::Offset)).transpose()?.flatten().unwrap_or(0);
-        Ok((limit, offset))
-    }
-
-    /// The value of LIMIT or OFFSET; None for NULL.
-    fn count(&mut self, expr: &Expr, clause: Clause) -> Result<Option<u64>, Error> {
-        let name = clause.name();
-        let at = |error: Error| error.at_node(expr);
-        let scalar = self.with_level(Scope::default(), clause, |qcx| {
-            let planned = match qcx.expression(expr)? {
-                // Numbers with a fraction are rounded.
-                planned @ Planned::Typed {
-                    typ: ScalarType::Numeric(_) | ScalarType::Float4 | ScalarType::Float8,
-                    ..
-                } => {
-                    let scalar = qcx.coerce_explicit(planned, &ScalarType::Int8)?;
-                    Planned::typed(scalar, ScalarType::Int8)
-                }
-                other => other,
-            };
-            qcx.coerce_implicit(planned, &ScalarType::Int8, |found| {
-                format!("argument of {name} must be type bigint, not type {found}")
-            })
-        });
-        let scalar = scalar.map_err(at)?;
-        let mut variables = false;
-        scalar.visit_columns(0, &mut |_, _, _| variables = true);
-        if variables {
-            return Err(at(Error::new("42P10", format!("argument of {name} must not contain variables"))));
-        }
-        let Some(scalar) = constant(&scalar) else {
-            return Err(at(Error::unsupported(format!("anything but a constant as {name}"))));
-        };
-        let literal = evaluate(&scalar, &ScalarType::Int8).map_err(at)?;
-        match literal.as_literal() {
-            Some(Ok(Datum::Null)) => Ok(None),
-            Some(Ok(value)) => match (u64::try_from(value.unwrap_int()), clause) {
-                (Ok(count), _) => Ok(Some(count)),
-                (Err(_), Clause::Limit) => Err(at(Error::new("2201W", "LIMIT must not be negative"))),
-                (Err(_), _) => Err(at(Error::new("2201X", "OFFSET must not be negative"))),
-            },
-            Some(Err(error)) => Err(at(from_eval(error))),
-            None => Err(at(Error::unsupported(format!("anything but a constant as {name}")))),
-        }
-    }
 }
 
 /// For each select item whether it is a bare literal or NULL; empty if that cannot be said by position.
@@ -388,11 +303,11 @@ pub(super) fn unknown_items(select: &ast::Select) -> Vec<bool> {
         .collect()
 }
 
-struct Operand {
-    relation: HirRelation,
-    names: Vec<String>,
+pub(super) struct Operand {
+    pub(super) relation: HirRelation,
+    pub(super) names: Vec<String>,
     /// None for a column of bare literals whose type is open.
-    types: Vec<Option<ScalarType>>,
+    pub(super) types: Vec<Option<ScalarType>>,
 }
 
 /// Rows of scalars: constants where they all are, else a call for each.

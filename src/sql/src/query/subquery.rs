@@ -3,7 +3,7 @@
 use expr::AggregateFunc;
 use expr::aggregate::output_type;
 use expr::func::by_key;
-use repr::{Datum, ScalarType};
+use repr::{Datum, Row, ScalarType};
 use sqlparser::ast::{BinaryOperator, Expr, Query, SetExpr};
 
 use super::QueryContext;
@@ -51,7 +51,8 @@ impl QueryContext<'_> {
         let aggregate =
             HirAggregate { func, expr: record, arg_type: record_type, distinct: false, typ: result.clone().nullable() };
         let (input, group_key) = (Box::new(relation), Vec::new());
-        let collected = HirRelation::Reduce { input, group_key, aggregates: vec![aggregate], global: true };
+        let collected =
+            HirRelation::Reduce { input, group_key, aggregates: vec![aggregate], always: vec![Row::default()] };
         let empty = super::function::array(Vec::new(), typ)?;
         let (empty, _) = self.settle(empty)?;
         Ok(Planned::typed(HirScalar::Coalesce(vec![HirScalar::Select(Box::new(collected)), empty]), result))

@@ -97,7 +97,8 @@ pub(super) fn table_function_names() -> impl Iterator<Item = &'static str> {
 }
 
 impl QueryContext<'_> {
-    /// Several calls side by side as one, and the names of all columns; those without a name take that of the table.
+    /// Several calls side by side as one, and the names of all columns: those without a name take that of the table or, if there
+    /// are several calls, that of the function.
     pub(super) fn table_calls(
         &mut self,
         calls: Vec<(&str, Vec<Planned>)>,
@@ -105,10 +106,19 @@ impl QueryContext<'_> {
     ) -> Result<(TableCall, Vec<String>), Error> {
         let mut names = Vec::new();
         let mut planned = Vec::with_capacity(calls.len());
+        let alone = calls.len() == 1;
         for (name, args) in calls {
-            let call = self.table_call(name, args)?;
+            let call = match is_table_function(name) {
+                true => self.table_call(name, args)?,
+                false => {
+                    let value = self.call_by_name(name, args)?;
+                    let (scalar, typ) = self.settle(value)?;
+                    TableCall { func: TableFunc::Wrap { columns: vec![typ] }, args: vec![scalar], names: Vec::new() }
+                }
+            };
+            let default = if alone { table } else { name };
             match &call.names[..] {
-                [] => names.extend(vec![table.to_owned(); call.func.output_arity()]),
+                [] => names.extend(vec![default.to_owned(); call.func.output_arity()]),
                 own => names.extend(own.iter().map(|name| (*name).to_owned())),
             }
             planned.push(call);
