@@ -6,33 +6,46 @@
 mod arithmetic;
 mod array;
 mod binary;
+mod calendar;
 mod casts;
 mod catalog;
 mod compare;
 mod datetime;
 mod datetime_arithmetic;
+mod degrees;
+mod digest;
+mod from_char;
+mod identifier;
 mod jsonb;
 mod jsonb_build;
+mod jsonb_change;
+mod jsonb_path;
 mod list;
 mod math;
 mod numeric;
 mod pattern;
+mod range;
 mod regexp;
 mod session;
+mod similar;
 mod string;
 mod to_char;
+mod to_number;
 
 pub(crate) use self::datetime_arithmetic::timestamp_series;
 pub(crate) use self::jsonb::{as_text as jsonb_as_text, jsonb_error};
 pub(crate) use self::jsonb_build::push as push_jsonb;
+pub(crate) use self::jsonb_path::query_items as jsonb_path_items;
 pub(crate) use self::numeric::numeric_error;
-pub(crate) use self::regexp::{compile as compile_regexp, groups as regexp_groups, not_global, split as regexp_split};
+pub(crate) use self::regexp::{
+    compile as compile_regexp, groups as regexp_groups, matches as regexp_matches, not_global, split as regexp_split,
+};
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::LazyLock;
 
-use repr::{Arena, Datum, ScalarType};
+use repr::{Arena, Datum, RangeType, ScalarType};
 
 use crate::error::EvalError;
 use crate::scalar::CallTypes;
@@ -108,9 +121,11 @@ pub enum ArgType {
     Jsonb,
     Oid,
     RegClass,
+    RegProc,
     RegType,
     MzTimestamp,
     TextArray,
+    Int4Array,
     /// Any type, unrelated to the other arguments.
     Any,
     /// One same type for all arguments of this kind.
@@ -120,6 +135,9 @@ pub enum ArgType {
     /// A list whose elements are the call's `AnyElement`.
     AnyList,
     AnyMap,
+    /// A range whose bounds are the call's `AnyElement`.
+    AnyRange,
+    Range(RangeType),
     /// A common type found as for UNION.
     AnyCompatible,
     Record,
@@ -182,26 +200,36 @@ impl<'de> serde::Deserialize<'de> for Func {
     }
 }
 
-/// The families' tables, in the order of the manual. The order within a table matters to name resolution.
-static TABLES: &[&[FuncDef]] = &[
-    compare::TABLE,
-    arithmetic::TABLE,
-    numeric::TABLE,
-    math::TABLE,
-    string::TABLE,
-    pattern::TABLE,
-    regexp::TABLE,
-    binary::TABLE,
-    datetime_arithmetic::TABLE,
-    datetime::TABLE,
-    to_char::TABLE,
-    jsonb::TABLE,
-    jsonb_build::TABLE,
-    array::TABLE,
-    list::TABLE,
-    session::TABLE,
-    catalog::TABLE,
-    casts::TABLE,
+/// The families' tables with their titles, in the order of the manual. The order within a table matters to name resolution.
+static TABLES: &[(&str, &[FuncDef])] = &[
+    ("Comparison", compare::TABLE),
+    ("Arithmetic", arithmetic::TABLE),
+    ("numeric", numeric::TABLE),
+    ("double precision", math::TABLE),
+    ("Angles in degrees", degrees::TABLE),
+    ("Text", string::TABLE),
+    ("Names and Unicode", identifier::TABLE),
+    ("LIKE", pattern::TABLE),
+    ("Regular expressions", regexp::TABLE),
+    ("SIMILAR TO", similar::TABLE),
+    ("Bytes", binary::TABLE),
+    ("Hashes", digest::TABLE),
+    ("Arithmetic of dates and times", datetime_arithmetic::TABLE),
+    ("Dates and times", datetime::TABLE),
+    ("Periods", calendar::TABLE),
+    ("Formatting", to_char::TABLE),
+    ("Dates by a format", from_char::TABLE),
+    ("Numbers by a format", to_number::TABLE),
+    ("jsonb", jsonb::TABLE),
+    ("Changing jsonb", jsonb_change::TABLE),
+    ("SQL/JSON paths", jsonb_path::TABLE),
+    ("Making jsonb", jsonb_build::TABLE),
+    ("Arrays", array::TABLE),
+    ("Lists, maps and records", list::TABLE),
+    ("Ranges", range::TABLE),
+    ("The session, the clock and chance", session::TABLE),
+    ("The system catalog", catalog::TABLE),
+    ("Casts", casts::TABLE),
 ];
 
 /// Entries by key, and positions by kind and name.
@@ -230,7 +258,12 @@ static INDEX: LazyLock<Index> = LazyLock::new(|| {
 
 /// All table entries.
 pub fn all() -> impl Iterator<Item = Func> {
-    TABLES.iter().flat_map(|table| table.iter().map(Func))
+    TABLES.iter().flat_map(|(_, table)| table.iter().map(Func))
+}
+
+/// The families, each with its title and its entries.
+pub fn families() -> impl Iterator<Item = (&'static str, &'static [FuncDef])> {
+    TABLES.iter().copied()
 }
 
 /// The entry of this key.
@@ -292,6 +325,21 @@ pub fn clamped_mz_timestamp() -> Func {
 }
 
 impl ArgType {
+    /// The name the manual and `pg_proc` show.
+    pub fn name(self) -> String {
+        match self {
+            ArgType::Any => "any".to_owned(),
+            ArgType::AnyElement => "anyelement".to_owned(),
+            ArgType::AnyArray => "anyarray".to_owned(),
+            ArgType::AnyList => "list".to_owned(),
+            ArgType::AnyMap => "map".to_owned(),
+            ArgType::AnyRange => "anyrange".to_owned(),
+            ArgType::AnyCompatible => "anycompatible".to_owned(),
+            ArgType::Record => "record".to_owned(),
+            concrete => concrete.concrete().map_or_else(|| "any".to_owned(), |typ| repr::pg_type::sql_name(&typ)),
+        }
+    }
+
     /// The concrete type, if the declaration is not polymorphic.
     pub fn concrete(self) -> Option<ScalarType> {
         Some(match self {
@@ -317,14 +365,18 @@ impl ArgType {
             ArgType::Jsonb => ScalarType::Jsonb,
             ArgType::Oid => ScalarType::Oid,
             ArgType::RegClass => ScalarType::RegClass,
+            ArgType::RegProc => ScalarType::RegProc,
             ArgType::RegType => ScalarType::RegType,
             ArgType::MzTimestamp => ScalarType::MzTimestamp,
             ArgType::TextArray => ScalarType::Array(Box::new(ScalarType::Text)),
+            ArgType::Range(range) => ScalarType::Range(range),
+            ArgType::Int4Array => ScalarType::Array(Box::new(ScalarType::Int4)),
             ArgType::Any
             | ArgType::AnyElement
             | ArgType::AnyArray
             | ArgType::AnyList
             | ArgType::AnyMap
+            | ArgType::AnyRange
             | ArgType::AnyCompatible
             | ArgType::Record => return None,
         })

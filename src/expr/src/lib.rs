@@ -10,6 +10,7 @@ pub mod cast;
 pub mod error;
 pub mod func;
 pub mod interpret;
+mod jsonpath;
 pub mod mfp;
 pub mod order;
 pub mod relation;

@@ -1,12 +1,18 @@
 //! Functions that return a set of rows.
 
+mod record;
+
 use repr::jsonb::Json;
+use repr::numeric::Numeric as Number;
 use repr::{Arena, Datum, Kind, ScalarType};
 use serde::{Deserialize, Serialize};
 use smallvec::{SmallVec, smallvec};
 
 use crate::error::EvalError;
-use crate::func::{compile_regexp, jsonb_as_text, not_global, regexp_groups, regexp_split};
+use crate::func::{
+    compile_regexp, jsonb_as_text, jsonb_path_items, not_global, numeric_error, regexp_groups, regexp_matches,
+    regexp_split,
+};
 
 /// Rows that one call makes at most.
 pub const ROWS_MAX: u64 = 100_000_000;
@@ -14,8 +20,10 @@ pub const ROWS_MAX: u64 = 100_000_000;
 /// A set-returning function; FlatMap appends its output columns to the input row.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum TableFunc {
-    /// `generate_series(start, stop, step)` over int4, int8 (numeric is not offered).
+    /// `generate_series(start, stop, step)` over int4, int8.
     GenerateSeriesInt(ScalarType),
+    /// `generate_series(start, stop, step)` over numeric.
+    GenerateSeriesNumeric,
     /// `generate_series(start, stop, interval)` over timestamp or timestamptz.
     GenerateSeriesTimestamp(ScalarType),
     /// `unnest(array)`; the element type.
@@ -26,6 +34,17 @@ pub enum TableFunc {
     JsonbEach,
     JsonbEachText,
     JsonbObjectKeys,
+    /// `jsonb_path_query(value, path, variables, silent)`.
+    JsonbPathQuery,
+    /// `jsonb_to_record(value)` and `jsonb_to_recordset(value)` with their column definitions.
+    JsonbToRecord {
+        columns: Vec<(String, ScalarType)>,
+        is_set: bool,
+    },
+    /// `csv_extract(number of columns, text)`: the fields of each record.
+    CsvExtract(usize),
+    /// `regexp_extract(pattern, text)`: the groups of the first match; the names of the columns.
+    RegexpExtract(Vec<String>),
     /// `generate_subscripts(array, dimension)`.
     GenerateSubscripts,
     RegexpSplitToTable,
@@ -60,7 +79,14 @@ impl TableFunc {
     /// The SQL name.
     pub fn name(&self) -> &'static str {
         match self {
-            TableFunc::GenerateSeriesInt(_) | TableFunc::GenerateSeriesTimestamp(_) => "generate_series",
+            TableFunc::GenerateSeriesInt(_)
+            | TableFunc::GenerateSeriesNumeric
+            | TableFunc::GenerateSeriesTimestamp(_) => "generate_series",
+            TableFunc::JsonbPathQuery => "jsonb_path_query",
+            TableFunc::JsonbToRecord { is_set: false, .. } => "jsonb_to_record",
+            TableFunc::JsonbToRecord { is_set: true, .. } => "jsonb_to_recordset",
+            TableFunc::CsvExtract(_) => "csv_extract",
+            TableFunc::RegexpExtract(_) => "regexp_extract",
             TableFunc::UnnestArray(_) | TableFunc::UnnestList(_) | TableFunc::UnnestMap(_) => "unnest",
             TableFunc::JsonbArrayElements => "jsonb_array_elements",
             TableFunc::JsonbArrayElementsText => "jsonb_array_elements_text",
@@ -83,10 +109,16 @@ impl TableFunc {
     pub fn output_types(&self) -> Vec<repr::ColumnType> {
         match self {
             TableFunc::GenerateSeriesInt(typ) | TableFunc::GenerateSeriesTimestamp(typ) => vec![typ.clone().not_null()],
+            TableFunc::GenerateSeriesNumeric => vec![ScalarType::Numeric(None).not_null()],
+            TableFunc::JsonbToRecord { columns, .. } => {
+                columns.iter().map(|(_, column)| column.clone().nullable()).collect()
+            }
+            TableFunc::CsvExtract(count) => vec![ScalarType::Text.not_null(); *count],
+            TableFunc::RegexpExtract(names) => vec![ScalarType::Text.nullable(); names.len()],
             TableFunc::UnnestArray(element) | TableFunc::UnnestList(element) => vec![element.clone().nullable()],
             TableFunc::UnnestMap(value) => vec![ScalarType::Text.not_null(), value.clone().nullable()],
             TableFunc::ExpandArray(element) => vec![element.clone().nullable(), ScalarType::Int4.not_null()],
-            TableFunc::JsonbArrayElements => vec![ScalarType::Jsonb.not_null()],
+            TableFunc::JsonbArrayElements | TableFunc::JsonbPathQuery => vec![ScalarType::Jsonb.not_null()],
             TableFunc::JsonbArrayElementsText | TableFunc::StringToTable => vec![ScalarType::Text.nullable()],
             TableFunc::JsonbEach => vec![ScalarType::Text.not_null(), ScalarType::Jsonb.not_null()],
             TableFunc::JsonbEachText => vec![ScalarType::Text.not_null(), ScalarType::Text.nullable()],
@@ -112,6 +144,7 @@ impl TableFunc {
         match self {
             TableFunc::WithOrdinality(inner) => inner.output_arity() + 1,
             TableFunc::Wrap { columns } => columns.len(),
+            TableFunc::CsvExtract(count) => *count,
             other => other.output_types().len(),
         }
     }
@@ -122,7 +155,12 @@ impl TableFunc {
             TableFunc::JsonbArrayElements | TableFunc::JsonbArrayElementsText => &["value"],
             TableFunc::JsonbEach | TableFunc::JsonbEachText | TableFunc::UnnestMap(_) => &["key", "value"],
             TableFunc::ExpandArray(_) => &["x", "n"],
-            TableFunc::Wrap { columns } => return (1..=columns.len()).map(|index| format!("column{index}")).collect(),
+            TableFunc::Wrap { columns } => return numbered_names(columns.len()),
+            TableFunc::CsvExtract(count) => return numbered_names(*count),
+            TableFunc::RegexpExtract(names) => return names.clone(),
+            TableFunc::JsonbToRecord { columns, .. } => {
+                return columns.iter().map(|(name, _)| name.clone()).collect();
+            }
             TableFunc::WithOrdinality(inner) => {
                 let mut names = inner.output_names();
                 names.push("ordinality".to_owned());
@@ -137,7 +175,10 @@ impl TableFunc {
     /// True if a NULL argument gives no rows.
     pub fn is_strict(&self) -> bool {
         match self {
-            TableFunc::Wrap { .. } | TableFunc::StringToTable | TableFunc::Lockstep(_) => false,
+            TableFunc::Wrap { .. }
+            | TableFunc::StringToTable
+            | TableFunc::JsonbToRecord { .. }
+            | TableFunc::Lockstep(_) => false,
             TableFunc::WithOrdinality(inner) => inner.is_strict(),
             _ => true,
         }
@@ -191,6 +232,14 @@ impl TableFunc {
                 args[1].unwrap_timestamp(),
                 args[2].unwrap_interval(),
             ),
+            TableFunc::GenerateSeriesNumeric => numeric_series(args, arena),
+            TableFunc::JsonbPathQuery => {
+                let items = jsonb_path_items(args, arena)?;
+                Ok(Box::new(items.into_iter().map(|item| smallvec![Datum::Jsonb(item)])))
+            }
+            TableFunc::JsonbToRecord { columns, is_set } => record::rows(args[0], columns, *is_set, arena),
+            TableFunc::CsvExtract(count) => csv_records(args[0].unwrap_text(), *count, arena),
+            TableFunc::RegexpExtract(names) => regexp_extract(args, names.len()),
             TableFunc::UnnestArray(_) => Ok(Box::new(args[0].unwrap_array().iter().map(|element| smallvec![element]))),
             TableFunc::UnnestList(_) => Ok(Box::new(args[0].unwrap_list().iter().map(|element| smallvec![element]))),
             TableFunc::UnnestMap(_) => {
@@ -216,7 +265,7 @@ impl TableFunc {
                 let parts = regexp_split(args[0].unwrap_text(), &regex);
                 Ok(Box::new(parts.into_iter().map(|part| smallvec![Datum::Text(part)])))
             }
-            TableFunc::RegexpMatches => regexp_matches(args, arena),
+            TableFunc::RegexpMatches => match_groups(args, arena),
             TableFunc::StringToTable => Ok(string_to_table(args)),
             TableFunc::Wrap { columns } => {
                 let rows: Vec<TableRow<'a>> =
@@ -336,12 +385,11 @@ fn subscripts<'a>(args: &[Datum<'a>]) -> TableRows<'a> {
     }
 }
 
-fn regexp_matches<'a>(args: &[Datum<'a>], arena: &'a Arena) -> Result<TableRows<'a>, EvalError> {
+fn match_groups<'a>(args: &[Datum<'a>], arena: &'a Arena) -> Result<TableRows<'a>, EvalError> {
     let flags = args.get(2).map_or("", |flags| flags.unwrap_text());
     let regex = compile_regexp(args[1].unwrap_text(), flags)?;
     let limit = if flags.contains('g') { usize::MAX } else { 1 };
-    let rows: Vec<TableRow<'a>> = regex
-        .captures_iter(args[0].unwrap_text())
+    let rows: Vec<TableRow<'a>> = regexp_matches(&regex, args[0].unwrap_text(), 0)
         .take(limit)
         .map(|captures| {
             let groups = repr::composite::pack_vector(&regexp_groups(&captures), Kind::Text);
@@ -350,6 +398,119 @@ fn regexp_matches<'a>(args: &[Datum<'a>], arena: &'a Arena) -> Result<TableRows<
         .collect();
     Ok(Box::new(rows.into_iter()))
 }
+
+/// `column1`, `column2` and so on.
+fn numbered_names(count: usize) -> Vec<String> {
+    (1..=count).map(|index| format!("column{index}")).collect()
+}
+
+/// The names of the columns that `regexp_extract` makes of a pattern: one for each group.
+///
+/// Errors: 2201B; 42601 for a pattern without groups.
+pub fn regexp_columns(pattern: &str) -> Result<Vec<String>, EvalError> {
+    let regex = compile_regexp(pattern, "")?;
+    let names: Vec<String> = (1..)
+        .zip(regex.capture_names().skip(1))
+        .map(|(index, name)| name.map_or_else(|| format!("column{index}"), str::to_owned))
+        .collect();
+    match names.is_empty() {
+        true => Err(EvalError::new("42601", "regexp_extract must have at least one capture group")),
+        false => Ok(names),
+    }
+}
+
+fn regexp_extract<'a>(args: &[Datum<'a>], count: usize) -> Result<TableRows<'a>, EvalError> {
+    let regex = compile_regexp(args[0].unwrap_text(), "")?;
+    let row = regex.captures(args[1].unwrap_text()).map(|captures| {
+        (1..=count)
+            .map(|group| captures.get(group).map_or(Datum::Null, |group| Datum::Text(group.as_str())))
+            .collect::<TableRow<'a>>()
+    });
+    Ok(Box::new(row.into_iter()))
+}
+
+/// The records of a text of comma-separated values, RFC 4180, that have `count` fields.
+fn csv_records<'a>(text: &str, count: usize, arena: &'a Arena) -> Result<TableRows<'a>, EvalError> {
+    let mut rows: Vec<TableRow<'a>> = Vec::new();
+    let mut row = TableRow::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let mut field = String::new();
+        if let Some(quoted) = rest.strip_prefix('"') {
+            rest = quoted;
+            loop {
+                let Some((part, behind)) = rest.split_once('"') else {
+                    return Err(EvalError::new("22P04", "unterminated CSV quoted field"));
+                };
+                field.push_str(part);
+                match behind.strip_prefix('"') {
+                    Some(more) => {
+                        field.push('"');
+                        rest = more;
+                    }
+                    None => {
+                        rest = behind;
+                        break;
+                    }
+                }
+            }
+        }
+        let end = rest.find([',', '\n', '\r']).unwrap_or(rest.len());
+        field.push_str(&rest[..end]);
+        row.push(Datum::Text(arena.text(&field)));
+        rest = &rest[end..];
+        let has_more = rest.starts_with(',');
+        rest = rest.strip_prefix("\r\n").or_else(|| rest.get(1..)).unwrap_or("");
+        if has_more && rest.is_empty() {
+            row.push(Datum::Text(""));
+        }
+        if !has_more || rest.is_empty() {
+            let record = std::mem::take(&mut row);
+            // A record of another shape is no record of this table.
+            if record.len() == count {
+                rows.push(record);
+            }
+        }
+    }
+    Ok(Box::new(rows.into_iter()))
+}
+
+fn numeric_series<'a>(args: &[Datum<'a>], arena: &'a Arena) -> Result<TableRows<'a>, EvalError> {
+    let number = |index: usize| args.get(index).map(|arg| arg.unwrap_numeric().decode());
+    let finite = |number: Option<Number>, what: &str| match number {
+        Some(number) if number.is_nan() => Err(EvalError::new("22023", format!("{what} cannot be NaN"))),
+        Some(number) if number.is_infinite() => Err(EvalError::new("22023", format!("{what} cannot be infinity"))),
+        Some(number) => Ok(number),
+        None => Ok(Number::from_i64(1)),
+    };
+    let start = finite(number(0), "start value")?;
+    let stop = finite(number(1), "stop value")?;
+    let step = finite(number(2), "step size")?;
+    if step.is_zero() {
+        return Err(EvalError::new("22023", "step size cannot equal zero"));
+    }
+    let order = |number: &Number| number.to_packed().as_ref().cmp(&stop.to_packed().as_ref());
+    let mut next = Some(start);
+    let mut count = 0;
+    let mut rows: Vec<TableRow<'a>> = Vec::new();
+    while let Some(value) =
+        next.filter(|value| if step.is_negative() { order(value).is_ge() } else { order(value).is_le() })
+    {
+        count += 1;
+        if count > NUMERIC_ROWS_MAX {
+            return Err(EvalError::new(
+                "54000",
+                format!("set-returning function makes more than {NUMERIC_ROWS_MAX} rows"),
+            ));
+        }
+        rows.push(smallvec![Datum::Numeric(value.pack(arena))]);
+        next = Some(value.add(&step).map_err(numeric_error)?);
+    }
+    Ok(Box::new(rows.into_iter()))
+}
+
+/// Rows of a series of numerics, which are made before the first is read.
+const NUMERIC_ROWS_MAX: usize = 10_000_000;
 
 fn string_to_table<'a>(args: &[Datum<'a>]) -> TableRows<'a> {
     let Datum::Text(value) = args[0] else { return Box::new(std::iter::empty()) };

@@ -160,6 +160,10 @@ fn return_type(func: Func, args: &[ScalarType]) -> ScalarType {
     };
     let container = || of(ArgType::AnyArray).or_else(|| of(ArgType::AnyList)).or_else(|| of(ArgType::AnyMap));
     let element = || match container() {
+        _ if of(ArgType::AnyRange).is_some() => match of(ArgType::AnyRange) {
+            Some(ScalarType::Range(range)) => range.element(),
+            other => panic!("no range: {other:?}"),
+        },
         Some(ScalarType::Array(element) | ScalarType::List(element) | ScalarType::Map(element)) => *element,
         _ => of(ArgType::AnyElement).unwrap_or(ScalarType::Text),
     };
@@ -169,6 +173,7 @@ fn return_type(func: Func, args: &[ScalarType]) -> ScalarType {
             _ => ScalarType::Array(Box::new(element())),
         },
         ArgType::AnyList => ScalarType::List(Box::new(element())),
+        ArgType::AnyRange => of(ArgType::AnyRange).expect("a range"),
         ArgType::AnyMap => ScalarType::Map(Box::new(args[1].clone())),
         ArgType::Record => ScalarType::Record(args.iter().map(|arg| (String::new(), arg.clone().nullable())).collect()),
         _ => of(ArgType::AnyElement).unwrap_or_else(element),

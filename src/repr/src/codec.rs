@@ -17,7 +17,7 @@
 //! | bytea | `01`, each `00` as `00 FF`, then `00 00` |
 //! | uuid | `01`, 16 bytes |
 //! | interval | its key (16 bytes, sign flipped), then months, days, microseconds, sign flipped |
-//! | list, record, map | `01`, for each element its kind's tag and its datum (NULL: `FF` alone), then `00` |
+//! | list, record, range, map | `01`, for each element its kind's tag and its datum (NULL: `FF` alone), then `00` |
 //! | array | as a list, then the number of dimensions, their lengths, their lower bounds |
 //! | jsonb | see [`crate::jsonb`] |
 

@@ -32,12 +32,16 @@ pub enum ParseErrorKind {
     UntranslatableCharacter,
     /// 22001
     TooLong,
+    /// 22000
+    DataException,
     /// 22023
     InvalidParameter,
     /// 2202E
     InvalidArrayBound,
     /// 22P03
     InvalidBinary,
+    /// 42704
+    UndefinedObject,
     /// 54000
     LimitExceeded,
 }
@@ -55,9 +59,11 @@ impl ParseErrorKind {
             ParseErrorKind::InvalidCharacter => "22021",
             ParseErrorKind::UntranslatableCharacter => "22P05",
             ParseErrorKind::TooLong => "22001",
+            ParseErrorKind::DataException => "22000",
             ParseErrorKind::InvalidParameter => "22023",
             ParseErrorKind::InvalidArrayBound => "2202E",
             ParseErrorKind::InvalidBinary => "22P03",
+            ParseErrorKind::UndefinedObject => "42704",
             ParseErrorKind::LimitExceeded => "54000",
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Knows no SQL text, no expressions, no storage. Reading order: `timestamp` and `diff`, `types`, `datum`, `row`, `codec`, `bounds`,
 //! then a module for each family of values (`numeric`, `float_sum`, `datetime`, `interval`, `jsonb`, `bytea`,
-//! `composite`), then `text`, `binary` and `pg_type`.
+//! `composite`, `range`), then `text`, `binary` and `pg_type`.
 
 pub mod arena;
 pub mod binary;
@@ -21,6 +21,7 @@ pub mod interval;
 pub mod jsonb;
 pub mod numeric;
 pub mod pg_type;
+pub mod range;
 pub mod row;
 pub mod text;
 pub mod timestamp;
@@ -33,6 +34,7 @@ pub use datum::Datum;
 pub use diff::Diff;
 pub use error::{ParseError, ParseErrorKind};
 pub use id::{ClusterId, CollectionId, ReplicaId, ShardId};
+pub use range::RangeType;
 pub use row::Row;
 pub use timestamp::Timestamp;
 pub use types::{ColumnType, Kind, NumericSpec, RelationDesc, RelationType, ScalarType};

@@ -1,5 +1,6 @@
 //! What PostgreSQL's clients know of a type: its oid, size, modifier, category and name.
 
+use crate::range::RangeType;
 use crate::{NumericSpec, ScalarType};
 
 /// What `pg_type` says of a type.
@@ -66,6 +67,16 @@ const SCALARS: &[(ScalarType, PgType)] = &[
     (ScalarType::MzTimestamp, pg_type(MZ_TIMESTAMP_OID, 16_553, 8, 'U', "mz_timestamp")),
 ];
 
+/// The ranges, in an order of their own.
+const RANGES: &[(RangeType, PgType)] = &[
+    (RangeType::Int4, pg_type(3904, 3905, -1, 'R', "int4range")),
+    (RangeType::Numeric, pg_type(3906, 3907, -1, 'R', "numrange")),
+    (RangeType::Timestamp, pg_type(3908, 3909, -1, 'R', "tsrange")),
+    (RangeType::TimestampTz, pg_type(3910, 3911, -1, 'R', "tstzrange")),
+    (RangeType::Date, pg_type(3912, 3913, -1, 'R', "daterange")),
+    (RangeType::Int8, pg_type(3926, 3927, -1, 'R', "int8range")),
+];
+
 const RECORD: PgType = pg_type(RECORD_OID, 2287, -1, 'P', "record");
 const LIST: PgType = pg_type(LIST_OID, 0, -1, 'U', "list");
 const MAP: PgType = pg_type(MAP_OID, 0, -1, 'U', "map");
@@ -77,6 +88,10 @@ fn entry(typ: &ScalarType) -> PgType {
         ScalarType::List(_) => LIST,
         ScalarType::Map(_) => MAP,
         ScalarType::Record(_) => RECORD,
+        ScalarType::Range(range) => {
+            let found = RANGES.iter().find(|(sample, _)| sample == range);
+            found.expect("every range has an entry").1
+        }
         typ => {
             let found =
                 SCALARS.iter().find(|(sample, _)| std::mem::discriminant(sample) == std::mem::discriminant(typ));
@@ -166,14 +181,25 @@ pub fn sql_name(typ: &ScalarType) -> String {
     name.to_owned()
 }
 
+/// The name of a type that has no modifier, as `format_type` prints it: `character`, not `character(1)`.
+pub fn unmodified_name(typ: &ScalarType) -> String {
+    match typ {
+        ScalarType::Char(_) => "character".to_owned(),
+        ScalarType::Array(element) => format!("{}[]", unmodified_name(element)),
+        other => sql_name(other),
+    }
+}
+
 /// The type of an oid, without a modifier; none if there is no such type, or the oid does not say what it contains.
 pub fn from_oid(oid: u32) -> Option<ScalarType> {
     if oid == JSON_OID {
         return Some(ScalarType::Jsonb);
     }
-    SCALARS.iter().find_map(|(sample, entry)| match oid {
-        _ if entry.oid == oid => Some(sample.clone()),
-        _ if entry.array_oid == oid => Some(ScalarType::Array(Box::new(sample.clone()))),
+    let scalars = SCALARS.iter().map(|(sample, entry)| (sample.clone(), entry));
+    let ranges = RANGES.iter().map(|(range, entry)| (ScalarType::Range(*range), entry));
+    scalars.chain(ranges).find_map(|(sample, entry)| match oid {
+        _ if entry.oid == oid => Some(sample),
+        _ if entry.array_oid == oid => Some(ScalarType::Array(Box::new(sample))),
         _ => None,
     })
 }
@@ -231,9 +257,18 @@ pub fn from_name(name: &str) -> Option<ScalarType> {
         "timestamp without time zone" => ScalarType::Timestamp(None),
         "timestamp with time zone" => ScalarType::TimestampTz(None),
         "json" => ScalarType::Jsonb,
-        name => return SCALARS.iter().find(|(_, entry)| entry.name == name).map(|(sample, _)| sample.clone()),
+        name => {
+            let range = RANGES.iter().find(|(_, entry)| entry.name == name);
+            let scalar = || SCALARS.iter().find(|(_, entry)| entry.name == name).map(|(sample, _)| sample.clone());
+            return range.map(|(range, _)| ScalarType::Range(*range)).or_else(scalar);
+        }
     };
     Some(typ)
+}
+
+/// The ranges with their entries.
+pub fn ranges() -> impl Iterator<Item = (RangeType, PgType)> {
+    RANGES.iter().copied()
 }
 
 /// A sample of every type with an entry of its own, for `pg_type`: scalars without modifiers, in the order of this table.
@@ -257,6 +292,12 @@ mod tests {
                 assert_eq!(from_name(&sql_name(typ)).as_ref(), Some(typ), "{}", sql_name(typ));
             }
         }
+        for (range, entry) in ranges() {
+            let typ = ScalarType::Range(range);
+            assert_eq!(from_oid(entry.oid).as_ref(), Some(&typ));
+            assert_eq!(from_oid(entry.array_oid), Some(ScalarType::Array(Box::new(typ.clone()))));
+            assert_eq!(from_name(&sql_name(&typ)), Some(typ));
+        }
         assert_eq!(from_oid(JSON_OID), Some(ScalarType::Jsonb));
         assert_eq!(from_oid(1), None);
     }
@@ -264,6 +305,7 @@ mod tests {
     #[test]
     fn oids_are_unique() {
         let mut oids: Vec<u32> = scalars().flat_map(|(_, entry)| [entry.oid, entry.array_oid]).collect();
+        oids.extend(ranges().flat_map(|(_, entry)| [entry.oid, entry.array_oid]));
         oids.extend([LIST_OID, MAP_OID, RECORD_OID, RECORD.array_oid]);
         oids.sort_unstable();
         let count = oids.len();

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::range::RangeType;
+
 /// Precision and scale of a `numeric(p, s)` column.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct NumericSpec {
@@ -49,6 +51,7 @@ pub enum ScalarType {
     Array(Box<ScalarType>),
     List(Box<ScalarType>),
     Map(Box<ScalarType>),
+    Range(RangeType),
     Record(Vec<(String, ColumnType)>),
 }
 
@@ -71,7 +74,7 @@ pub enum Kind {
     Uuid,
     Jsonb,
     Array,
-    /// Lists and records.
+    /// Lists, records and ranges.
     List,
     Map,
 }
@@ -121,7 +124,7 @@ impl ScalarType {
             ScalarType::Uuid => Kind::Uuid,
             ScalarType::Jsonb => Kind::Jsonb,
             ScalarType::Array(_) => Kind::Array,
-            ScalarType::List(_) | ScalarType::Record(_) => Kind::List,
+            ScalarType::List(_) | ScalarType::Record(_) | ScalarType::Range(_) => Kind::List,
             ScalarType::Map(_) => Kind::Map,
         }
     }

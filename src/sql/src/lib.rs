@@ -19,7 +19,7 @@ mod interval_key;
 mod query;
 mod stack;
 
-pub use catalog_view::{CatalogView, Cluster, FullName, Item, ItemDefinition, Replica};
+pub use catalog_view::{CatalogView, Cluster, FullName, Item, ItemDefinition, Replica, quoted};
 pub use error::Error;
 pub use parse::parse;
 pub use plan::{Params, Plan, PlanContext};

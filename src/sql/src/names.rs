@@ -10,7 +10,7 @@ use sqlparser::ast::{Ident, ObjectName, ObjectNamePart};
 
 pub(crate) use self::suggest::perhaps;
 pub use self::types::resolve_type;
-pub(crate) use self::types::type_name;
+pub(crate) use self::types::{COMPOSITE_TYPE, is_type_name, type_name};
 
 use crate::catalog_view::{CatalogView, Cluster, FullName, Item};
 use crate::error::Error;

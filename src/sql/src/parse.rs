@@ -4,6 +4,7 @@
 //! each statement's tokens go to a [`Cursor`], on which the statement's own parser in `statement/` stands. Query bodies,
 //! expressions and types are left to the crate. See decision record 0001 for where the crate's grammar ends.
 
+mod collection;
 mod cursor;
 mod desugar;
 mod dialect;
@@ -11,6 +12,7 @@ mod options;
 mod query_forms;
 mod tokens;
 
+pub(crate) use self::collection::{LIST, MAP};
 pub(crate) use self::cursor::Cursor;
 pub(crate) use self::options::OptionItem;
 pub(crate) use self::query_forms::{GROUPING_SETS, MUTUALLY_RECURSIVE, ROWS_FROM, excluded};
@@ -62,11 +64,14 @@ pub(crate) fn query(sql: &str) -> Result<Box<Query>, Error> {
 }
 
 /// Parses the name of a type.
-#[cfg(test)]
 pub(crate) fn data_type(sql: &str) -> Result<sqlparser::ast::DataType, Error> {
     let text = Text::new(sql)?;
-    let tokens = tokens::split(&text)?.pop().expect("a type is not empty");
-    Cursor::new(&text, tokens).data_type()
+    let tokens = tokens::split(&text)?.pop();
+    let tokens = tokens.ok_or_else(|| Error::new("42601", "a type is expected"))?;
+    let mut cursor = Cursor::new(&text, tokens);
+    let parsed = cursor.data_type()?;
+    cursor.end()?;
+    Ok(parsed)
 }
 
 /// Runs `work`, which walks a tree nested by `depth` levels, on enough stack.

@@ -9,6 +9,7 @@
 
 mod aggregate;
 mod coerce;
+mod collection;
 mod expression;
 mod frame;
 mod from;

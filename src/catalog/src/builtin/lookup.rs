@@ -1,5 +1,7 @@
 //! What the catalog's functions answer, listed for every object: key and value.
 
+use std::collections::BTreeMap;
+
 use sql::{Item, ItemDefinition};
 
 use super::{mz, pg, pg_proc};
@@ -13,10 +15,22 @@ pub fn entries(catalog: &Catalog, name: &str) -> Option<Vec<(String, String)>> {
         "pg_get_userbyid" => pg::users().map(|(name, oid, _)| (oid.to_string(), name.to_owned())).collect(),
         "pg_get_indexdef" => catalog.items.values().flat_map(|item| index_definitions(catalog, item)).collect(),
         "pg_get_viewdef" => catalog.items.values().flat_map(|item| view_definitions(item)).collect(),
+        "regproc_text" => function_names(),
         "pg_get_function_result" => functions(pg_proc::Procedure::result),
         "pg_get_function_arguments" | "pg_get_function_identity_arguments" => functions(pg_proc::Procedure::arguments),
         _ => return None,
     })
+}
+
+/// A name that several functions share does not say which is meant, and gets its schema, as in PostgreSQL.
+fn function_names() -> Vec<(String, String)> {
+    let all = pg_proc::all();
+    let mut uses: BTreeMap<&str, usize> = BTreeMap::new();
+    for procedure in &all {
+        *uses.entry(procedure.name).or_default() += 1;
+    }
+    let shown = |name: &str| if uses.get(name) == Some(&1) { name.to_owned() } else { format!("pg_catalog.{name}") };
+    all.iter().map(|procedure| (procedure.oid.to_string(), shown(procedure.name))).collect()
 }
 
 fn functions(shown: impl Fn(&pg_proc::Procedure) -> String) -> Vec<(String, String)> {

@@ -40,7 +40,7 @@ const FIRST_OID: u32 = 100_000;
 /// A function as `pg_proc` shows it.
 pub(super) struct Procedure {
     pub(super) oid: u32,
-    name: &'static str,
+    pub(super) name: &'static str,
     kind: &'static str,
     strict: bool,
     returns_set: bool,
@@ -108,8 +108,14 @@ fn special(
 }
 
 /// PostgreSQL's pseudo-types.
-const PSEUDO: &[(&str, u32)] =
-    &[("record", 2249), ("any", 2276), ("anyarray", 2277), ("anyelement", 2283), ("anycompatible", 5077)];
+const PSEUDO: &[(&str, u32)] = &[
+    ("record", 2249),
+    ("any", 2276),
+    ("anyarray", 2277),
+    ("anyelement", 2283),
+    ("anycompatible", 5077),
+    ("anyrange", 3831),
+];
 
 fn by_name(name: &str) -> Shown {
     let pseudo = PSEUDO.iter().find(|(known, _)| *known == name).map(|(_, oid)| *oid);
@@ -126,6 +132,7 @@ fn shown(arg: ArgType) -> Shown {
         ArgType::Record => by_name("record"),
         ArgType::AnyList => by_name("list"),
         ArgType::AnyMap => by_name("map"),
+        ArgType::AnyRange => by_name("anyrange"),
         concrete => match concrete.concrete() {
             Some(typ) => Shown { oid: pg_type::oid(&typ), name: pg_type::sql_name(&typ) },
             None => by_name("any"),

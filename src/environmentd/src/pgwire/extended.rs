@@ -1,6 +1,6 @@
 //! The extended protocol: Parse, Bind, Describe, Execute, Close.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use expr::Scalar;
@@ -20,6 +20,7 @@ use super::reader::Incoming;
 use crate::error::Error;
 use crate::sequence::bind::check_result;
 use crate::sequence::generic::GenericSlot;
+use crate::sequence::prepare::object_names;
 use crate::session::{PreparedStatement, Response, Rows};
 
 /// A statement with its parameters, ready to run or running.
@@ -213,7 +214,8 @@ impl Connection {
             match response.await.map_err(Stop::End)?? {
                 Response::Rows { desc, rows, verb } => {
                     check_result(&statement, &desc, portal.desc.as_ref())?;
-                    portal.running = Some(Running::new(&desc, rows, verb, &portal.formats)?);
+                    let names = object_names(&self.session, &desc);
+                    portal.running = Some(Running::new(&desc, rows, verb, &portal.formats, names)?);
                 }
                 other => return self.finish_rowless(other).await,
             }
@@ -271,11 +273,17 @@ impl Connection {
 }
 
 impl Running {
-    fn new(desc: &RelationDesc, rows: Rows, verb: &'static str, formats: &[Format]) -> Result<Running, Error> {
+    fn new(
+        desc: &RelationDesc,
+        rows: Rows,
+        verb: &'static str,
+        formats: &[Format],
+        names: BTreeMap<u32, String>,
+    ) -> Result<Running, Error> {
         if formats.len() != desc.arity() {
             return Err(Error::new("0A000", "cached plan must not change result type"));
         }
-        let encoder = RowEncoder::new(desc, formats.to_vec());
+        let encoder = RowEncoder::new(desc, formats.to_vec(), names);
         Ok(Running { rows, pending: VecDeque::new(), encoder, verb, finished: false })
     }
 }

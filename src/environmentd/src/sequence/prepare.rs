@@ -1,6 +1,7 @@
 //! What a one-off query's expression needs before it is optimized: session functions, `mz_now()` and the system catalog
 //! become constants.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use catalog::Catalog;
@@ -160,8 +161,35 @@ fn catalog_entries(session: &Session, name: &str) -> Option<Vec<(String, String)
             visible.retain(|item| item.name.schema != "mz_catalog");
             Some(visible.into_iter().map(|item| (item.oid.to_string(), "t".to_owned())).collect())
         }
+        "regclass_text" => Some(relation_names(session)),
         _ => catalog::builtin::entries(&catalog, name),
     }
+}
+
+/// The names of relations by their oids: what the search path finds without its schema, the rest with it.
+fn relation_names(session: &Session) -> Vec<(String, String)> {
+    let catalog = session.environment.catalog();
+    let visible: BTreeSet<u32> =
+        sql::names::visible_items(&session.plan_context(), &*catalog).iter().map(|item| item.oid).collect();
+    let quoted = sql::quoted;
+    let name = |item: &sql::Item| match visible.contains(&item.oid) {
+        true => quoted(&item.name.item),
+        false => format!("{}.{}", quoted(&item.name.schema), quoted(&item.name.item)),
+    };
+    catalog.items().into_iter().map(|item| (item.oid.to_string(), name(&item))).collect()
+}
+
+/// What values of the reg types are shown as: relations and functions by their oids.
+pub(crate) fn object_names(session: &Session, desc: &repr::RelationDesc) -> BTreeMap<u32, String> {
+    let asks_for = |wanted: &ScalarType| desc.typ.columns.iter().any(|column| column.scalar == *wanted);
+    let mut names = Vec::new();
+    if asks_for(&ScalarType::RegClass) {
+        names.extend(relation_names(session));
+    }
+    if asks_for(&ScalarType::RegProc) {
+        names.extend(catalog::builtin::entries(&session.environment.catalog(), "regproc_text").unwrap_or_default());
+    }
+    names.into_iter().filter_map(|(oid, name)| Some((oid.parse().ok()?, name))).collect()
 }
 
 /// A look-up of the arguments among `entries`; of a truth, whether there is an entry.
@@ -179,6 +207,12 @@ fn catalog_call(entries: &[(String, String)], args: Vec<Scalar>, types: &CallTyp
     let arg_types = std::iter::once(ScalarType::Jsonb).chain(types.args.iter().cloned()).collect();
     let found = Scalar::call(expr::func::catalog_lookup(), all, arg_types, ScalarType::Text);
     Ok(if types.ret == ScalarType::Bool { found.is_null().not() } else { found })
+}
+
+/// `v26.38.0 ...` as 263800: two digits for each part behind the first.
+fn version_number(version: &str) -> i64 {
+    let numbers = version.trim_start_matches('v').split(|c: char| !c.is_ascii_digit());
+    numbers.take(3).fold(0, |number, part| number * 100 + part.parse::<i64>().unwrap_or(0))
 }
 
 fn text(value: &str) -> Row {
@@ -208,6 +242,9 @@ fn session_value(session: &Session, name: &str, args: &[Scalar]) -> Result<Row, 
         "current_schemas" => current_schemas(vars.search_path()),
         "version" => text(&format!("PostgreSQL {SERVER_VERSION} on x86_64-unknown-linux-gnu")),
         "mz_version" => text(MZ_VERSION),
+        "mz_version_num" => Row::pack([Datum::Int(version_number(MZ_VERSION))]),
+        // The port is not known here; over a Unix socket PostgreSQL, too, has none to show.
+        "inet_server_port" => Row::pack([Datum::Null]),
         "mz_environment_id" => text(&session.environment.environment_id()),
         "mz_is_superuser" => Row::pack([Datum::TRUE]),
         "pg_backend_pid" => Row::pack([Datum::Int(i64::from(session.connection_id()))]),

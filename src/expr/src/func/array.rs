@@ -3,7 +3,7 @@
 use repr::composite::{ArrayRef, DIMENSIONS_MAX, Dimension, pack_array, pack_vector};
 use repr::{Arena, Datum, Kind, ScalarType};
 
-use super::ArgType::{AnyArray, AnyElement, Bool, Int4, Int8, Text, TextArray};
+use super::ArgType::{AnyArray, AnyElement, Bool, Int4, Int4Array, Int8, Text, TextArray};
 use super::compare::compare_values;
 use super::{FuncDef, Value, check_length, function, internal, operator, text};
 use crate::error::EvalError;
@@ -200,6 +200,39 @@ pub(super) static TABLE: &[FuncDef] = &[
         "With the elements equal to a value replaced by another.",
     )
     .called_on_null(),
+    function(
+        "array_positions",
+        "array_positions",
+        &[AnyArray, AnyElement],
+        Int4Array,
+        positions,
+        "Subscripts of all elements equal to a value.",
+    )
+    .fallible()
+    .nullable()
+    .called_on_null(),
+    function(
+        "array_fill",
+        "array_fill",
+        &[AnyElement, Int4Array],
+        AnyArray,
+        |a, t, arena| fill(a, t, None, arena),
+        "An array of one value, of dimensions of some lengths.",
+    )
+    .fallible()
+    .called_on_null(),
+    function(
+        "array_fill_bounds",
+        "array_fill",
+        &[AnyElement, Int4Array, Int4Array],
+        AnyArray,
+        |a, t, arena| fill(a, t, Some(a[2]), arena),
+        "An array of one value, of dimensions of some lengths and lower bounds.",
+    )
+    .fallible()
+    .called_on_null(),
+    function("trim_array", "trim_array", &[AnyArray, Int4], AnyArray, trim, "Without some elements at the end.")
+        .fallible(),
     function(
         "array_to_string",
         "array_to_string",
@@ -562,4 +595,95 @@ fn from_string<'a>(args: &[Datum<'a>], null: Option<Datum<'a>>, arena: &'a Arena
     let field = |part: &'a str| if Some(part) == null { Datum::Null } else { Datum::Text(part) };
     let elements: Vec<_> = parts.into_iter().map(field).collect();
     Ok(text_array(&elements, arena))
+}
+
+fn positions<'a>(args: &[Datum<'a>], types: &CallTypes, arena: &'a Arena) -> Value<'a> {
+    if args[0].is_null() {
+        return Ok(Datum::Null);
+    }
+    let array = array(args, 0);
+    let dimensions = array.dimensions();
+    if dimensions.len() > 1 {
+        let message = "searching for elements in multidimensional arrays is not supported";
+        return Err(EvalError::new("0A000", message));
+    }
+    let lower = dimensions.first().map_or(1, |dimension| dimension.lower);
+    let element = element_type(&types.args[0]);
+    let found: Vec<Datum<'_>> = (lower..)
+        .zip(array.iter())
+        .filter(|(_, item)| match (item.is_null(), args[1].is_null()) {
+            (false, false) => compare_values(*item, args[1], element).is_eq(),
+            (item, wanted) => item && wanted,
+        })
+        .map(|(index, _)| Datum::Int(index))
+        .collect();
+    Ok(crate::datum_in(&pack_vector(&found, Kind::Int), Kind::Array, arena))
+}
+
+/// Elements of an array that `array_fill` makes, at most.
+const FILLED_MAX: usize = 10_000_000;
+
+fn fill<'a>(args: &[Datum<'a>], types: &CallTypes, lower: Option<Datum<'a>>, arena: &'a Arena) -> Value<'a> {
+    if args[1].is_null() || lower.is_some_and(|lower| lower.is_null()) {
+        return Err(EvalError::new("22004", "dimension array or low bound array cannot be null"));
+    }
+    let numbers = |datum: Datum<'a>, what: &str| -> Result<Vec<i64>, EvalError> {
+        let array = datum.unwrap_array();
+        if array.dimensions().len() > 1 {
+            let message = "wrong number of array subscripts";
+            return Err(EvalError::new("2202E", message).with_detail(format!("{what} array must be one dimensional.")));
+        }
+        array
+            .iter()
+            .map(|number| match number {
+                Datum::Null => Err(EvalError::new("22004", "dimension values cannot be null")),
+                number => Ok(number.unwrap_int()),
+            })
+            .collect()
+    };
+    let lengths = numbers(args[1], "Dimension")?;
+    let lowers = lower.map_or(Ok(vec![1; lengths.len()]), |lower| numbers(lower, "Low bound"))?;
+    if lowers.len() != lengths.len() {
+        return Err(EvalError::new("2202E", "wrong number of array subscripts")
+            .with_detail("Low bound array has different size than dimensions array."));
+    }
+    if lengths.len() > DIMENSIONS_MAX {
+        let count = lengths.len();
+        let message = format!("number of array dimensions ({count}) exceeds the maximum allowed ({DIMENSIONS_MAX})");
+        return Err(EvalError::new("54000", message));
+    }
+    let mut volume = usize::from(!lengths.is_empty());
+    let mut dimensions = Vec::with_capacity(lengths.len());
+    for (length, lower) in lengths.into_iter().zip(lowers) {
+        let too_large = || EvalError::new("54000", format!("array size exceeds the maximum allowed ({FILLED_MAX})"));
+        let length = usize::try_from(length).map_err(|_| too_large())?;
+        volume = volume.saturating_mul(length);
+        dimensions.push(Dimension { length, lower });
+    }
+    if volume > FILLED_MAX {
+        return Err(EvalError::new("54000", format!("array size exceeds the maximum allowed ({FILLED_MAX})")));
+    }
+    let dimensions = if volume == 0 { Vec::new() } else { dimensions };
+    Ok(pack_in(&vec![args[0]; volume], &types.ret, &dimensions, arena))
+}
+
+/// Without `args[1]` of the outermost dimension's slices.
+fn trim<'a>(args: &[Datum<'a>], types: &CallTypes, arena: &'a Arena) -> Value<'a> {
+    let array = array(args, 0);
+    let mut dimensions = array.dimensions();
+    let length = dimensions.first().map_or(0, |dimension| dimension.length);
+    let cut = usize::try_from(args[1].unwrap_int()).ok().filter(|cut| *cut <= length);
+    let Some(cut) = cut else {
+        return Err(EvalError::new("2202E", format!("number of elements to trim must be between 0 and {length}")));
+    };
+    let inner: usize = dimensions.iter().skip(1).map(|dimension| dimension.length).product();
+    let kept: Vec<Datum<'a>> = array.iter().take((length - cut) * inner).collect();
+    if kept.is_empty() {
+        return Ok(pack_in(&[], &types.ret, &[], arena));
+    }
+    for dimension in &mut dimensions {
+        dimension.lower = 1;
+    }
+    dimensions[0].length = length - cut;
+    Ok(pack_in(&kept, &types.ret, &dimensions, arena))
 }

@@ -121,6 +121,74 @@ pub(super) static TABLE: &[FuncDef] = &[
     )
     .fallible(),
     function(
+        "set_byte",
+        "set_byte",
+        &[Bytes, Int4, Int4],
+        Bytes,
+        |a, _, arena| set_byte(bytes(a, 0, arena), a[1].unwrap_int(), a[2].unwrap_int(), arena),
+        "With the nth byte, from 0, set to a value.",
+    )
+    .fallible(),
+    function(
+        "set_bit",
+        "set_bit",
+        &[Bytes, Int8, Int4],
+        Bytes,
+        |a, _, arena| set_bit(bytes(a, 0, arena), a[1].unwrap_int(), a[2].unwrap_int(), arena),
+        "With the nth bit, from 0, set to 0 or 1.",
+    )
+    .fallible(),
+    function(
+        "btrim_bytes",
+        "btrim",
+        &[Bytes, Bytes],
+        Bytes,
+        |a, _, arena| Ok(trimmed(bytes(a, 0, arena), bytes(a, 1, arena), true, true)),
+        "Without bytes of a set at both ends.",
+    ),
+    function(
+        "ltrim_bytes",
+        "ltrim",
+        &[Bytes, Bytes],
+        Bytes,
+        |a, _, arena| Ok(trimmed(bytes(a, 0, arena), bytes(a, 1, arena), true, false)),
+        "Without bytes of a set at the start.",
+    ),
+    function(
+        "rtrim_bytes",
+        "rtrim",
+        &[Bytes, Bytes],
+        Bytes,
+        |a, _, arena| Ok(trimmed(bytes(a, 0, arena), bytes(a, 1, arena), false, true)),
+        "Without bytes of a set at the end.",
+    ),
+    function(
+        "position_bytes",
+        "position",
+        &[Bytes, Bytes],
+        Int4,
+        |a, _, arena| Ok(Datum::Int(position(bytes(a, 0, arena), bytes(a, 1, arena)))),
+        "Where bytes are found in others, from 1; 0 if they are not.",
+    ),
+    function(
+        "overlay_bytes",
+        "overlay",
+        &[Bytes, Bytes, Int4],
+        Bytes,
+        |a, _, arena| overlay(a, arena),
+        "With bytes from a position on replaced.",
+    )
+    .fallible(),
+    function(
+        "overlay_bytes_length",
+        "overlay",
+        &[Bytes, Bytes, Int4, Int4],
+        Bytes,
+        |a, _, arena| overlay(a, arena),
+        "With a number of bytes from a position on replaced.",
+    )
+    .fallible(),
+    function(
         "bit_count",
         "bit_count",
         &[Bytes],
@@ -182,7 +250,7 @@ pub(super) static TABLE: &[FuncDef] = &[
     ),
 ];
 
-fn bytes<'a>(args: &[Datum<'a>], index: usize, arena: &'a Arena) -> &'a [u8] {
+pub(super) fn bytes<'a>(args: &[Datum<'a>], index: usize, arena: &'a Arena) -> &'a [u8] {
     args[index].unwrap_bytes().in_arena(arena)
 }
 
@@ -376,6 +444,53 @@ fn get_byte<'a>(bytes: &[u8], index: i64) -> Value<'a> {
 fn get_bit<'a>(bytes: &[u8], index: i64) -> Value<'a> {
     let found = usize::try_from(index).ok().and_then(|index| bytes.get(index / 8).map(|byte| byte >> (index % 8) & 1));
     found.map(|bit| Datum::Int(bit.into())).ok_or_else(|| index_out_of_range(index, bytes.len() * 8))
+}
+
+fn set_byte<'a>(bytes: &[u8], index: i64, value: i64, arena: &'a Arena) -> Value<'a> {
+    let mut changed = bytes.to_vec();
+    let byte = usize::try_from(index).ok().and_then(|index| changed.get_mut(index));
+    *byte.ok_or_else(|| index_out_of_range(index, bytes.len()))? = (value & 0xff) as u8;
+    Ok(Datum::bytes(arena.bytes(&changed)))
+}
+
+fn set_bit<'a>(bytes: &[u8], index: i64, value: i64, arena: &'a Arena) -> Value<'a> {
+    let mut changed = bytes.to_vec();
+    let byte = usize::try_from(index).ok().and_then(|index| changed.get_mut(index / 8));
+    let byte = byte.ok_or_else(|| index_out_of_range(index, bytes.len() * 8))?;
+    let bit = 1 << (index % 8);
+    *byte = match value {
+        0 => *byte & !bit,
+        1 => *byte | bit,
+        _ => return Err(invalid_parameter("new bit must be 0 or 1")),
+    };
+    Ok(Datum::bytes(arena.bytes(&changed)))
+}
+
+fn trimmed<'a>(bytes: &'a [u8], set: &[u8], start: bool, end: bool) -> Datum<'a> {
+    let kept = |byte: &u8| !set.contains(byte);
+    let from = if start { bytes.iter().position(kept).unwrap_or(bytes.len()) } else { 0 };
+    let to = if end { bytes.iter().rposition(kept).map_or(0, |index| index + 1) } else { bytes.len() };
+    Datum::bytes(&bytes[from..to.max(from)])
+}
+
+fn position(bytes: &[u8], part: &[u8]) -> i64 {
+    if part.is_empty() {
+        return 1;
+    }
+    bytes.windows(part.len()).position(|window| window == part).map_or(0, |index| index as i64 + 1)
+}
+
+fn overlay<'a>(args: &[Datum<'a>], arena: &'a Arena) -> Value<'a> {
+    let (whole, new) = (bytes(args, 0, arena), bytes(args, 1, arena));
+    let start = args[2].unwrap_int();
+    let length = args.get(3).map_or(new.len() as i64, |length| length.unwrap_int());
+    if start <= 0 {
+        return Err(EvalError::new("22011", "negative substring length not allowed"));
+    }
+    let clip = |position: i64| usize::try_from(position).unwrap_or(0).min(whole.len());
+    let (head, tail) = (&whole[..clip(start - 1)], &whole[clip(start - 1 + length)..]);
+    check_length(whole.len() + new.len())?;
+    Ok(Datum::bytes(arena.bytes(&[head, new, tail].concat())))
 }
 
 fn substring<'a>(bytes: &'a [u8], start: i64, length: Option<i64>) -> Value<'a> {

@@ -4,9 +4,9 @@
 //! literal in its place. The rest says what is true here of every object: no sizes are kept, nothing is hidden.
 
 use repr::jsonb::Json;
-use repr::{Arena, Datum, pg_type};
+use repr::{Arena, Datum, ScalarType, pg_type};
 
-use super::ArgType::{Any, Bool, Int4, Int8, Jsonb, Name, Oid, Text};
+use super::ArgType::{Any, Bool, Int4, Int8, Jsonb, Name, Oid, RegClass, RegProc, RegType, Text};
 use super::{ArgType, FuncDef, Value, Volatility, function, internal, text};
 use crate::error::EvalError;
 use crate::scalar::CallTypes;
@@ -14,6 +14,8 @@ use crate::scalar::CallTypes;
 pub(super) static TABLE: &[FuncDef] = &[
     // Looked up by the session.
     of_session("pg_get_userbyid", &[Oid], Name, "The name of the role with this oid."),
+    of_session("regclass_text", &[RegClass], Text, "The name of a relation.").nullable(),
+    of_session("regproc_text", &[RegProc], Text, "The name of a function.").nullable(),
     of_session("pg_table_is_visible", &[Oid], Bool, "True if the relation can be named without its schema."),
     of_session("pg_get_indexdef", &[Oid], Text, "The statement that makes the index."),
     overload(
@@ -32,6 +34,10 @@ pub(super) static TABLE: &[FuncDef] = &[
         .variadic(Any)
         .nullable(),
     // The same for all objects.
+    function("to_regtype", "to_regtype", &[Text], RegType, to_regtype, "The type of a name; NULL if there is none.")
+        .nullable(),
+    function("pg_size_bytes", "pg_size_bytes", &[Text], Int8, size_bytes, "The bytes of a size with a unit.")
+        .fallible(),
     function(
         "format_type",
         "format_type",
@@ -175,4 +181,46 @@ fn size_pretty<'a>(args: &[Datum<'a>], _: &CallTypes, arena: &'a Arena) -> Value
         doubled /= 1024;
     }
     unreachable!("the last unit takes all")
+}
+
+fn to_regtype<'a>(args: &[Datum<'a>], _: &CallTypes, arena: &'a Arena) -> Value<'a> {
+    let name = args[0].unwrap_text();
+    let is_oid = name.trim().parse::<u32>().is_ok();
+    let parsed = crate::value::parse(name, &ScalarType::RegType, arena);
+    Ok(parsed.ok().filter(|_| !is_oid && name.trim() != "-").unwrap_or(Datum::Null))
+}
+
+fn size_bytes<'a>(args: &[Datum<'a>], _: &CallTypes, _: &'a Arena) -> Value<'a> {
+    const UNITS: [(&str, i64); 6] =
+        [("bytes", 1), ("kb", 1 << 10), ("mb", 1 << 20), ("gb", 1 << 30), ("tb", 1 << 40), ("pb", 1 << 50)];
+    let size = args[0].unwrap_text();
+    let invalid = || EvalError::new("22023", format!("invalid size: \"{size}\""));
+    let text = size.trim();
+    let is_number = |c: char| c.is_ascii_digit() || matches!(c, '.' | '+' | '-');
+    let mut end = text.find(|c| !is_number(c)).unwrap_or(text.len());
+    // An exponent, which must not be taken for a unit.
+    if text[end..].starts_with(['e', 'E']) {
+        let digits = text[end + 1..].trim_start_matches(['+', '-']);
+        let after = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+        if after > 0 {
+            end = text.len() - digits.len() + after;
+        }
+    }
+    let number = repr::numeric::Numeric::parse(&text[..end]).map_err(|_| invalid())?;
+    let unit = text[end..].trim();
+    let factor = match unit {
+        "" | "B" => 1,
+        unit => {
+            let known = UNITS.iter().find(|(name, _)| unit.eq_ignore_ascii_case(name));
+            let unknown = || {
+                invalid()
+                    .with_detail(format!("Invalid size unit: \"{unit}\"."))
+                    .with_hint("Valid units are \"bytes\", \"B\", \"kB\", \"MB\", \"GB\", \"TB\", and \"PB\".")
+            };
+            known.map(|(_, factor)| *factor).ok_or_else(unknown)?
+        }
+    };
+    let bytes = number.mul(&repr::numeric::Numeric::from_i64(factor)).map_err(super::numeric_error)?;
+    let bytes = bytes.round(0).ok().and_then(|bytes| bytes.to_i64());
+    bytes.map(Datum::Int).ok_or_else(|| EvalError::out_of_range("bigint"))
 }

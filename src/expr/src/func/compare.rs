@@ -10,7 +10,7 @@ use repr::composite::{pack_array, pack_list, pack_map};
 use repr::interval::Interval;
 use repr::{Arena, Datum, ScalarType};
 
-use super::ArgType::{AnyElement, Bool};
+use super::ArgType::{Any, AnyElement, Bool, Int4};
 use super::{FuncDef, function, internal, operator};
 use crate::scalar::CallTypes;
 
@@ -86,6 +86,26 @@ pub(super) static TABLE: &[FuncDef] = &[
     )
     .called_on_null()
     .nullable(),
+    function(
+        "num_nulls",
+        "num_nulls",
+        &[],
+        Int4,
+        |a, _, _| Ok(Datum::Int(a.iter().filter(|arg| arg.is_null()).count() as i64)),
+        "The number of arguments that are NULL.",
+    )
+    .called_on_null()
+    .variadic(Any),
+    function(
+        "num_nonnulls",
+        "num_nonnulls",
+        &[],
+        Int4,
+        |a, _, _| Ok(Datum::Int(a.iter().filter(|arg| !arg.is_null()).count() as i64)),
+        "The number of arguments that are not NULL.",
+    )
+    .called_on_null()
+    .variadic(Any),
 ];
 
 fn order(args: &[Datum<'_>], types: &CallTypes) -> Ordering {

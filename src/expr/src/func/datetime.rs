@@ -520,6 +520,33 @@ fn truncate(unit: Unit, timestamp: i64, typ: &str) -> Result<i64, EvalError> {
     checked_timestamp(i128::from(first) * i128::from(MICROS_PER_DAY))
 }
 
+/// The number of a unit's boundaries from some fixed time to a timestamp. Errors: 22023, 22008 for infinities.
+pub(super) fn boundaries(unit_name: &str, timestamp: i64) -> Result<i64, EvalError> {
+    if !is_finite_timestamp(timestamp) {
+        return Err(timestamp_out_of_range());
+    }
+    let unit = unit(&[Datum::Text(unit_name)], PLAIN)?;
+    let days = timestamp.div_euclid(MICROS_PER_DAY);
+    let Civil { year, month, .. } = civil_from_days(days);
+    Ok(match unit.0 {
+        "microseconds" => timestamp,
+        "milliseconds" => timestamp.div_euclid(1000),
+        "second" => timestamp.div_euclid(MICROS_PER_SECOND),
+        "minute" => timestamp.div_euclid(MICROS_PER_MINUTE),
+        "hour" => timestamp.div_euclid(MICROS_PER_HOUR),
+        "day" => days,
+        // The epoch was a Thursday.
+        "week" => (days + 3).div_euclid(7),
+        "month" => year * 12 + i64::from(month),
+        "quarter" => year * 4 + i64::from((month - 1) / 3),
+        "year" => year,
+        "decade" => year.div_euclid(10),
+        "century" => (year - 1).div_euclid(100),
+        "millennium" => (year - 1).div_euclid(1000),
+        _ => return Err(unsupported(unit, PLAIN)),
+    })
+}
+
 fn truncate_in_zone<'a>(unit: Unit, timestamp: i64, zone: TimeZone) -> Value<'a> {
     let local = zone.to_local(timestamp).ok_or_else(timestamp_out_of_range)?;
     to_utc(zone, truncate(unit, local, ZONED)?)

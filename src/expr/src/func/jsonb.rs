@@ -252,7 +252,7 @@ fn keys<'a>(args: &[Datum<'a>], index: usize) -> impl Iterator<Item = &'a str> +
 }
 
 /// The steps of a path; a NULL step leads nowhere.
-fn path<'a>(args: &[Datum<'a>], index: usize) -> impl Iterator<Item = Option<&'a str>> + use<'a> {
+pub(super) fn path<'a>(args: &[Datum<'a>], index: usize) -> impl Iterator<Item = Option<&'a str>> + use<'a> {
     let array: ArrayRef<'a> = args[index].unwrap_array();
     array.iter().map(|step| if step.is_null() { None } else { Some(step.unwrap_text()) })
 }
@@ -296,7 +296,7 @@ fn contains_nested(outer: JsonbRef<'_>, inner: JsonbRef<'_>) -> bool {
     outer.kind() == inner.kind() && contains(outer, inner)
 }
 
-fn is_scalar(value: JsonbRef<'_>) -> bool {
+pub(super) fn is_scalar(value: JsonbRef<'_>) -> bool {
     !matches!(value.kind(), JsonbKind::Array | JsonbKind::Object)
 }
 
@@ -376,7 +376,7 @@ fn delete_index<'a>(value: JsonbRef<'a>, index: i64, arena: &'a Arena) -> Value<
 }
 
 /// Replaces, adds (if `create`) or, without a new value, deletes what is at a path.
-fn change<'a>(
+pub(super) fn change<'a>(
     value: JsonbRef<'a>,
     steps: impl Iterator<Item = Option<&'a str>>,
     new: Option<JsonbRef<'_>>,
@@ -397,7 +397,7 @@ fn change<'a>(
 }
 
 /// An array's step must be a number.
-fn check_steps(value: JsonbRef<'_>, steps: &[&str]) -> Result<(), EvalError> {
+pub(super) fn check_steps(value: JsonbRef<'_>, steps: &[&str]) -> Result<(), EvalError> {
     let mut value = Some(value);
     for (position, step) in steps.iter().enumerate() {
         value = match value.map(|value| value.decode()) {

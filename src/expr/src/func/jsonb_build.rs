@@ -86,6 +86,7 @@ pub(crate) fn push(builder: &mut JsonbBuilder, datum: Datum<'_>, typ: &ScalarTyp
             let lengths: Vec<usize> = array.dimensions().iter().map(|dimension| dimension.length).collect();
             push_array(builder, &array.elements(), &lengths, super::array::element_type(typ))
         }
+        Datum::List(_) if matches!(typ, ScalarType::Range(_)) => builder.string(&crate::text_of(datum, typ)),
         Datum::List(list) => push_list(builder, &list.elements(), typ),
         Datum::Map(map) => {
             builder.begin_object()?;

@@ -3,8 +3,8 @@
 use repr::composite::{pack_list, pack_map};
 use repr::{Arena, Datum, Kind, ScalarType};
 
-use super::ArgType::{Any, AnyElement, AnyList, AnyMap, Bool, Int4, Int8, Record, Text};
-use super::array::element_type;
+use super::ArgType::{Any, AnyElement, AnyList, AnyMap, Bool, Int4, Int8, Record, Text, TextArray};
+use super::array::{element_type, text_array};
 use super::compare::compare_values;
 use super::{FuncDef, Value, function, internal, operator};
 use crate::error::EvalError;
@@ -65,6 +65,94 @@ pub(super) static TABLE: &[FuncDef] = &[
         Bool,
         |a, _, _| Ok(Datum::Bool(a[0].unwrap_map().get(a[1].unwrap_text()).is_some())),
         "True if there is the key.",
+    ),
+    operator(
+        "map_has_keys",
+        "?&",
+        &[AnyMap, TextArray],
+        Bool,
+        |a, _, _| Ok(Datum::Bool(keys(a).all(|key| a[0].unwrap_map().get(key).is_some()))),
+        "True if there are all the keys.",
+    ),
+    operator(
+        "map_has_any_key",
+        "?|",
+        &[AnyMap, TextArray],
+        Bool,
+        |a, _, _| Ok(Datum::Bool(keys(a).any(|key| a[0].unwrap_map().get(key).is_some()))),
+        "True if there is any of the keys.",
+    ),
+    operator(
+        "map_contains",
+        "@>",
+        &[AnyMap, AnyMap],
+        Bool,
+        |a, t, _| Ok(Datum::Bool(map_contains(a[0], a[1], element_type(&t.args[0])))),
+        "True if every entry of the second is in the first.",
+    ),
+    operator(
+        "map_contained",
+        "<@",
+        &[AnyMap, AnyMap],
+        Bool,
+        |a, t, _| Ok(Datum::Bool(map_contains(a[1], a[0], element_type(&t.args[0])))),
+        "True if every entry of the first is in the second.",
+    ),
+    operator(
+        "list_contains",
+        "@>",
+        &[AnyList, AnyList],
+        Bool,
+        |a, t, _| Ok(Datum::Bool(list_contains(a[0], a[1], element_type(&t.args[0])))),
+        "True if every element of the second is in the first.",
+    ),
+    operator(
+        "list_contained",
+        "<@",
+        &[AnyList, AnyList],
+        Bool,
+        |a, t, _| Ok(Datum::Bool(list_contains(a[1], a[0], element_type(&t.args[0])))),
+        "True if every element of the first is in the second.",
+    ),
+    function(
+        "list_n_layers",
+        "list_n_layers",
+        &[AnyList],
+        Int4,
+        |_, t, _| Ok(Datum::Int(layers(&t.args[0]))),
+        "How deep lists are nested in the list's type.",
+    ),
+    function(
+        "list_length_max",
+        "list_length_max",
+        &[AnyList, Int8],
+        Int4,
+        list_length_max,
+        "The length of the longest list of a layer; NULL if there is none.",
+    )
+    .fallible()
+    .nullable(),
+    function(
+        "map_keys",
+        "map_keys",
+        &[AnyMap],
+        TextArray,
+        |a, _, arena| {
+            let keys: Vec<Datum<'_>> = a[0].unwrap_map().iter().map(|(key, _)| Datum::Text(key)).collect();
+            Ok(text_array(&keys, arena))
+        },
+        "The keys, in order.",
+    ),
+    function(
+        "map_values",
+        "map_values",
+        &[AnyMap],
+        AnyList,
+        |a, t, arena| {
+            let values: Vec<Datum<'_>> = a[0].unwrap_map().iter().map(|(_, value)| value).collect();
+            Ok(pack_in(&values, &t.ret, arena))
+        },
+        "The values, in the order of their keys.",
     ),
     function("list_cat", "list_cat", &[AnyList, AnyList], AnyList, concat, "Both, one after the other.")
         .called_on_null(),
@@ -191,4 +279,45 @@ fn remove<'a>(args: &[Datum<'a>], types: &CallTypes, arena: &'a Arena) -> Value<
     let mut elements = elements(args[0]);
     elements.retain(|item| !compare_values(*item, args[1], element).is_eq());
     Ok(pack_in(&elements, &types.ret, arena))
+}
+
+/// The texts of the second argument, NULLs left out.
+fn keys<'a>(args: &[Datum<'a>]) -> impl Iterator<Item = &'a str> + use<'a> {
+    args[1].unwrap_array().iter().filter(|key| !key.is_null()).map(|key| key.unwrap_text())
+}
+
+/// NULLs are in nothing, and nothing is in them.
+fn same(left: Datum<'_>, right: Datum<'_>, typ: &ScalarType) -> bool {
+    !left.is_null() && !right.is_null() && compare_values(left, right, typ).is_eq()
+}
+
+fn map_contains(outer: Datum<'_>, inner: Datum<'_>, value: &ScalarType) -> bool {
+    let outer = outer.unwrap_map();
+    inner.unwrap_map().iter().all(|(key, wanted)| outer.get(key).is_some_and(|found| same(found, wanted, value)))
+}
+
+fn list_contains(outer: Datum<'_>, inner: Datum<'_>, element: &ScalarType) -> bool {
+    let outer = outer.unwrap_list().elements();
+    inner.unwrap_list().iter().all(|wanted| outer.iter().any(|found| same(*found, wanted, element)))
+}
+
+fn layers(typ: &ScalarType) -> i64 {
+    match typ {
+        ScalarType::List(element) => 1 + layers(element),
+        _ => 0,
+    }
+}
+
+fn list_length_max<'a>(args: &[Datum<'a>], types: &CallTypes, _: &'a Arena) -> Value<'a> {
+    let (layer, layers) = (args[1].unwrap_int(), layers(&types.args[0]));
+    if !(1..=layers).contains(&layer) {
+        let message = format!("invalid layer: {layer}; must use value within [1, {layers}]");
+        return Err(EvalError::new("22023", message));
+    }
+    let mut lists = vec![args[0]];
+    for _ in 1..layer {
+        lists = lists.into_iter().flat_map(elements).collect();
+    }
+    let lengths = lists.into_iter().filter(|list| !list.is_null()).map(|list| elements(list).len());
+    Ok(lengths.max().map_or(Datum::Null, |length| Datum::Int(length as i64)))
 }

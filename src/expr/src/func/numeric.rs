@@ -61,6 +61,15 @@ pub(super) static TABLE: &[FuncDef] = &[
         "Absolute value.",
     ),
     function(
+        "min_scale",
+        "min_scale",
+        &[Numeric],
+        Int4,
+        |a, _, _| Ok(if x(a).is_finite() { Datum::Int(x(a).scale().into()) } else { Datum::Null }),
+        "The number of digits behind the point that are needed.",
+    )
+    .nullable(),
+    function(
         "numeric_mod",
         "mod",
         &[Numeric, Numeric],

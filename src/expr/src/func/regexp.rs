@@ -133,13 +133,145 @@ pub(super) static TABLE: &[FuncDef] = &[
     )
     .fallible()
     .nullable(),
+    function("regexp_count", "regexp_count", &[Text, Text], Int4, |a, _, _| count(a), "The number of matches.")
+        .fallible(),
     function(
+        "regexp_count_start",
         "regexp_count",
+        &[Text, Text, Int4],
+        Int4,
+        |a, _, _| count(a),
+        "The number of matches from a character on.",
+    )
+    .fallible(),
+    function(
+        "regexp_count_flags",
         "regexp_count",
+        &[Text, Text, Int4, Text],
+        Int4,
+        |a, _, _| count(a),
+        "The number of matches from a character on, with options.",
+    )
+    .fallible(),
+    function(
+        "regexp_instr",
+        "regexp_instr",
         &[Text, Text],
         Int4,
-        |a, _, _| Ok(Datum::Int(compile(string(a, 1), "")?.find_iter(string(a, 0)).count() as i64)),
-        "The number of matches.",
+        |a, _, _| position(a),
+        "The character at which the first match starts, from 1; 0 without one.",
+    )
+    .fallible(),
+    function(
+        "regexp_instr_start",
+        "regexp_instr",
+        &[Text, Text, Int4],
+        Int4,
+        |a, _, _| position(a),
+        "The character at which the first match from a character on starts.",
+    )
+    .fallible(),
+    function(
+        "regexp_instr_nth",
+        "regexp_instr",
+        &[Text, Text, Int4, Int4],
+        Int4,
+        |a, _, _| position(a),
+        "The character at which the nth match starts.",
+    )
+    .fallible(),
+    function(
+        "regexp_instr_end",
+        "regexp_instr",
+        &[Text, Text, Int4, Int4, Int4],
+        Int4,
+        |a, _, _| position(a),
+        "The character at which the nth match starts or, with 1, behind which it ends.",
+    )
+    .fallible(),
+    function(
+        "regexp_instr_flags",
+        "regexp_instr",
+        &[Text, Text, Int4, Int4, Int4, Text],
+        Int4,
+        |a, _, _| position(a),
+        "The character at which the nth match starts or ends, with options.",
+    )
+    .fallible(),
+    function(
+        "regexp_instr_group",
+        "regexp_instr",
+        &[Text, Text, Int4, Int4, Int4, Text, Int4],
+        Int4,
+        |a, _, _| position(a),
+        "The character at which a group of the nth match starts or ends.",
+    )
+    .fallible(),
+    function(
+        "regexp_substr_start",
+        "regexp_substr",
+        &[Text, Text, Int4],
+        Text,
+        |a, _, _| nth_match(a),
+        "The first match from a character on; NULL without one.",
+    )
+    .fallible()
+    .nullable(),
+    function(
+        "regexp_substr_nth",
+        "regexp_substr",
+        &[Text, Text, Int4, Int4],
+        Text,
+        |a, _, _| nth_match(a),
+        "The nth match; NULL without one.",
+    )
+    .fallible()
+    .nullable(),
+    function(
+        "regexp_substr_flags",
+        "regexp_substr",
+        &[Text, Text, Int4, Int4, Text],
+        Text,
+        |a, _, _| nth_match(a),
+        "The nth match, with options.",
+    )
+    .fallible()
+    .nullable(),
+    function(
+        "regexp_substr_group",
+        "regexp_substr",
+        &[Text, Text, Int4, Int4, Text, Int4],
+        Text,
+        |a, _, _| nth_match(a),
+        "A group of the nth match.",
+    )
+    .fallible()
+    .nullable(),
+    function(
+        "regexp_replace_start",
+        "regexp_replace",
+        &[Text, Text, Text, Int4],
+        Text,
+        |a, _, arena| replace_nth(a, "", arena),
+        "With the first match from a character on replaced.",
+    )
+    .fallible(),
+    function(
+        "regexp_replace_nth",
+        "regexp_replace",
+        &[Text, Text, Text, Int4, Int4],
+        Text,
+        |a, _, arena| replace_nth(a, "", arena),
+        "With the nth match from a character on, or for 0 all, replaced.",
+    )
+    .fallible(),
+    function(
+        "regexp_replace_nth_flags",
+        "regexp_replace",
+        &[Text, Text, Text, Int4, Int4, Text],
+        Text,
+        |a, _, arena| replace_nth(a, string(a, 5), arena),
+        "With the nth match from a character on, or for 0 all, replaced, with options.",
     )
     .fallible(),
     function(
@@ -278,13 +410,107 @@ fn group_or_match<'a>(value: &'a str, pattern: &str) -> Value<'a> {
     Ok(captures.and_then(|captures| groups(&captures).first().copied()).unwrap_or(Datum::Null))
 }
 
+/// The matches from a byte on. Behind a match the search goes on where it ended, behind an empty one a character further.
+pub(crate) fn matches<'r, 't>(
+    regex: &'r Regex,
+    value: &'t str,
+    start: usize,
+) -> impl Iterator<Item = Captures<'t>> + use<'r, 't> {
+    let mut next = Some(start);
+    std::iter::from_fn(move || {
+        let captures = regex.captures_at(value, next.filter(|next| *next <= value.len())?)?;
+        let found = captures.get(0)?;
+        next = Some(match value[found.end()..].chars().next() {
+            Some(character) if found.is_empty() => found.end() + character.len_utf8(),
+            None if found.is_empty() => found.end() + 1,
+            _ => found.end(),
+        });
+        Some(captures)
+    })
+}
+
+/// The number in an argument, if there is one. Errors: 22023 below `least`.
+fn number(args: &[Datum<'_>], index: usize, name: &str, least: i64) -> Result<Option<usize>, EvalError> {
+    let Some(given) = args.get(index).map(|arg| arg.unwrap_int()) else { return Ok(None) };
+    let valid = usize::try_from(given).ok().filter(|_| given >= least);
+    let invalid = || invalid_parameter(format!("invalid value for parameter \"{name}\": {given}"));
+    valid.map(Some).ok_or_else(invalid)
+}
+
+/// The byte of the nth character, from 1; behind the end there is none.
+fn byte_of(value: &str, character: usize) -> Option<usize> {
+    value.char_indices().map(|(index, _)| index).chain([value.len()]).nth(character - 1)
+}
+
+/// The matches from the character in the argument `index` on.
+fn matches_from<'t>(
+    args: &[Datum<'t>],
+    index: usize,
+    flags: &str,
+) -> Result<impl Iterator<Item = Captures<'t>> + use<'t>, EvalError> {
+    let value = string(args, 0);
+    let start = number(args, index, "start", 1)?.unwrap_or(1);
+    let regex = compile(string(args, 1), flags)?;
+    let found: Vec<Captures<'t>> = match byte_of(value, start) {
+        Some(start) => matches(&regex, value, start).collect(),
+        None => Vec::new(),
+    };
+    Ok(found.into_iter())
+}
+
+fn count<'a>(args: &[Datum<'a>]) -> Value<'a> {
+    let flags = args.get(3).map_or("", |flags| flags.unwrap_text());
+    let flags = not_global("regexp_count", flags)?;
+    Ok(Datum::Int(matches_from(args, 2, flags)?.count() as i64))
+}
+
+/// The group that the arguments behind `text, pattern, start, n` select.
+fn nth_group<'t>(args: &[Datum<'t>], function: &str, flags: usize) -> Result<Option<regex::Match<'t>>, EvalError> {
+    number(args, 2, "start", 1)?;
+    let nth = number(args, 3, "n", 1)?.unwrap_or(1);
+    let group = number(args, flags + 1, "subexpr", 0)?.unwrap_or(0);
+    let flags = not_global(function, args.get(flags).map_or("", |flags| flags.unwrap_text()))?;
+    let found = matches_from(args, 2, flags)?.nth(nth - 1);
+    Ok(found.and_then(|captures| captures.get(group)))
+}
+
+fn position<'a>(args: &[Datum<'a>]) -> Value<'a> {
+    let end = match args.get(4).map(|end| end.unwrap_int()) {
+        None | Some(0) => false,
+        Some(1) => true,
+        Some(other) => return Err(invalid_parameter(format!("invalid value for parameter \"endoption\": {other}"))),
+    };
+    let Some(found) = nth_group(args, "regexp_instr", 5)? else { return Ok(Datum::Int(0)) };
+    let byte = if end { found.end() } else { found.start() };
+    Ok(Datum::Int(string(args, 0)[..byte].chars().count() as i64 + 1))
+}
+
+fn nth_match<'a>(args: &[Datum<'a>]) -> Value<'a> {
+    Ok(nth_group(args, "regexp_substr", 4)?.map_or(Datum::Null, |found| Datum::Text(found.as_str())))
+}
+
 fn replace<'a>(args: &[Datum<'a>], flags: &str, arena: &'a Arena) -> Value<'a> {
-    let (value, replacement) = (string(args, 0), string(args, 2));
     let regex = compile(string(args, 1), flags)?;
     let limit = if flags.contains('g') { usize::MAX } else { 1 };
+    replaced(args, matches(&regex, string(args, 0), 0).take(limit), arena)
+}
+
+/// As `replace` with the character to start from and which match is meant.
+fn replace_nth<'a>(args: &[Datum<'a>], flags: &str, arena: &'a Arena) -> Value<'a> {
+    let found = matches_from(args, 3, flags)?;
+    let (skipped, limit) = match number(args, 4, "n", 0)? {
+        Some(0) => (0, usize::MAX),
+        Some(nth) => (nth - 1, 1),
+        None => (0, if flags.contains('g') { usize::MAX } else { 1 }),
+    };
+    replaced(args, found.skip(skipped).take(limit), arena)
+}
+
+fn replaced<'a>(args: &[Datum<'a>], found: impl Iterator<Item = Captures<'a>>, arena: &'a Arena) -> Value<'a> {
+    let (value, replacement) = (string(args, 0), string(args, 2));
     let mut out = String::new();
     let mut copied = 0;
-    for captures in regex.captures_iter(value).take(limit) {
+    for captures in found {
         let Some(found) = captures.get(0) else { continue };
         out.push_str(&value[copied..found.start()]);
         push_replacement(&mut out, replacement, &captures);

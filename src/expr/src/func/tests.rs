@@ -68,7 +68,9 @@ fn samples(arg: ArgType, arena: &Arena) -> Vec<(Datum<'_>, ScalarType)> {
         ArgType::Int4 => ints(i32::MIN.into(), i32::MAX.into()),
         ArgType::Int8 => ints(i64::MIN, i64::MAX),
         ArgType::UInt2 => uints(u16::MAX.into()),
-        ArgType::UInt4 | ArgType::Oid | ArgType::RegClass | ArgType::RegType => uints(u32::MAX.into()),
+        ArgType::UInt4 | ArgType::Oid | ArgType::RegClass | ArgType::RegProc | ArgType::RegType => {
+            uints(u32::MAX.into())
+        }
         ArgType::UInt8 | ArgType::MzTimestamp => uints(u64::MAX),
         ArgType::Float4 => {
             [0.0, 1.5, -1.0, f32::MAX, f32::MIN_POSITIVE, f32::NAN, f32::INFINITY].map(Datum::float4).to_vec()
@@ -104,6 +106,16 @@ fn samples(arg: ArgType, arena: &Arena) -> Vec<(Datum<'_>, ScalarType)> {
         ArgType::TextArray => [&[][..], &[Datum::Text("a"), Datum::Null], &[Datum::Text("0")]]
             .map(|elements| crate::datum_in(&pack_vector(elements, repr::Kind::Text), repr::Kind::Array, arena))
             .to_vec(),
+        ArgType::Int4Array => [&[][..], &[Datum::Int(2), Datum::Int(1)], &[Datum::Null], &[Datum::Int(-1)]]
+            .map(|elements| crate::datum_in(&pack_vector(elements, repr::Kind::Int), repr::Kind::Array, arena))
+            .to_vec(),
+        ArgType::AnyRange | ArgType::Range(_) => {
+            let range = repr::RangeType::Int4;
+            let typ = ScalarType::Range(range);
+            let texts = ["empty", "(,)", "[1,5)", "[3,)", "(,2)", "[7,8)"];
+            let parsed = texts.map(|text| repr::text::parse(text, &typ, arena).expect("a range"));
+            return parsed.map(|datum| (datum, typ.clone())).to_vec();
+        }
         ArgType::Any | ArgType::AnyElement | ArgType::AnyCompatible => return samples(ArgType::Int4, arena),
         ArgType::AnyArray => {
             let typ = ScalarType::Array(Box::new(ScalarType::Int4));
@@ -142,6 +154,7 @@ fn return_type(func: Func, args: &[ScalarType]) -> ScalarType {
         ArgType::AnyArray => ScalarType::Array(Box::new(element())),
         ArgType::AnyList => ScalarType::List(Box::new(element())),
         ArgType::AnyMap => ScalarType::Map(Box::new(element())),
+        ArgType::AnyRange => ScalarType::Range(repr::RangeType::Int4),
         ArgType::Record => ScalarType::Record(args.iter().map(|arg| (String::new(), arg.clone().nullable())).collect()),
         _ => of(&[ArgType::AnyElement]).unwrap_or_else(element),
     }

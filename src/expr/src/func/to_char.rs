@@ -123,7 +123,9 @@ const PATTERNS: &[&str] = &[
     "Mon", "mon", "MM", "MI", "MS", "DAY", "Day", "day", "DDD", "DD", "DY", "Dy", "dy", "D", "HH24", "HH12", "HH",
     "SSSSS", "SSSS", "SS", "FF1", "FF2", "FF3", "FF4", "FF5", "FF6", "US", "A.M.", "P.M.", "a.m.", "p.m.", "AM", "PM",
     "am", "pm", "B.C.", "A.D.", "b.c.", "a.d.", "BC", "AD", "bc", "ad", "CC", "J", "Q", "RM", "rm", "TZH", "TZM", "TZ",
-    "tz", "OF", "WW", "W",
+    "tzh", "tzm", "tz", "OF", "WW", "W", "y,yyy", "yyyy", "yyy", "yy", "iyyy", "iyy", "iy", "iddd", "id", "iw", "i",
+    "y", "mm", "mi", "ms", "ddd", "dd", "d", "hh24", "hh12", "hh", "sssss", "ssss", "ss", "ff1", "ff2", "ff3", "ff4",
+    "ff5", "ff6", "us", "cc", "j", "q", "of", "ww", "w",
 ];
 
 fn timestamp<'a>(args: &[Datum<'a>], zone: &str, offset: &str, arena: &'a Arena) -> Value<'a> {
@@ -326,6 +328,10 @@ fn field(fields: &Fields<'_>, pattern: &str, fill: bool) -> String {
             } else {
                 "00".to_owned()
             }
+        }
+        // A number is shown alike, however its pattern is written.
+        other if other.starts_with(|c: char| c.is_ascii_lowercase()) => {
+            field(fields, &other.to_ascii_uppercase(), fill)
         }
         other => other.to_owned(),
     }

@@ -13,6 +13,7 @@ use crate::datetime::{
 use crate::error::{ParseError, ParseErrorKind};
 use crate::interval::Interval;
 use crate::jsonb::JsonbRef;
+use crate::range::{Bound, Range, RangeType};
 use crate::{Arena, ColumnType, Datum, Kind, ScalarType, pg_type};
 
 /// Days from the Unix epoch to 2000-01-01, from which PostgreSQL counts.
@@ -121,6 +122,7 @@ fn encode_elements(datum: Datum<'_>, typ: &ScalarType, out: &mut Vec<u8>) {
                 encode_element(value, value_type, out);
             }
         }
+        (Datum::List(list), ScalarType::Range(range)) => encode_range(Range::unpack(list), *range, out),
         (datum, typ) => panic!("{datum:?} is not of type {typ:?}"),
     }
 }
@@ -239,6 +241,7 @@ fn decode_from<'a>(reader: &mut Reader<'_>, typ: &ScalarType, arena: &'a Arena) 
         ScalarType::Array(element) => decode_array(reader, innermost(element), arena)?,
         ScalarType::List(element) => decode_list(reader, element, arena)?,
         ScalarType::Map(value) => decode_map(reader, value, arena)?,
+        ScalarType::Range(range) => decode_range(reader, *range, arena)?,
         ScalarType::Record(fields) => decode_record(reader, fields, arena)?,
     };
     Ok(datum)
@@ -349,4 +352,54 @@ fn decode_record<'a>(
         elements.push((decode_element(reader, &column.scalar, arena)?, column.kind()));
     }
     Ok(pack_list(&elements).unpack_first_in(Kind::List, arena))
+}
+
+/// What the first byte of a range says.
+mod flag {
+    pub(super) const EMPTY: u8 = 0x01;
+    pub(super) const LOWER_INCLUSIVE: u8 = 0x02;
+    pub(super) const UPPER_INCLUSIVE: u8 = 0x04;
+    pub(super) const LOWER_INFINITE: u8 = 0x08;
+    pub(super) const UPPER_INFINITE: u8 = 0x10;
+}
+
+fn encode_range(range: Range<'_>, typ: RangeType, out: &mut Vec<u8>) {
+    if range == Range::Empty {
+        out.push(flag::EMPTY);
+        return;
+    }
+    let flags = |bound: Option<Bound<'_>>, inclusive: u8, infinite: u8| match bound {
+        None => infinite,
+        Some(bound) if bound.inclusive => inclusive,
+        Some(_) => 0,
+    };
+    let (lower, upper) = (range.lower(), range.upper());
+    out.push(
+        flags(lower, flag::LOWER_INCLUSIVE, flag::LOWER_INFINITE)
+            | flags(upper, flag::UPPER_INCLUSIVE, flag::UPPER_INFINITE),
+    );
+    for bound in [lower, upper].into_iter().flatten() {
+        encode_element(bound.value, &typ.element(), out);
+    }
+}
+
+fn decode_range<'a>(reader: &mut Reader<'_>, typ: RangeType, arena: &'a Arena) -> Result<Datum<'a>, ParseError> {
+    let [flags] = reader.array()?;
+    let mut range = Range::Empty;
+    if flags & flag::EMPTY == 0 {
+        let mut bound = |inclusive: u8, infinite: u8| -> Result<Option<Bound<'a>>, ParseError> {
+            if flags & infinite != 0 {
+                return Ok(None);
+            }
+            let value = decode_element(reader, &typ.element(), arena)?;
+            match value.is_null() {
+                true => Err(invalid()),
+                false => Ok(Some(Bound { value, inclusive: flags & inclusive != 0 })),
+            }
+        };
+        let lower = bound(flag::LOWER_INCLUSIVE, flag::LOWER_INFINITE)?;
+        let upper = bound(flag::UPPER_INCLUSIVE, flag::UPPER_INFINITE)?;
+        range = Range::Bounds { lower, upper };
+    }
+    Ok(range.pack(typ)?.unpack_first_in(Kind::List, arena))
 }

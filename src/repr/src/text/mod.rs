@@ -3,6 +3,7 @@
 mod bytes;
 mod composite;
 mod float;
+mod range;
 mod scalar;
 
 pub use crate::error::{ParseError, ParseErrorKind};
@@ -27,7 +28,7 @@ pub fn parse<'a>(text: &str, typ: &ScalarType, arena: &'a Arena) -> Result<Datum
 
 /// Reads a value of a type.
 ///
-/// The `reg` types read numbers only: what their names mean, the catalog knows.
+/// Of the `reg` types regtype alone reads names: what the others mean, the catalog knows.
 pub fn parse_in<'a>(
     text: &str,
     typ: &ScalarType,
@@ -46,7 +47,7 @@ pub fn parse_in<'a>(
         ScalarType::Oid => Datum::UInt(scalar::parse_int::<u32>("oid", text)?.into()),
         ScalarType::RegClass => Datum::UInt(scalar::parse_int::<u32>("regclass", text)?.into()),
         ScalarType::RegProc => Datum::UInt(scalar::parse_int::<u32>("regproc", text)?.into()),
-        ScalarType::RegType => Datum::UInt(scalar::parse_int::<u32>("regtype", text)?.into()),
+        ScalarType::RegType => Datum::UInt(parse_type_name(text)?.into()),
         ScalarType::MzTimestamp => Datum::UInt(scalar::parse_int::<u64>("mz_timestamp", text)?),
         ScalarType::Float4 => Datum::float4(float::parse_float4(text)?),
         ScalarType::Float8 => Datum::float8(float::parse_float8(text)?),
@@ -69,6 +70,7 @@ pub fn parse_in<'a>(
         ScalarType::Array(element) => composite::parse_array(text, element, context, arena)?,
         ScalarType::List(element) => composite::parse_list(text, element, context, arena)?,
         ScalarType::Map(value) => composite::parse_map(text, value, context, arena)?,
+        ScalarType::Range(range) => range::parse_range(text, *range, context, arena)?,
         ScalarType::Record(fields) => composite::parse_record(text, fields, context, arena)?,
     };
     Ok(datum)
@@ -85,7 +87,10 @@ pub fn format_in(datum: Datum<'_>, typ: &ScalarType, context: &FormatContext, ou
         Datum::Null => {}
         Datum::Bool(value) => out.push(if value { 't' } else { 'f' }),
         Datum::Int(value) => put(out, value),
-        Datum::UInt(value) => put(out, value),
+        Datum::UInt(value) => match typ {
+            ScalarType::RegType => put_type_name(value, out),
+            _ => put(out, value),
+        },
         Datum::Float4(value) => format_float4(value.get(), out),
         Datum::Float8(value) => format_float8(value.get(), out),
         Datum::Numeric(number) => match typ {
@@ -110,14 +115,42 @@ pub fn format_in(datum: Datum<'_>, typ: &ScalarType, context: &FormatContext, ou
         Datum::Uuid(uuid) => put(out, uuid.hyphenated()),
         Datum::Jsonb(json) => json.format(out),
         Datum::Array(array) => composite::format_array(array, typ, context, out),
-        Datum::List(list) => composite::format_list_or_record(list, typ, context, out),
+        Datum::List(list) => match typ {
+            ScalarType::Range(range) => range::format_range(list, *range, context, out),
+            _ => composite::format_list_or_record(list, typ, context, out),
+        },
         Datum::Map(map) => composite::format_map(map, typ, context, out),
     }
+}
+
+/// The oid of the type that a text names.
+fn parse_type_name(text: &str) -> Result<u32, ParseError> {
+    let name = scalar::trim(text);
+    if name == "-" {
+        return Ok(0);
+    }
+    if let Ok(oid) = name.parse() {
+        return Ok(oid);
+    }
+    let folded = name.to_lowercase();
+    let typ = crate::pg_type::from_name(folded.strip_prefix("pg_catalog.").unwrap_or(&folded));
+    typ.map(|typ| crate::pg_type::oid(&typ))
+        .ok_or_else(|| ParseError::new(ParseErrorKind::UndefinedObject, format!("type \"{name}\" does not exist")))
 }
 
 fn put(out: &mut String, value: impl std::fmt::Display) {
     use std::fmt::Write;
     write!(out, "{value}").expect("a string takes all text");
+}
+
+/// The name of the type of an oid, or the oid of none; 0 is a dash.
+fn put_type_name(oid: u64, out: &mut String) {
+    let typ = u32::try_from(oid).ok().and_then(crate::pg_type::from_oid);
+    match typ {
+        Some(typ) => out.push_str(&crate::pg_type::unmodified_name(&typ)),
+        None if oid == 0 => out.push('-'),
+        None => put(out, oid),
+    }
 }
 
 fn rounded(micros: i64, precision: Option<u8>) -> i64 {

@@ -1,12 +1,13 @@
 //! Names of types.
 
-use repr::{NumericSpec, ScalarType};
+use repr::{NumericSpec, RangeType, ScalarType};
 use sqlparser::ast::{
     ArrayElemTypeDef, CharacterLength, DataType, ExactNumberInfo, ObjectName, ObjectNamePart, TimezoneInfo,
 };
 
 use super::{fold, perhaps};
 use crate::error::Error;
+use crate::parse::{LIST, MAP};
 
 /// Most decimal digits of a numeric.
 const NUMERIC_PRECISION_MAX: u64 = 39;
@@ -16,7 +17,7 @@ const CHARACTERS_MAX: u64 = 10_485_760;
 const SECOND_DIGITS_MAX: u64 = 6;
 
 /// Types that are known by a plain name alone, by all their names.
-const NAMED: [(&str, ScalarType); 37] = [
+const NAMED: [(&str, ScalarType); 43] = [
     ("bool", ScalarType::Bool),
     ("boolean", ScalarType::Bool),
     ("smallint", ScalarType::Int2),
@@ -48,6 +49,12 @@ const NAMED: [(&str, ScalarType); 37] = [
     ("uuid", ScalarType::Uuid),
     ("jsonb", ScalarType::Jsonb),
     ("json", ScalarType::Jsonb),
+    ("int4range", ScalarType::Range(RangeType::Int4)),
+    ("int8range", ScalarType::Range(RangeType::Int8)),
+    ("numrange", ScalarType::Range(RangeType::Numeric)),
+    ("daterange", ScalarType::Range(RangeType::Date)),
+    ("tsrange", ScalarType::Range(RangeType::Timestamp)),
+    ("tstzrange", ScalarType::Range(RangeType::TimestampTz)),
     ("oid", ScalarType::Oid),
     ("regclass", ScalarType::RegClass),
     ("regproc", ScalarType::RegProc),
@@ -56,6 +63,46 @@ const NAMED: [(&str, ScalarType); 37] = [
     ("regnamespace", ScalarType::Oid),
     ("regrole", ScalarType::Oid),
 ];
+
+/// The name of the type whose one modifier, in quotes, is the name of a list or a map: how the parser passes these on.
+pub(crate) const COMPOSITE_TYPE: &str = "mz_type";
+
+/// True for the plain names of types.
+pub(crate) fn is_type_name(name: &str) -> bool {
+    const OTHERS: [&str; 6] = ["char", "character", "bpchar", "interval", "mz_timestamp", "float"];
+    OTHERS.contains(&name) || NAMED.iter().any(|(known, _)| *known == name)
+}
+
+/// The type of a name that may be of a list or a map: `int list`, `map[text=>int][]`.
+fn composite(text: &str) -> Result<ScalarType, Error> {
+    let text = text.trim();
+    let behind_word = |before: &str| before.ends_with([' ', ']', ')', '"']);
+    if let Some(element) = text
+        .get(..text.len().saturating_sub(LIST.len()))
+        .filter(|element| text[element.len()..].eq_ignore_ascii_case(LIST) && behind_word(element))
+    {
+        return Ok(ScalarType::List(Box::new(composite(element)?)));
+    }
+    let opening = text.rfind('[').filter(|_| text.ends_with(']'));
+    if let Some(opening) = opening {
+        let inside = text[opening + 1..text.len() - 1].trim();
+        if inside.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Ok(match composite(&text[..opening])? {
+                array @ ScalarType::Array(_) => array,
+                element => ScalarType::Array(Box::new(element)),
+            });
+        }
+    }
+    let map = text.get(..MAP.len()).filter(|word| word.eq_ignore_ascii_case(MAP));
+    let inside = map.and_then(|_| text[MAP.len()..].trim_start().strip_prefix('[')?.strip_suffix(']'));
+    if let Some((key, value)) = inside.and_then(|inside| inside.split_once("=>")) {
+        if composite(key)? != ScalarType::Text {
+            return Err(Error::unsupported("a map whose keys are not text"));
+        }
+        return Ok(ScalarType::Map(Box::new(composite(value)?)));
+    }
+    resolve_type(&crate::parse::data_type(text)?)
+}
 
 /// The type that `data_type` names. Errors: 42704 unknown, 0A000 known but not offered, 22023 a modifier out of range.
 pub fn resolve_type(data_type: &DataType) -> Result<ScalarType, Error> {
@@ -121,6 +168,10 @@ fn custom(name: &ObjectName, modifiers: &[String]) -> Result<ScalarType, Error> 
         "char" => Some(ScalarType::PgChar),
         "bpchar" | "character" => Some(ScalarType::Char(modifier(modifiers, name)?.unwrap_or(1) as u32)),
         "mz_timestamp" => Some(ScalarType::MzTimestamp),
+        COMPOSITE_TYPE => match modifiers {
+            [name] => return composite(name.trim_matches('"')),
+            _ => None,
+        },
         "interval" => Some(ScalarType::Interval),
         "varchar" => Some(ScalarType::Varchar(modifier(modifiers, name)?.map(|length| length as u32))),
         "timestamp" => Some(ScalarType::Timestamp(second_digits(modifier(modifiers, name)?)?)),
@@ -257,6 +308,7 @@ pub(crate) fn type_name(typ: &ScalarType) -> String {
         ScalarType::Array(element) => format!("{}[]", type_name(element)),
         ScalarType::List(element) => format!("{} list", type_name(element)),
         ScalarType::Map(value) => format!("map[text=>{}]", type_name(value)),
+        ScalarType::Range(_) => repr::pg_type::sql_name(typ),
         ScalarType::Record(_) => "record".into(),
     }
 }
@@ -277,6 +329,11 @@ mod tests {
             ScalarType::Interval,
             ScalarType::MzTimestamp,
             ScalarType::Array(Box::new(ScalarType::Int4)),
+            ScalarType::List(Box::new(ScalarType::Int4)),
+            ScalarType::List(Box::new(ScalarType::List(Box::new(ScalarType::Varchar(Some(3)))))),
+            ScalarType::Map(Box::new(ScalarType::List(Box::new(ScalarType::Text)))),
+            ScalarType::List(Box::new(ScalarType::Map(Box::new(ScalarType::Map(Box::new(ScalarType::Float8)))))),
+            ScalarType::Array(Box::new(ScalarType::List(Box::new(ScalarType::TimestampTz(None))))),
         ]);
         for typ in types {
             let text = type_name(&typ);

@@ -8,16 +8,20 @@
 //! | `?`, `?|`, `?&` | the tokens of these operators | the crate's tokenizer takes `?` for a parameter unless it may also take points and circles |
 //! | `trim(leading FROM s)` | `trim(leading s)` | the crate expects characters before FROM |
 //! | `current_role` | `current_user` | the crate takes only the other names for it without brackets |
+//! | `int list`, `map[text=>int]` as types | `mz_type("int list")` | the crate has no such types |
 //! | `q AS OF e` | `q EOF OF e` | the crate would read `OF` as an alias; at the EOF it stops, and the statement reads on |
 
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Token, TokenWithSpan, Whitespace};
 
 use super::query_forms;
+use super::{LIST, MAP};
+use crate::names::{COMPOSITE_TYPE as TYPE, is_type_name};
 
 /// Applies all rewrites.
 pub(crate) fn desugar(tokens: &mut Vec<TokenWithSpan>) {
     question_marks(tokens);
+    composite_types(tokens);
     query_forms::rewrite(tokens);
     let words: Vec<usize> = (0..tokens.len()).filter(|index| !is_space(&tokens[*index])).collect();
     let mut tables = Vec::new();
@@ -64,6 +68,98 @@ fn question_marks(tokens: &mut [TokenWithSpan]) {
         }
         tokens[index].token = operator.unwrap_or(Token::Question);
     }
+}
+
+/// Puts the names of lists and maps, wherever a type may stand, into quotes.
+fn composite_types(tokens: &mut Vec<TokenWithSpan>) {
+    let is_candidate = |token: &TokenWithSpan| is_word(Some(&token.token), LIST) || is_word(Some(&token.token), MAP);
+    if !tokens.iter().any(is_candidate) {
+        return;
+    }
+    let words: Vec<usize> = (0..tokens.len()).filter(|index| !is_space(&tokens[*index])).collect();
+    let mut found = Vec::new();
+    let mut at = 0;
+    while at < words.len() {
+        let token = |at: usize| words.get(at).map(|index| &tokens[*index].token);
+        let extent = starts_type(&token, at).then(|| composite_type(&token, at)).flatten();
+        match extent {
+            Some((end, name)) => {
+                found.push((words[at]..=words[end - 1], name));
+                at = end;
+            }
+            None => at += 1,
+        }
+    }
+    for (range, name) in found.into_iter().rev() {
+        let span = tokens[*range.start()].span;
+        let replacement =
+            [Token::make_word(TYPE, None), Token::LParen, Token::make_word(&name, Some('"')), Token::RParen];
+        tokens.splice(range, replacement.map(|token| TokenWithSpan { token, span }));
+    }
+}
+
+/// True behind `::` and AS, behind the name of a column in a list of columns, and at the start of a lone type.
+fn starts_type<'a>(token: &dyn Fn(usize) -> Option<&'a Token>, at: usize) -> bool {
+    let before = |back: usize| at.checked_sub(back).and_then(token);
+    match before(1) {
+        None => true,
+        Some(Token::DoubleColon) => true,
+        Some(Token::Word(word)) if word.keyword == Keyword::AS => true,
+        Some(Token::Word(word)) => {
+            let reserved = matches!(word.keyword, Keyword::SELECT | Keyword::DISTINCT | Keyword::ALL | Keyword::VALUES);
+            (word.quote_style.is_some() || !reserved) && matches!(before(2), Some(Token::LParen | Token::Comma))
+        }
+        _ => false,
+    }
+}
+
+/// The end and text of the type that starts at `at`, if it is made of a list or a map.
+fn composite_type<'a>(token: &dyn Fn(usize) -> Option<&'a Token>, at: usize) -> Option<(usize, String)> {
+    let (mut end, mut is_composite) = (base_type(token, at)?, is_word(token(at), MAP));
+    loop {
+        end = match (token(end), token(end + 1), token(end + 2)) {
+            (Some(Token::LBracket), Some(Token::RBracket), _) => end + 2,
+            (Some(Token::LBracket), Some(Token::Number(..)), Some(Token::RBracket)) => end + 3,
+            (list, ..) if is_word(list, LIST) => {
+                is_composite = true;
+                end + 1
+            }
+            _ => break,
+        };
+    }
+    let text: Vec<String> = (at..end).filter_map(|at| token(at).map(Token::to_string)).collect();
+    is_composite.then(|| (end, text.join(" ")))
+}
+
+/// The end of a type without suffixes.
+fn base_type<'a>(token: &dyn Fn(usize) -> Option<&'a Token>, at: usize) -> Option<usize> {
+    let closed = |open: Token, close: Token, at: usize| {
+        let mut depth = 0;
+        (at..).map_while(|at| token(at).map(|token| (at, token))).find_map(|(at, token)| {
+            depth += i32::from(*token == open) - i32::from(*token == close);
+            (depth == 0).then_some(at + 1)
+        })
+    };
+    if is_word(token(at), MAP) {
+        return (token(at + 1) == Some(&Token::LBracket)).then(|| closed(Token::LBracket, Token::RBracket, at + 1))?;
+    }
+    let Some(Token::Word(word)) = token(at) else { return None };
+    if word.quote_style.is_none() && !is_type_name(&word.value.to_ascii_lowercase()) {
+        return None;
+    }
+    let mut end = at + 1;
+    if token(end) == Some(&Token::LParen) {
+        end = closed(Token::LParen, Token::RParen, end)?;
+    }
+    for phrase in [&["precision"][..], &["varying"], &["with", "time", "zone"], &["without", "time", "zone"]] {
+        if phrase.iter().enumerate().all(|(index, word)| is_word(token(end + index), word)) {
+            end += phrase.len();
+            if token(end) == Some(&Token::LParen) {
+                end = closed(Token::LParen, Token::RParen, end)?;
+            }
+        }
+    }
+    Some(end)
 }
 
 /// True behind `trim(` and `trim(leading`; `before(n)` is the token `n` words back.

@@ -2,9 +2,12 @@
 
 use std::any::TypeId;
 
+use sqlparser::ast::Expr;
 use sqlparser::dialect::{Dialect, PostgreSqlDialect, Precedence};
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
+
+use super::collection;
 
 /// The dialect whose answers are taken where ours are not different.
 const POSTGRES: PostgreSqlDialect = PostgreSqlDialect {};
@@ -48,6 +51,10 @@ impl Dialect for FreshetDialect {
 
     fn is_table_alias(&self, keyword: &Keyword, parser: &mut Parser) -> bool {
         POSTGRES.is_table_alias(keyword, parser)
+    }
+
+    fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
+        collection::literal(parser)
     }
 
     fn get_next_precedence(&self, parser: &Parser) -> Option<Result<u8, ParserError>> {

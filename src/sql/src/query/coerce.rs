@@ -1,8 +1,8 @@
 //! From an expression that may not have a type yet to one of the type that is wanted.
 
 use expr::cast::{self, CastContext};
-use expr::{EvalError, Scalar};
-use repr::{Arena, Datum, ScalarType};
+use expr::{EvalError, Scalar, func};
+use repr::{Arena, Datum, Kind, ScalarType};
 
 use super::QueryContext;
 use super::types::{self, same_base, shown};
@@ -107,11 +107,34 @@ impl QueryContext<'_> {
         if from == to {
             return Ok(scalar);
         }
+        if let Some(named) = self.object_name(&scalar, from, to)? {
+            return self.cast(named, &ScalarType::Text, to, context);
+        }
         match cast::cast(Scalar::Column(0), from, to, context) {
             Some(template) => Ok(HirScalar::from_scalar(template, &[scalar])),
             None if same_base(from, to) && *to == types::base(to) => Ok(scalar),
             None => Err(None),
         }
+    }
+
+    /// The name of an object as text, if a cast asks for it; only the session knows it.
+    fn object_name(
+        &mut self,
+        scalar: &HirScalar,
+        from: &ScalarType,
+        to: &ScalarType,
+    ) -> Result<Option<HirScalar>, Option<Error>> {
+        let key = match (from, to.kind()) {
+            (ScalarType::RegClass, Kind::Text) => "regclass_text",
+            (ScalarType::RegProc, Kind::Text) => "regproc_text",
+            _ => return Ok(None),
+        };
+        let func = func::by_key(key).expect("in the table of the catalog's functions");
+        self.check_volatility(func)?;
+        let named = HirScalar::call(func, vec![scalar.clone()], vec![from.clone()], ScalarType::Text);
+        // What has no name is shown as a number.
+        let number = cast::cast(Scalar::Column(0), from, &ScalarType::Text, CastContext::Explicit).ok_or(None)?;
+        Ok(Some(HirScalar::Coalesce(vec![named, HirScalar::from_scalar(number, std::slice::from_ref(scalar))])))
     }
 
     /// Errors: 42804 with `message` if there is no implicit cast.

@@ -77,7 +77,10 @@ impl QueryContext<'_> {
                     _ => Err(Error::unsupported(format!("collation {collation}")).at_node(expr)),
                 }
             }
-            Expr::Function(function) => self.function(function),
+            Expr::Function(function) => match super::collection::literal(function) {
+                Some(literal) => self.collection(&literal, None).map_err(|error| error.at_node(&function.name)),
+                None => self.function(function),
+            },
             Expr::Wildcard(_) | Expr::QualifiedWildcard(..) => {
                 Err(Error::new("42601", "* is not allowed here").at_node(expr))
             }
@@ -227,6 +230,12 @@ impl QueryContext<'_> {
         let planned = match (&typ, strip(inner)) {
             // ARRAY[] has no type of its own.
             (ScalarType::Array(element), Expr::Array(array)) => self.array_of(&array.elem, Some(element))?,
+            (ScalarType::List(_) | ScalarType::Map(_), Expr::Function(function)) => {
+                match super::collection::literal(function) {
+                    Some(literal) => self.collection(&literal, Some(&typ))?,
+                    None => self.expression(inner)?,
+                }
+            }
             _ => self.expression(inner)?,
         };
         let scalar = self.coerce_explicit(planned, &typ).map_err(|error| error.at_node(expr))?;
@@ -445,15 +454,19 @@ impl QueryContext<'_> {
                     indexes.push(self.expression(index)?);
                 }
                 AccessExpr::Subscript(Subscript::Index { index }) => indexes.push(self.expression(index)?),
-                AccessExpr::Subscript(Subscript::Slice {
-                    lower_bound: Some(lower),
-                    upper_bound: Some(upper),
-                    stride: None,
-                }) => {
-                    indexes.push(self.expression(lower)?);
-                    indexes.push(self.expression(upper)?);
+                AccessExpr::Subscript(Subscript::Slice { lower_bound, upper_bound, stride: None }) => {
+                    // An open end reaches as far as there are elements.
+                    for (bound, open) in [(lower_bound, i64::MIN), (upper_bound, i64::MAX)] {
+                        indexes.push(match bound {
+                            Some(bound) => self.expression(bound)?,
+                            None => {
+                                let open = HirScalar::literal(Datum::Int(open), ScalarType::Int8);
+                                Planned::typed(open, ScalarType::Int8)
+                            }
+                        });
+                    }
                 }
-                _ => return Err(Error::unsupported("an array slice with an open end")),
+                _ => return Err(Error::unsupported("an array slice with a stride")),
             }
         }
         if slices { self.slice(value, indexes) } else { self.subscript(value, indexes) }

@@ -11,7 +11,7 @@ use super::coerce::Planned;
 use super::function::{argument, function_name};
 use super::scope::{Scope, ScopeItem, TableName, always_quoted};
 use super::set::renamed;
-use super::table_function::is_table_function;
+use super::table_function::{column_definitions, is_table_function};
 use super::types::{self, shown};
 use super::{Clause, CteBody, QueryContext};
 use crate::error::Error;
@@ -300,6 +300,7 @@ impl QueryContext<'_> {
     ) -> Result<Source, Error> {
         let name = calls[0].0;
         let table = alias.map_or_else(|| name.to_owned(), |alias| fold(&alias.name));
+        let definitions = column_definitions(alias)?;
         let (relation, names, types) = self.with_level(Scope::default(), Clause::FromFunction, |qcx| {
             let mut planned = Vec::with_capacity(calls.len());
             for (name, args) in calls {
@@ -319,7 +320,7 @@ impl QueryContext<'_> {
                 }
                 return Ok((HirRelation::unit().map(scalars), names, types));
             }
-            let (call, mut names) = qcx.table_calls(planned, &table)?;
+            let (call, mut names) = qcx.table_calls(planned, &table, &definitions)?;
             let mut call = call;
             if with_ordinality {
                 call.func = TableFunc::WithOrdinality(Box::new(call.func));

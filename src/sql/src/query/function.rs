@@ -65,6 +65,16 @@ impl QueryContext<'_> {
             let message = format!("ORDER BY specified, but {name} is not an aggregate function");
             return Err(Error::new("42809", message).at_node(&function.name));
         }
+        if name == "make_interval" {
+            return self.make_interval(&list.args);
+        }
+        if let ("normalize", [text, FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Identifier(form)))]) =
+            (name, &list.args[..])
+        {
+            // The form is a keyword.
+            let text = self.expression(argument(text)?)?;
+            return Ok(vec![text, Planned::Unknown { text: Some(form.value.clone()), position: None }]);
+        }
         list.args.iter().map(|arg| self.expression(argument(arg)?)).collect()
     }
 
@@ -94,7 +104,15 @@ impl QueryContext<'_> {
                 let (scalar, typ) = self.settle(left)?;
                 Ok(Planned::typed(HirScalar::if_then_else(equal, HirScalar::null(typ.clone()), scalar), typ))
             }
+            ("age", 1) => self.age_today(args.remove(0)),
+            ("timezone_offset", 2) => self.timezone_offset(args),
             ("pg_typeof", 1) => {
+                let known = args[0].known_type().map(repr::pg_type::oid);
+                if let Some(oid) = known.filter(|oid| repr::pg_type::from_oid(*oid).is_some()) {
+                    let oid = HirScalar::literal(Datum::UInt(oid.into()), ScalarType::RegType);
+                    return Ok(Planned::typed(oid, ScalarType::RegType));
+                }
+                // Records and what is of no type yet; lists and maps, whose oid does not say of what they are.
                 let shown = match &args[0] {
                     Planned::Unknown { .. } => "unknown".to_owned(),
                     other => other.shown_type(),
@@ -109,6 +127,118 @@ impl QueryContext<'_> {
                 None => self.named_call(name, args),
             },
         }
+    }
+
+    /// `age(x)`: of the midnight at which the day began.
+    fn age_today(&mut self, time: Planned) -> Result<Planned, Error> {
+        let typ = match time.known_type() {
+            Some(ScalarType::Timestamp(_)) => ScalarType::Timestamp(None),
+            _ => ScalarType::TimestampTz(None),
+        };
+        let today = self.named_call("current_date", Vec::new())?;
+        let today = Planned::typed(self.coerce_explicit(today, &typ)?, typ);
+        self.named_call("age", vec![today, time])
+    }
+
+    /// `timezone_offset(zone, instant)`: a record of the zone's short name and its two offsets.
+    fn timezone_offset(&mut self, args: Vec<Planned>) -> Result<Planned, Error> {
+        let missing = no_function("timezone_offset", &args);
+        let types = [ScalarType::Text, ScalarType::TimestampTz(None)];
+        let mut scalars = Vec::with_capacity(2);
+        for (arg, typ) in args.into_iter().zip(&types) {
+            scalars.push(self.coerce_implicit(arg, typ, |_| String::new()).map_err(|_| missing.clone())?);
+        }
+        let parts = [
+            ("abbrev", "timezone_abbreviation", ScalarType::Text),
+            ("base_utc_offset", "timezone_base_offset", ScalarType::Interval),
+            ("dst_offset", "timezone_dst_offset", ScalarType::Interval),
+        ];
+        let field = |(name, key, typ): (&str, &str, ScalarType)| -> Result<(String, HirScalar, ScalarType), Error> {
+            let func = by_key(key).ok_or_else(|| Error::unsupported("timezone_offset"))?;
+            let call = HirScalar::call(func, scalars.clone(), types.to_vec(), typ.clone());
+            Ok((name.to_owned(), call, typ))
+        };
+        let (scalar, typ) = record(parts.into_iter().map(field).collect::<Result<_, Error>>()?)?;
+        Ok(Planned::typed(scalar, typ))
+    }
+
+    /// `(start, end) OVERLAPS (start, end)`; an interval as an end counts from the start.
+    pub(super) fn overlaps(&mut self, left: Planned, right: Planned) -> Result<Planned, Error> {
+        let mut ends = Vec::with_capacity(4);
+        for (side, period) in [("left", left), ("right", right)] {
+            let Planned::Row(fields) = period else {
+                return Err(Error::new(
+                    "42601",
+                    format!("wrong number of parameters on {side} side of OVERLAPS expression"),
+                ));
+            };
+            let Ok([start, end]) = <[Planned; 2]>::try_from(fields) else {
+                return Err(Error::new(
+                    "42601",
+                    format!("wrong number of parameters on {side} side of OVERLAPS expression"),
+                ));
+            };
+            let end = match end.known_type() {
+                Some(ScalarType::Interval) => self.operator("+", vec![start.clone(), end])?,
+                _ => end,
+            };
+            ends.extend([start, end]);
+        }
+        let missing = no_function("pg_catalog.overlaps", &ends);
+        let (scalars, typ) = self.coerce_common(ends, "OVERLAPS").map_err(|_| missing.clone())?;
+        let timely =
+            matches!(typ, ScalarType::Date | ScalarType::Time | ScalarType::Timestamp(_) | ScalarType::TimestampTz(_));
+        let func = by_key("overlaps").filter(|_| timely).ok_or(missing)?;
+        Ok(Planned::bool(HirScalar::call(func, scalars, vec![typ; 4], ScalarType::Bool)))
+    }
+
+    /// `SIMILAR TO`, with its ESCAPE.
+    fn similar(&mut self, inner: &Expr, pattern: &Expr, escape: Option<&Expr>) -> Result<HirScalar, Error> {
+        let mut args = Vec::with_capacity(3);
+        for expr in [Some(inner), Some(pattern), escape].into_iter().flatten() {
+            let planned = self.expression(expr)?;
+            let found = planned.shown_type();
+            let scalar = self
+                .coerce_implicit(planned, &ScalarType::Text, |_| format!("operator does not exist: {found} ~ text"));
+            args.push(scalar.map_err(|error| Error { code: "42883", ..error }.at_node(expr))?);
+        }
+        let key = if args.len() == 3 { "is_similar_escape" } else { "is_similar" };
+        let func = by_key(key).ok_or_else(|| Error::unsupported("SIMILAR TO"))?;
+        let types = vec![ScalarType::Text; args.len()];
+        Ok(HirScalar::call(func, args, types, ScalarType::Bool))
+    }
+
+    /// `make_interval(days => 10)`: what is not named is zero.
+    fn make_interval(&mut self, list: &[FunctionArg]) -> Result<Vec<Planned>, Error> {
+        const NAMES: [&str; 7] = ["years", "months", "weeks", "days", "hours", "mins", "secs"];
+        let mut args: Vec<Option<Planned>> = vec![None; NAMES.len()];
+        for (index, arg) in list.iter().enumerate() {
+            let (index, expr) = match arg {
+                FunctionArg::Named { name, arg: FunctionArgExpr::Expr(expr), .. } => {
+                    let name = fold(name);
+                    let index = NAMES.iter().position(|known| *known == name).ok_or_else(|| {
+                        Error::new("42883", format!("function make_interval({name} => ...) does not exist"))
+                            .at_node(arg)
+                    })?;
+                    (index, expr)
+                }
+                other => (index, argument(other)?),
+            };
+            let planned = self.expression(expr)?;
+            match args.get_mut(index) {
+                Some(slot @ None) => *slot = Some(planned),
+                Some(Some(_)) => {
+                    let message = format!("argument name \"{}\" used more than once", NAMES[index]);
+                    return Err(Error::new("42601", message).at_node(arg));
+                }
+                None => return Err(Error::new("42883", "function make_interval has at most 7 arguments").at_node(arg)),
+            }
+        }
+        let zero = |index: usize| match index {
+            6 => Planned::typed(HirScalar::literal(Datum::float8(0.0), ScalarType::Float8), ScalarType::Float8),
+            _ => Planned::typed(HirScalar::literal(Datum::Int(0), ScalarType::Int4), ScalarType::Int4),
+        };
+        Ok(args.into_iter().enumerate().map(|(index, arg)| arg.unwrap_or_else(|| zero(index))).collect())
     }
 
     /// The time of the row. What is kept up to date may only filter by it.
@@ -141,7 +271,10 @@ impl QueryContext<'_> {
             Expr::ILike { negated, any: false, expr: inner, pattern, escape_char } => {
                 self.like("~~*", *negated, inner, pattern, escape_char.as_deref())
             }
-            Expr::SimilarTo { .. } => Err(unsupported("SIMILAR TO")),
+            Expr::SimilarTo { negated, expr: inner, pattern, escape_char } => {
+                let matched = self.similar(inner, pattern, escape_char.as_deref())?;
+                Ok(Planned::bool(if *negated { matched.not() } else { matched }))
+            }
             Expr::AtTimeZone { timestamp, time_zone } => self.form("timezone", &[time_zone, timestamp], expr),
             Expr::Extract { field, expr: inner, .. } => {
                 let field = field.to_string();
@@ -174,7 +307,18 @@ impl QueryContext<'_> {
                 self.form("overlay", &args, expr)
             }
             Expr::IsJson { .. } => Err(unsupported("IS JSON")),
-            Expr::IsNormalized { .. } => Err(unsupported("IS NORMALIZED")),
+            Expr::IsNormalized { expr: inner, form, negated } => {
+                let form = form.as_ref().map_or_else(|| "NFC".to_owned(), ToString::to_string);
+                let planned = self.expression(inner)?;
+                let scalar = self.coerce_implicit(planned, &ScalarType::Text, |found| {
+                    format!("argument of IS NORMALIZED must be type text, not type {found}")
+                })?;
+                let func = by_key("is_normalized").ok_or_else(|| unsupported("IS NORMALIZED"))?;
+                let args = vec![scalar, HirScalar::literal(Datum::Text(&form), ScalarType::Text)];
+                let types = vec![ScalarType::Text; 2];
+                let test = HirScalar::call(func, args, types, ScalarType::Bool);
+                Ok(Planned::bool(if *negated { test.not() } else { test }))
+            }
             Expr::Prefixed { .. } => Err(Error::new("42601", "syntax error at a prefixed literal").at_node(expr)),
             _ => Err(unsupported(&format!("the expression {expr}"))),
         }
@@ -316,6 +460,16 @@ fn synonym(name: &str, count: usize) -> Option<&'static str> {
         ("power", 2) => "pow",
         ("substr", _) => "substring",
         ("position", 2) => "strpos",
+        ("json_array_length", 1) => "jsonb_array_length",
+        ("json_extract_path", _) => "jsonb_extract_path",
+        ("json_extract_path_text", _) => "jsonb_extract_path_text",
+        ("json_typeof", 1) => "jsonb_typeof",
+        ("json_strip_nulls", 1) => "jsonb_strip_nulls",
+        ("json_object", _) => "jsonb_object",
+        ("jsonb_path_exists_tz", _) => "jsonb_path_exists",
+        ("jsonb_path_match_tz", _) => "jsonb_path_match",
+        ("jsonb_path_query_array_tz", _) => "jsonb_path_query_array",
+        ("jsonb_path_query_first_tz", _) => "jsonb_path_query_first",
         _ => return None,
     })
 }

@@ -118,6 +118,7 @@ impl QueryContext<'_> {
             return Ok(Planned::bool(self.compare(symbol, left, right)?));
         }
         match symbol {
+            "OVERLAPS" => self.overlaps(left, right),
             "!~~" | "!~~*" if operators(symbol, 2).is_empty() => {
                 let positive = self.operator(&symbol[1..], vec![left, right])?;
                 let scalar = self.coerce_bool(positive, "argument of NOT")?;

@@ -1,7 +1,7 @@
 //! Overload resolution: which of several signatures a call means, after PostgreSQL's rules for functions and operators.
 
 use expr::func::{ArgType, FuncDef};
-use repr::ScalarType;
+use repr::{RangeType, ScalarType};
 
 use super::types::{self, Category, category, implicitly_castable, is_preferred, same_base};
 
@@ -166,6 +166,11 @@ fn bind(signature: &Signature<'_>, args: &[Option<ScalarType>]) -> Option<Vec<Sc
                     Some(map @ ScalarType::Map(_)) => map.clone(),
                     _ => return None,
                 },
+                ArgType::AnyRange => match arg {
+                    Some(range @ ScalarType::Range(_)) => range.clone(),
+                    Some(_) => return None,
+                    None => ScalarType::Range(RangeType::of_element(&element())?),
+                },
                 ArgType::AnyCompatible => compatible.clone(),
                 ArgType::Record => match arg {
                     Some(record @ ScalarType::Record(_)) => record.clone(),
@@ -180,15 +185,22 @@ fn bind(signature: &Signature<'_>, args: &[Option<ScalarType>]) -> Option<Vec<Sc
 /// What AnyElement, AnyArray and AnyList stand for in this call; None if the arguments contradict each other.
 #[allow(clippy::option_option)]
 fn element_type(declared: &[ArgType], args: &[Option<ScalarType>]) -> Option<Option<ScalarType>> {
+    // A range says of what it is; values are cast to that.
+    let range = declared.iter().zip(args).find_map(|(declared, arg)| match (declared, arg) {
+        (ArgType::AnyRange, Some(ScalarType::Range(range))) => Some(*range),
+        _ => None,
+    });
     let mut element: Option<ScalarType> = None;
     for (declared, arg) in declared.iter().zip(args) {
         let Some(arg) = arg else { continue };
         let found = match (declared, arg) {
+            (ArgType::AnyElement, _) if range.is_some() => continue,
             (ArgType::AnyElement, typ) => typ.clone(),
             (ArgType::AnyArray, ScalarType::Array(inner)) | (ArgType::AnyList, ScalarType::List(inner)) => {
                 (**inner).clone()
             }
-            (ArgType::AnyArray | ArgType::AnyList, _) => return None,
+            (ArgType::AnyRange, ScalarType::Range(found)) if range == Some(*found) => found.element(),
+            (ArgType::AnyArray | ArgType::AnyList | ArgType::AnyRange, _) => return None,
             _ => continue,
         };
         element = Some(match element {
@@ -220,7 +232,10 @@ pub(crate) fn return_type(func: &FuncDef, types: &[ScalarType]) -> ScalarType {
             wanted.contains(&declared).then(|| (declared, types[index].clone()))
         })
     };
-    let element = || match arg_of(&[ArgType::AnyElement, ArgType::AnyArray, ArgType::AnyList, ArgType::AnyMap]) {
+    const CONTAINERS: [ArgType; 5] =
+        [ArgType::AnyElement, ArgType::AnyArray, ArgType::AnyList, ArgType::AnyMap, ArgType::AnyRange];
+    let element = || match arg_of(&CONTAINERS) {
+        Some((ArgType::AnyRange, ScalarType::Range(range))) => range.element(),
         Some((ArgType::AnyArray, ScalarType::Array(inner)))
         | Some((ArgType::AnyList, ScalarType::List(inner)))
         | Some((ArgType::AnyMap, ScalarType::Map(inner))) => *inner,
@@ -232,6 +247,7 @@ pub(crate) fn return_type(func: &FuncDef, types: &[ScalarType]) -> ScalarType {
         ArgType::AnyArray => ScalarType::Array(Box::new(element())),
         ArgType::AnyList => ScalarType::List(Box::new(element())),
         ArgType::AnyMap => ScalarType::Map(Box::new(element())),
+        ArgType::AnyRange => arg_of(&[ArgType::AnyRange]).map_or(ScalarType::Text, |(_, typ)| typ),
         ArgType::AnyCompatible => arg_of(&[ArgType::AnyCompatible]).map_or(ScalarType::Text, |(_, typ)| typ),
         ArgType::Any => types.first().cloned().unwrap_or(ScalarType::Text),
         ArgType::Record => arg_of(&[ArgType::Record]).map_or(ScalarType::Record(Vec::new()), |(_, typ)| typ),

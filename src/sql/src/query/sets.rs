@@ -18,7 +18,7 @@ pub(super) struct SetCall {
     func: TableFunc,
     pub(super) args: Vec<HirScalar>,
     /// Names of the fields, if there are several.
-    names: Vec<&'static str>,
+    names: Vec<String>,
     height: usize,
 }
 
@@ -70,9 +70,9 @@ impl QueryContext<'_> {
     }
 }
 
-fn record_type(names: &[&'static str], columns: &[ColumnType]) -> ScalarType {
+fn record_type(names: &[String], columns: &[ColumnType]) -> ScalarType {
     let field = |column: &ColumnType| ColumnType { scalar: column.scalar.clone(), nullable: true };
-    ScalarType::Record(names.iter().zip(columns).map(|(name, column)| ((*name).to_owned(), field(column))).collect())
+    ScalarType::Record(names.iter().zip(columns).map(|(name, column)| (name.clone(), field(column))).collect())
 }
 
 /// Expands `sets` over `relation`, which has `arity` columns, and makes the calls in `outputs` columns of the result.
@@ -125,8 +125,8 @@ fn value(set: &SetCall, columns: &[ColumnType], from: usize) -> Result<HirScalar
     if let [_] = columns {
         return Ok(HirScalar::column(from));
     }
-    let field = |(place, (name, column)): (usize, (&&str, &ColumnType))| {
-        ((*name).to_owned(), HirScalar::column(from + place), column.scalar.clone())
+    let field = |(place, (name, column)): (usize, (&String, &ColumnType))| {
+        (name.clone(), HirScalar::column(from + place), column.scalar.clone())
     };
     let (scalar, _) = record(set.names.iter().zip(columns).enumerate().map(field).collect())?;
     Ok(scalar)

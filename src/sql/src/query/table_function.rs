@@ -2,20 +2,22 @@
 
 use expr::TableFunc;
 use expr::func::ArgType;
-use repr::{Datum, ScalarType};
+use repr::{Arena, Datum, ScalarType};
+use sqlparser::ast::TableAlias;
 
 use super::QueryContext;
 use super::coerce::Planned;
 use super::resolve::{Resolution, Signature, resolve};
 use crate::error::Error;
 use crate::hir::HirScalar;
+use crate::names::{fold, resolve_type};
 
 /// A table function with its arguments.
 pub(super) struct TableCall {
     pub(super) func: TableFunc,
     pub(super) args: Vec<HirScalar>,
     /// Names of the columns, where the function gives them; else the function's name.
-    pub(super) names: Vec<&'static str>,
+    pub(super) names: Vec<String>,
 }
 
 type Maker = fn(&[ScalarType]) -> TableFunc;
@@ -53,6 +55,17 @@ static ENTRIES: &[Entry] = &[
         |_| TableFunc::GenerateSeriesTimestamp(ScalarType::TimestampTz(None)),
         false,
     ),
+    series(&[ArgType::Numeric, ArgType::Numeric], |_| TableFunc::GenerateSeriesNumeric, true),
+    series(&[ArgType::Numeric, ArgType::Numeric, ArgType::Numeric], |_| TableFunc::GenerateSeriesNumeric, false),
+    entry("jsonb_path_query", &[ArgType::Jsonb, ArgType::Text], |_| TableFunc::JsonbPathQuery),
+    entry("jsonb_path_query", &[ArgType::Jsonb, ArgType::Text, ArgType::Jsonb], |_| TableFunc::JsonbPathQuery),
+    entry("jsonb_path_query", &[ArgType::Jsonb, ArgType::Text, ArgType::Jsonb, ArgType::Bool], |_| {
+        TableFunc::JsonbPathQuery
+    }),
+    Entry {
+        names: &["key", "value"],
+        ..entry("unnest", &[ArgType::AnyMap], |types| TableFunc::UnnestMap(element(&types[0])))
+    },
     entry("unnest", &[ArgType::AnyArray], |types| TableFunc::UnnestArray(element(&types[0]))),
     entry("unnest", &[ArgType::AnyList], |types| TableFunc::UnnestList(element(&types[0]))),
     Entry { names: &["value"], ..entry("jsonb_array_elements", &[ArgType::Jsonb], |_| TableFunc::JsonbArrayElements) },
@@ -82,18 +95,46 @@ const TEXTS_3: &[ArgType] = &[ArgType::Text, ArgType::Text, ArgType::Text];
 
 fn element(typ: &ScalarType) -> ScalarType {
     match typ {
-        ScalarType::Array(element) | ScalarType::List(element) => (**element).clone(),
+        ScalarType::Array(element) | ScalarType::List(element) | ScalarType::Map(element) => (**element).clone(),
         other => other.clone(),
     }
 }
 
 pub(super) fn is_table_function(name: &str) -> bool {
-    ENTRIES.iter().any(|entry| entry.name == name)
+    EXTRACTS.contains(&name) || RECORDS.contains(&name) || ENTRIES.iter().any(|entry| entry.name == synonym(name))
+}
+
+/// The columns that an alias declares with their types: `AS t(a int, b text)`. Errors: some have no type.
+pub(super) fn column_definitions(alias: Option<&TableAlias>) -> Result<Vec<(String, ScalarType)>, Error> {
+    let columns = alias.map_or(&[][..], |alias| &alias.columns[..]);
+    let typed = columns.iter().filter_map(|column| Some((&column.name, column.data_type.as_ref()?)));
+    typed.map(|(name, typ)| Ok((fold(name), resolve_type(typ)?))).collect()
+}
+
+/// Functions that return the rows their column definitions declare.
+const RECORDS: [&str; 4] = ["jsonb_to_record", "jsonb_to_recordset", "json_to_record", "json_to_recordset"];
+
+/// Functions whose first argument, a constant, says which columns there are.
+const EXTRACTS: [&str; 2] = ["csv_extract", "regexp_extract"];
+
+/// Columns of `csv_extract`, at most: as many as a table may have.
+const CSV_COLUMNS_MAX: i64 = 1600;
+
+/// The name of the function for jsonb that one for json is here.
+fn synonym(name: &str) -> &str {
+    match name {
+        "json_array_elements" => "jsonb_array_elements",
+        "json_array_elements_text" => "jsonb_array_elements_text",
+        "json_each" => "jsonb_each",
+        "json_each_text" => "jsonb_each_text",
+        "json_object_keys" => "jsonb_object_keys",
+        other => other,
+    }
 }
 
 /// The names of all table functions, for near misses.
 pub(super) fn table_function_names() -> impl Iterator<Item = &'static str> {
-    ENTRIES.iter().map(|entry| entry.name)
+    ENTRIES.iter().map(|entry| entry.name).chain(EXTRACTS).chain(RECORDS)
 }
 
 impl QueryContext<'_> {
@@ -103,23 +144,28 @@ impl QueryContext<'_> {
         &mut self,
         calls: Vec<(&str, Vec<Planned>)>,
         table: &str,
+        definitions: &[(String, ScalarType)],
     ) -> Result<(TableCall, Vec<String>), Error> {
         let mut names = Vec::new();
         let mut planned = Vec::with_capacity(calls.len());
         let alone = calls.len() == 1;
         for (name, args) in calls {
-            let call = match is_table_function(name) {
-                true => self.table_call(name, args)?,
-                false => {
-                    let value = self.call_by_name(name, args)?;
-                    let (scalar, typ) = self.settle(value)?;
-                    TableCall { func: TableFunc::Wrap { columns: vec![typ] }, args: vec![scalar], names: Vec::new() }
-                }
+            let call = if RECORDS.contains(&name) {
+                self.record_call(name, args, definitions)?
+            } else if !definitions.is_empty() {
+                let message = "a column definition list is only allowed for functions returning \"record\"";
+                return Err(Error::new("42601", message));
+            } else if is_table_function(name) {
+                self.table_call(name, args)?
+            } else {
+                let value = self.call_by_name(name, args)?;
+                let (scalar, typ) = self.settle(value)?;
+                TableCall { func: TableFunc::Wrap { columns: vec![typ] }, args: vec![scalar], names: Vec::new() }
             };
             let default = if alone { table } else { name };
             match &call.names[..] {
                 [] => names.extend(vec![default.to_owned(); call.func.output_arity()]),
-                own => names.extend(own.iter().map(|name| (*name).to_owned())),
+                own => names.extend_from_slice(own),
             }
             planned.push(call);
         }
@@ -133,7 +179,13 @@ impl QueryContext<'_> {
 
     /// The call of the table function `name` that the arguments select.
     pub(super) fn table_call(&mut self, name: &str, args: Vec<Planned>) -> Result<TableCall, Error> {
-        let entries: Vec<&Entry> = ENTRIES.iter().filter(|entry| entry.name == name).collect();
+        if RECORDS.contains(&name) {
+            return self.record_call(name, args, &[]);
+        }
+        if EXTRACTS.contains(&name) {
+            return self.extract_call(name, args);
+        }
+        let entries: Vec<&Entry> = ENTRIES.iter().filter(|entry| entry.name == synonym(name)).collect();
         let args = self.settle_rows(args)?;
         let known: Vec<Option<ScalarType>> = args.iter().map(|arg| arg.known_type().cloned()).collect();
         let signatures: Vec<Signature<'_>> =
@@ -151,6 +203,60 @@ impl QueryContext<'_> {
         if entry.default_step {
             scalars.push(HirScalar::literal(Datum::Int(1), types[0].clone()));
         }
-        Ok(TableCall { func: (entry.make)(&types), args: scalars, names: entry.names.to_vec() })
+        Ok(TableCall {
+            func: (entry.make)(&types),
+            args: scalars,
+            names: entry.names.iter().map(|name| (*name).to_owned()).collect(),
+        })
+    }
+
+    /// The call of one of [`RECORDS`].
+    fn record_call(
+        &mut self,
+        name: &str,
+        args: Vec<Planned>,
+        definitions: &[(String, ScalarType)],
+    ) -> Result<TableCall, Error> {
+        let missing = super::function::no_function(name, &args);
+        let Ok([value]) = <[Planned; 1]>::try_from(args) else { return Err(missing) };
+        if definitions.is_empty() {
+            let message = "a column definition list is required for functions returning \"record\"";
+            return Err(Error::new("42601", message));
+        }
+        let value = self.coerce_implicit(value, &ScalarType::Jsonb, |_| String::new()).map_err(|_| missing)?;
+        let func = TableFunc::JsonbToRecord { columns: definitions.to_vec(), is_set: name.ends_with("set") };
+        let names = func.output_names();
+        Ok(TableCall { func, args: vec![value], names })
+    }
+
+    /// The call of one of [`EXTRACTS`].
+    fn extract_call(&mut self, name: &str, args: Vec<Planned>) -> Result<TableCall, Error> {
+        let Ok([first, second]) = <[Planned; 2]>::try_from(args.clone()) else {
+            return Err(super::function::no_function(name, &args));
+        };
+        let no_constant =
+            |typ: &str| Error::new("42P10", format!("{name} requires a constant {typ} as its first argument"));
+        let missing = super::function::no_function(name, &args);
+        let text = self.coerce_implicit(second, &ScalarType::Text, |_| String::new()).map_err(|_| missing.clone())?;
+        let wanted = if name == "csv_extract" { ScalarType::Int8 } else { ScalarType::Text };
+        let first = self.coerce_implicit(first, &wanted, |_| String::new()).map_err(|_| missing)?;
+        let constant = super::expression::constant(&first).ok_or_else(|| no_constant(&super::types::shown(&wanted)))?;
+        let arena = Arena::new();
+        let datum = constant.eval(&[], &arena).map_err(|error| super::coerce::from_eval(&error))?;
+        let (func, args) = match datum {
+            Datum::Int(count @ 1..=CSV_COLUMNS_MAX) => (TableFunc::CsvExtract(count as usize), vec![text]),
+            Datum::Int(count) => {
+                let message = format!("csv_extract makes 1 to {CSV_COLUMNS_MAX} columns, not {count}");
+                return Err(Error::new("22023", message));
+            }
+            Datum::Text(pattern) => {
+                let names = expr::table_func::regexp_columns(pattern);
+                let names = names.map_err(|error| super::coerce::from_eval(&error))?;
+                (TableFunc::RegexpExtract(names), vec![first, text])
+            }
+            _ => return Err(no_constant(&super::types::shown(&wanted))),
+        };
+        let names = func.output_names();
+        Ok(TableCall { func, args, names })
     }
 }

@@ -13,6 +13,7 @@ pub(crate) enum Category {
     DateTime,
     Timespan,
     Array,
+    Range,
     Composite,
     User,
 }
@@ -41,6 +42,7 @@ pub(crate) fn category(typ: &ScalarType) -> Category {
         }
         ScalarType::Interval => Category::Timespan,
         ScalarType::Array(_) => Category::Array,
+        ScalarType::Range(_) => Category::Range,
         ScalarType::Record(_) => Category::Composite,
         ScalarType::Bytes
         | ScalarType::Uuid
