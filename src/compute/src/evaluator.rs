@@ -35,6 +35,22 @@ impl MfpEvaluator {
         kept.map(|kept| kept.then_some(output))
     }
 
+    /// As [`MfpEvaluator::evaluate`], of the row of `first` and `added` together.
+    pub(crate) fn evaluate_parts(
+        &mut self,
+        first: &[Datum<'_>],
+        added: &[Datum<'_>],
+    ) -> Result<Option<Row>, EvalError> {
+        self.arena.clear();
+        let mut datums = recycle(std::mem::take(&mut self.scratch));
+        datums.extend_from_slice(first);
+        datums.extend_from_slice(added);
+        let mut output = Row::default();
+        let kept = self.plan.evaluate(&mut datums, &self.arena, &mut output);
+        self.scratch = recycle(datums);
+        kept.map(|kept| kept.then_some(output))
+    }
+
     /// The updates that one update becomes: none, an appearance, or an appearance and a disappearance.
     pub(crate) fn evaluate_temporal(&mut self, row: &Row, time: Timestamp, diff: Diff) -> TemporalUpdates {
         self.arena.clear();

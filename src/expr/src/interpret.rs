@@ -169,6 +169,11 @@ impl Interpreter<'_> {
             Relation::LetRec { ids, values, limit, body } => self.let_rec(ids, values, *limit, body),
             Relation::Map { .. } | Relation::Filter { .. } | Relation::Project { .. } => {
                 let (mfp, base) = Mfp::extract_from_relation(relation);
+                if let Relation::FlatMap { input, func, exprs } = base {
+                    let kinds = input.kinds();
+                    let input = self.run(input)?;
+                    return self.flat_map(input, &kinds, func, exprs, Some(&mfp));
+                }
                 let input = self.run(base)?;
                 self.charge(input.rows.len())?;
                 Ok(apply_mfp(&mfp, input))
@@ -176,7 +181,7 @@ impl Interpreter<'_> {
             Relation::FlatMap { input, func, exprs } => {
                 let kinds = input.kinds();
                 let input = self.run(input)?;
-                self.flat_map(input, &kinds, func, exprs)
+                self.flat_map(input, &kinds, func, exprs, None)
             }
             Relation::Join { inputs, equivalences, .. } => self.join(inputs, equivalences),
             Relation::Reduce { input, group_key, aggregates, .. } => {
@@ -279,12 +284,15 @@ impl Interpreter<'_> {
         Ok(changed)
     }
 
+    /// The rows that the function makes of each row, behind which `mfp` is applied: what it drops, such as the list that was
+    /// taken apart, is not copied for each of them.
     fn flat_map(
         &mut self,
         input: Collection,
         kinds: &[repr::Kind],
         func: &TableFunc,
         exprs: &[Scalar],
+        mfp: Option<&Mfp>,
     ) -> Result<Collection, OutOfWork> {
         let Collection { rows, errors } = input;
         let mut output = Collection { rows: BTreeMap::new(), errors };
@@ -293,12 +301,22 @@ impl Interpreter<'_> {
             let datums = row.unpack(kinds);
             let args: Result<Vec<_>, _> = exprs.iter().map(|expr| expr.eval(&datums, &arena)).collect();
             match args.and_then(|args| func.eval(&args, &arena)) {
-                Ok(added) => {
-                    for datums in added {
+                Ok(results) => {
+                    for added in results {
                         self.charge(1)?;
-                        let mut out = row.clone();
-                        out.extend(datums);
-                        output.add_row(out, diff);
+                        let Some(mfp) = mfp else {
+                            let mut out = row.clone();
+                            out.extend(added);
+                            output.add_row(out, diff);
+                            continue;
+                        };
+                        let (mut out, scratch) = (Row::default(), Arena::new());
+                        let mut all: Vec<_> = datums.iter().copied().chain(added).collect();
+                        match mfp.evaluate(&mut all, &scratch, &mut out) {
+                            Ok(true) => output.add_row(out, diff),
+                            Ok(false) => {}
+                            Err(error) => output.add_error(error, diff),
+                        }
                     }
                 }
                 Err(error) => output.add_error(error, diff),

@@ -97,11 +97,14 @@ impl Expansion {
         let mut count = 0;
         for added in results.take(rows_max) {
             count += 1;
-            let mut output = row.clone();
-            output.extend(added);
+            // The row itself is copied only where it stays: it may be a long list that is being taken apart.
             let result = match &mut self.evaluator {
-                Some(mfp) => mfp.evaluate(&output),
-                None => Ok(Some(output)),
+                Some(mfp) => mfp.evaluate_parts(&datums, &added),
+                None => {
+                    let mut output = row.clone();
+                    output.extend(added);
+                    Ok(Some(output))
+                }
             };
             match result {
                 Ok(Some(output)) => emit.ok(output, time.clone(), *diff),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use expr::interpret::{interpret_within, out_of_work};
-use expr::{Id, Relation, TableFunc};
+use expr::{Id, Mfp, Relation, TableFunc};
 use repr::Diff;
 
 /// Rows that folding may make on its way.
@@ -100,14 +100,30 @@ fn is_foldable(node: &Relation) -> bool {
     let constant = |child: &&Relation| matches!(child, Relation::Constant { rows, .. } if rows.as_ref().map_or(0, Vec::len) as u64 <= FOLD_ROWS_MAX);
     let mut now = false;
     node.visit_scalars(&mut |scalar| now |= scalar.contains_mz_now() || !scalar.is_deterministic());
-    if let Relation::LetRec { .. } = node {
-        return !now && is_closed(node);
+    match node {
+        Relation::LetRec { .. } => return !now && is_closed(node),
+        // Each row would carry the list that it is taken from, unless that is dropped at once.
+        Relation::FlatMap { func: TableFunc::UnnestRecords(_), .. } => return false,
+        Relation::Project { .. } if !now && takes_list_apart(node, &constant) => return true,
+        _ => {}
     }
     !now && !children.is_empty()
         && children.iter().all(constant)
         && !matches!(node, Relation::Let { .. } | Relation::LetRec { .. } | Relation::ArrangeBy { .. })
         // A series may be long; it is cheaper to make it where it is used than to carry it in the plan.
         && !matches!(node, Relation::FlatMap { func, .. } if is_series(func))
+}
+
+/// Whether the node, and those right below it, yield only the fields of a constant list's records.
+fn takes_list_apart(node: &Relation, is_constant: &dyn Fn(&&Relation) -> bool) -> bool {
+    let (mfp, base) = Mfp::extract_from_relation(node);
+    match base {
+        Relation::FlatMap { input, func: TableFunc::UnnestRecords(_), .. } => {
+            let arity = input.arity();
+            is_constant(&&**input) && mfp.projection.iter().all(|column| *column >= arity)
+        }
+        _ => false,
+    }
 }
 
 /// Whether a relation reads nothing but what it binds itself.
