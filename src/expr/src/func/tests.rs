@@ -53,7 +53,7 @@ fn functions_cross_processes_by_key() {
 
 /// Values of each type an argument may have, the nasty ones among them.
 fn samples(arg: ArgType, arena: &Arena) -> Vec<(Datum<'_>, ScalarType)> {
-    use repr::composite::{pack_list, pack_map, pack_vector};
+    use repr::composite::pack_vector;
     use repr::datetime::{TIMESTAMP_INFINITY, TIMESTAMP_MIN};
     use repr::interval::Interval;
     use repr::jsonb::JsonbRef;
@@ -109,35 +109,43 @@ fn samples(arg: ArgType, arena: &Arena) -> Vec<(Datum<'_>, ScalarType)> {
         ArgType::Int4Array => [&[][..], &[Datum::Int(2), Datum::Int(1)], &[Datum::Null], &[Datum::Int(-1)]]
             .map(|elements| crate::datum_in(&pack_vector(elements, repr::Kind::Int), repr::Kind::Array, arena))
             .to_vec(),
+        ArgType::Any | ArgType::AnyElement | ArgType::AnyCompatible => return samples(ArgType::Int4, arena),
+        container => return container_samples(container, arena),
+    };
+    datums.into_iter().map(|datum| (datum, typ.clone().expect("concrete"))).collect()
+}
+
+/// Arrays and the like, of integers.
+fn container_samples(arg: ArgType, arena: &Arena) -> Vec<(Datum<'_>, ScalarType)> {
+    use repr::composite::{pack_list, pack_map, pack_vector};
+    match arg {
         ArgType::AnyRange | ArgType::Range(_) => {
-            let range = repr::RangeType::Int4;
-            let typ = ScalarType::Range(range);
+            let typ = ScalarType::Range(repr::RangeType::Int4);
             let texts = ["empty", "(,)", "[1,5)", "[3,)", "(,2)", "[7,8)"];
             let parsed = texts.map(|text| repr::text::parse(text, &typ, arena).expect("a range"));
-            return parsed.map(|datum| (datum, typ.clone())).to_vec();
+            parsed.map(|datum| (datum, typ.clone())).to_vec()
         }
-        ArgType::Any | ArgType::AnyElement | ArgType::AnyCompatible => return samples(ArgType::Int4, arena),
         ArgType::AnyArray => {
             let typ = ScalarType::Array(Box::new(ScalarType::Int4));
             let arrays = [&[][..], &[Datum::Int(1), Datum::Null], &[Datum::Int(7)]]
                 .map(|elements| crate::datum_in(&pack_vector(elements, repr::Kind::Int), repr::Kind::Array, arena));
-            return arrays.map(|array| (array, typ.clone())).to_vec();
+            arrays.map(|array| (array, typ.clone())).to_vec()
         }
         ArgType::AnyList => {
             let list = pack_list(&[(Datum::Int(1), repr::Kind::Int), (Datum::Null, repr::Kind::Int)]);
             let list = crate::datum_in(&list, repr::Kind::List, arena);
-            return vec![(list, ScalarType::List(Box::new(ScalarType::Int4)))];
+            vec![(list, ScalarType::List(Box::new(ScalarType::Int4)))]
         }
         ArgType::AnyMap => {
             let map = crate::datum_in(&pack_map(&[("a", Datum::Int(1))], repr::Kind::Int), repr::Kind::Map, arena);
-            return vec![(map, ScalarType::Map(Box::new(ScalarType::Int4)))];
+            vec![(map, ScalarType::Map(Box::new(ScalarType::Int4)))]
         }
         ArgType::Record => {
             let record = crate::datum_in(&pack_list(&[(Datum::Int(1), repr::Kind::Int)]), repr::Kind::List, arena);
-            return vec![(record, ScalarType::Record(vec![("x".into(), ScalarType::Int4.nullable())]))];
+            vec![(record, ScalarType::Record(vec![("x".into(), ScalarType::Int4.nullable())]))]
         }
-    };
-    datums.into_iter().map(|datum| (datum, typ.clone().expect("concrete"))).collect()
+        other => panic!("no container: {other:?}"),
+    }
 }
 
 /// The type a call returns, for polymorphic results the one its arguments imply.

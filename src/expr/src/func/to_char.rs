@@ -187,7 +187,7 @@ fn render(fields: &Fields<'_>, format: &str) -> String {
         let behind = behind.strip_prefix("TM").unwrap_or(behind);
         match PATTERNS.iter().find(|pattern| behind.starts_with(**pattern)) {
             Some(pattern) => {
-                let shown = field(fields, pattern, fill);
+                let shown = field(fields, &canonical(pattern), fill);
                 rest = &behind[pattern.len()..];
                 rest = push_with_suffix(&mut out, &shown, rest);
             }
@@ -252,6 +252,14 @@ fn name(name: &str, pattern: &str, width: usize, fill: bool) -> String {
         _ => name.to_owned(),
     };
     if fill { format!("{shown:width$}") } else { shown }
+}
+
+/// A number is shown alike, however its pattern is written; a name in the case of its pattern.
+fn canonical(pattern: &str) -> String {
+    const NAMES: [&str; 14] =
+        ["month", "mon", "day", "dy", "am", "pm", "a.m.", "p.m.", "ad", "bc", "a.d.", "b.c.", "rm", "tz"];
+    let is_lower = !pattern.contains(|c: char| c.is_ascii_uppercase());
+    if is_lower && !NAMES.contains(&pattern) { pattern.to_ascii_uppercase() } else { pattern.to_owned() }
 }
 
 fn field(fields: &Fields<'_>, pattern: &str, fill: bool) -> String {
@@ -328,10 +336,6 @@ fn field(fields: &Fields<'_>, pattern: &str, fill: bool) -> String {
             } else {
                 "00".to_owned()
             }
-        }
-        // A number is shown alike, however its pattern is written.
-        other if other.starts_with(|c: char| c.is_ascii_lowercase()) => {
-            field(fields, &other.to_ascii_uppercase(), fill)
         }
         other => other.to_owned(),
     }

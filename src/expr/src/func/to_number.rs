@@ -49,6 +49,17 @@ struct Format {
     shift: usize,
 }
 
+impl Format {
+    /// Counts a place for a digit.
+    fn note_digit(&mut self, shifted: bool) {
+        match (shifted, self.has_point) {
+            (true, _) => self.shift += 1,
+            (false, true) => self.fraction += 1,
+            (false, false) => self.whole += 1,
+        }
+    }
+}
+
 fn syntax(message: &str) -> EvalError {
     EvalError::new("42601", message)
 }
@@ -75,13 +86,7 @@ fn parse(format: &str) -> Result<Format, EvalError> {
             ("RN", _) => return Err(EvalError::new("0A000", "\"RN\" not supported for input")),
             ("EE", _) => return Err(EvalError::new("0A000", "\"EEEE\" not supported for input")),
             (_, '9' | '0') => {
-                if shifted {
-                    parsed.shift += 1;
-                } else if parsed.has_point {
-                    parsed.fraction += 1;
-                } else {
-                    parsed.whole += 1;
-                }
+                parsed.note_digit(shifted);
                 (Node::Digit, 1)
             }
             (_, '.' | 'D') => {
