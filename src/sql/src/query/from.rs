@@ -331,7 +331,12 @@ impl QueryContext<'_> {
             let input = Box::new(HirRelation::unit());
             Ok((HirRelation::FlatMap { input, func: call.func, args: call.args, columns }, names, types))
         })?;
-        source(relation, TableName::alias(table), names, types, alias)
+        // The types of a definition list have been seen to.
+        let alias = alias.cloned().map(|mut alias| {
+            alias.columns.iter_mut().for_each(|column| column.data_type = None);
+            alias
+        });
+        source(relation, TableName::alias(table), names, types, alias.as_ref())
     }
 }
 
