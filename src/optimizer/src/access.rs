@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use expr::interpret::{interpret, out_of_work};
+use expr::interpret::{interpret, interpret_within, out_of_work};
 use expr::{EvalError, Id, Mfp, Relation, Scalar};
 use repr::{CollectionId, Diff, Row};
 
@@ -10,6 +10,9 @@ use crate::Objects;
 
 /// Keys looked up at once; more are read as a scan.
 const LOOKUP_KEYS_MAX: usize = 1_000;
+
+/// Rows that a recursion may make while its query is planned: the interpreter makes all of them anew in each round.
+const RECURSION_ROWS_MAX: u64 = 100_000;
 
 #[derive(Clone, Debug)]
 pub enum Access {
@@ -44,7 +47,13 @@ pub fn access(relation: &Relation, objects: &dyn Objects) -> Access {
 
 /// The rows of a relation that reads nothing; None if they are too many to be made here.
 fn evaluate(relation: &Relation) -> Option<Result<Vec<(Row, Diff)>, EvalError>> {
-    match interpret(relation, &BTreeMap::new()).into_result() {
+    let mut recursive = false;
+    relation.visit_pre(&mut |node| recursive |= matches!(node, Relation::LetRec { .. }));
+    let collection = match recursive {
+        true => interpret_within(relation, &BTreeMap::new(), RECURSION_ROWS_MAX),
+        false => interpret(relation, &BTreeMap::new()),
+    };
+    match collection.into_result() {
         Ok(rows) => Some(Ok(rows.into_iter().collect())),
         Err(error) if error == out_of_work() => None,
         Err(error) => Some(Err(error)),

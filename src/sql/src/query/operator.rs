@@ -1,7 +1,7 @@
 //! Operators: logic, comparison (also of rows), patterns, and everything that is resolved by its operands' types.
 
 use expr::Func;
-use expr::func::{comparison, functions, operators};
+use expr::func::{ArgType, comparison, functions, operators};
 use repr::ScalarType;
 use sqlparser::ast::{BinaryOperator, Expr, UnaryOperator};
 
@@ -218,9 +218,12 @@ impl QueryContext<'_> {
 
     /// An operator resolved by its operands' types.
     pub(super) fn operator(&mut self, symbol: &str, operands: Vec<Planned>) -> Result<Planned, Error> {
-        let candidates = operators(symbol, operands.len());
+        let mut candidates = operators(symbol, operands.len());
         let operands = self.settle_rows(operands)?;
         let known: Vec<Option<ScalarType>> = operands.iter().map(|operand| operand.known_type().cloned()).collect();
+        if symbol == "||" {
+            candidates.retain(|func| !takes_many_as_text(func, &known));
+        }
         let signatures: Vec<Signature<'_>> = candidates.iter().map(|func| Signature::of(func)).collect();
         match resolve(&signatures, &known) {
             Resolution::One(index, types) => self.call(candidates[index], operands, types),
@@ -305,6 +308,12 @@ impl QueryContext<'_> {
             Resolution::Ambiguous => Err(super::function::ambiguous_function(name, &args)),
         }
     }
+}
+
+/// True for the concatenation with a text if an operand is an array, list or map: those have concatenations of their own.
+fn takes_many_as_text(func: &Func, known: &[Option<ScalarType>]) -> bool {
+    let many = |typ: &ScalarType| matches!(typ, ScalarType::Array(_) | ScalarType::List(_) | ScalarType::Map(_));
+    func.args.iter().zip(known).any(|(arg, known)| *arg == ArgType::Any && known.as_ref().is_some_and(many))
 }
 
 fn explicit_or(qcx: &mut QueryContext<'_>, side: Planned, typ: &ScalarType, explicit: bool) -> Option<HirScalar> {
