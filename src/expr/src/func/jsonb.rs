@@ -387,13 +387,18 @@ pub(super) fn change<'a>(
     if is_scalar(value) {
         return Err(invalid_parameter(format!("cannot {verb} scalar")));
     }
-    let steps: Option<Vec<&str>> = steps.collect();
-    let steps = steps.ok_or_else(|| EvalError::new("22004", "path element is null"))?;
+    let steps = all_steps(steps)?;
     if steps.is_empty() {
         return Ok(Datum::Jsonb(value));
     }
     check_steps(value, &steps)?;
     build(arena, |b| change_at(b, value, &steps, new, create))
+}
+
+/// The steps of a path. Errors: one is NULL.
+pub(super) fn all_steps<'a>(steps: impl Iterator<Item = Option<&'a str>>) -> Result<Vec<&'a str>, EvalError> {
+    let null = |position| EvalError::new("22004", format!("path element at position {position} is null"));
+    (1..).zip(steps).map(|(position, step)| step.ok_or_else(|| null(position))).collect()
 }
 
 /// An array's step must be a number.

@@ -4,7 +4,7 @@ use repr::jsonb::{Json, JsonbArray, JsonbBuilder, JsonbError, JsonbObject, Jsonb
 use repr::{Arena, Datum};
 
 use super::ArgType::{Bool, Jsonb, Text, TextArray};
-use super::jsonb::{build, change, check_steps, is_scalar, path};
+use super::jsonb::{all_steps, build, change, check_steps, is_scalar, path};
 use super::{FuncDef, Value, function, invalid_parameter};
 use crate::error::EvalError;
 use crate::scalar::CallTypes;
@@ -57,8 +57,7 @@ fn insert<'a>(args: &[Datum<'a>], _: &CallTypes, arena: &'a Arena) -> Value<'a> 
     if is_scalar(value) {
         return Err(invalid_parameter("cannot set path in scalar"));
     }
-    let steps: Option<Vec<&str>> = path(args, 1).collect();
-    let steps = steps.ok_or_else(|| EvalError::new("22004", "path element is null"))?;
+    let steps = all_steps(path(args, 1))?;
     if steps.is_empty() {
         return Ok(Datum::Jsonb(value));
     }
@@ -164,13 +163,13 @@ fn set_lax<'a>(args: &[Datum<'a>], _: &CallTypes, arena: &'a Arena) -> Value<'a>
         return Ok(Datum::Null);
     }
     let treatment = args.get(4).copied().unwrap_or(Datum::Text("use_json_null"));
-    let unknown = |code| {
+    let unknown = || {
         let message =
             "null_value_treatment must be \"delete_key\", \"return_target\", \"use_json_null\", or \"raise_exception\"";
-        EvalError::new(code, message)
+        invalid_parameter(message)
     };
     if treatment.is_null() {
-        return Err(unknown("22004"));
+        return Err(unknown());
     }
     let (value, create) = (args[0].unwrap_jsonb(), create.unwrap_bool());
     if !args[2].is_null() {
@@ -188,6 +187,6 @@ fn set_lax<'a>(args: &[Datum<'a>], _: &CallTypes, arena: &'a Arena) -> Value<'a>
         }
         "delete_key" => change(value, path(args, 1), None, false, arena),
         "return_target" => Ok(args[0]),
-        _ => Err(unknown("22023")),
+        _ => Err(unknown()),
     }
 }

@@ -263,15 +263,8 @@ impl QueryContext<'_> {
     /// The literal `text` as a value of type `to` (without modifier). Errors: 22P02 and the like.
     fn literal_of_text(&mut self, text: &str, to: &ScalarType) -> Result<HirScalar, Error> {
         let is_oid = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        match to {
-            ScalarType::RegClass if !is_oid => return self.regclass(text),
-            ScalarType::RegType if !is_oid => {
-                let named = repr::pg_type::from_name(text)
-                    .ok_or_else(|| Error::new("42704", format!("type \"{text}\" does not exist")))?;
-                let oid = repr::pg_type::oid(&named);
-                return Ok(HirScalar::literal(Datum::UInt(oid.into()), ScalarType::RegType));
-            }
-            _ => {}
+        if *to == ScalarType::RegClass && !is_oid {
+            return self.regclass(text);
         }
         if text.contains('\0') {
             return Err(Error::new("22021", "invalid byte sequence for encoding \"UTF8\": 0x00"));

@@ -55,7 +55,8 @@ static ENTRIES: &[Entry] = &[
         |_| TableFunc::GenerateSeriesTimestamp(ScalarType::TimestampTz(None)),
         false,
     ),
-    series(&[ArgType::Numeric, ArgType::Numeric], |_| TableFunc::GenerateSeriesNumeric, true),
+    // Without a step it is one; the default of the others is an integer.
+    series(&[ArgType::Numeric, ArgType::Numeric], |_| TableFunc::GenerateSeriesNumeric, false),
     series(&[ArgType::Numeric, ArgType::Numeric, ArgType::Numeric], |_| TableFunc::GenerateSeriesNumeric, false),
     entry("jsonb_path_query", &[ArgType::Jsonb, ArgType::Text], |_| TableFunc::JsonbPathQuery),
     entry("jsonb_path_query", &[ArgType::Jsonb, ArgType::Text, ArgType::Jsonb], |_| TableFunc::JsonbPathQuery),
