@@ -39,6 +39,7 @@ pub(super) struct Frame {
 }
 
 #[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant)]
 pub(super) enum Bound {
     Fixed(FrameBound),
     /// RANGE with an offset: rows up to those whose `key` is the row's `bound`.

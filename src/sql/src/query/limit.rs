@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::hir::HirScalar;
 
 /// Which rows of a query stay.
+#[allow(clippy::large_enum_variant)]
 pub(super) enum Limits {
     /// Without a limit: None.
     Constant {

@@ -36,13 +36,16 @@ pub(super) fn is_window_function(name: &str) -> bool {
     NAMES.contains(&name)
 }
 
+/// Expressions with their types.
+type Typed = Vec<(HirScalar, ScalarType)>;
+
 /// A window function of a SELECT.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct WindowItem {
     func: Called,
-    args: Vec<(HirScalar, ScalarType)>,
+    args: Typed,
     ignore_nulls: bool,
-    partition: Vec<(HirScalar, ScalarType)>,
+    partition: Typed,
     /// The column of each order is still to be set.
     order: Vec<(HirScalar, ScalarType, ColumnOrder)>,
     frame: Frame,
@@ -200,11 +203,7 @@ impl QueryContext<'_> {
     }
 
     /// A function that is only a window function: its arguments as the types it takes.
-    fn window_function(
-        &mut self,
-        name: &str,
-        function: &Function,
-    ) -> Result<(Called, Vec<(HirScalar, ScalarType)>, ColumnType), Error> {
+    fn window_function(&mut self, name: &str, function: &Function) -> Result<(Called, Typed, ColumnType), Error> {
         let args = self.window_arguments(name, function)?;
         if function.filter.is_some() {
             return Err(Error::new("0A000", "FILTER is not implemented for non-aggregate window functions"));
@@ -260,11 +259,7 @@ impl QueryContext<'_> {
     }
 
     /// An aggregate over the frame.
-    fn window_aggregate(
-        &mut self,
-        name: &str,
-        function: &Function,
-    ) -> Result<(Called, Vec<(HirScalar, ScalarType)>, ColumnType), Error> {
+    fn window_aggregate(&mut self, name: &str, function: &Function) -> Result<(Called, Typed, ColumnType), Error> {
         if let FunctionArguments::List(list) = &function.args {
             if list.duplicate_treatment == Some(DuplicateTreatment::Distinct) {
                 return Err(Error::new("0A000", "DISTINCT is not implemented for window functions"));
