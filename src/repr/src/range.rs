@@ -119,25 +119,23 @@ impl<'a> Range<'a> {
     /// Errors: the lower bound is above the upper; a bound has no successor.
     pub fn pack(self, typ: RangeType) -> Result<Row, ParseError> {
         let Range::Bounds { mut lower, mut upper } = self else { return Ok(pack_list(&[])) };
-        if let (Some(low), Some(high)) = (&lower, &upper) {
-            if low.value > high.value {
-                let message = "range lower bound must be less than or equal to range upper bound";
-                return Err(ParseError::new(ParseErrorKind::DataException, message));
-            }
+        if let (Some(low), Some(high)) = (&lower, &upper)
+            && low.value > high.value
+        {
+            let message = "range lower bound must be less than or equal to range upper bound";
+            return Err(ParseError::new(ParseErrorKind::DataException, message));
         }
-        if let Some(low) = &mut lower {
-            if !low.inclusive {
-                if let Some(next) = typ.successor(low.value)? {
-                    *low = Bound { value: next, inclusive: true };
-                }
-            }
+        if let Some(low) = &mut lower
+            && !low.inclusive
+            && let Some(next) = typ.successor(low.value)?
+        {
+            *low = Bound { value: next, inclusive: true };
         }
-        if let Some(high) = &mut upper {
-            if high.inclusive {
-                if let Some(next) = typ.successor(high.value)? {
-                    *high = Bound { value: next, inclusive: false };
-                }
-            }
+        if let Some(high) = &mut upper
+            && high.inclusive
+            && let Some(next) = typ.successor(high.value)?
+        {
+            *high = Bound { value: next, inclusive: false };
         }
         if let (Some(low), Some(high)) = (&lower, &upper) {
             let meet = low.value == high.value && low.inclusive && high.inclusive;

@@ -212,13 +212,12 @@ fn exists<'a>(args: &[Datum<'a>], silent: bool, arena: &'a Arena) -> Value<'a> {
 
 fn matches<'a>(args: &[Datum<'a>], silent: bool, arena: &'a Arena) -> Value<'a> {
     let Some(found) = query(args, silent, arena)? else { return Ok(Datum::Null) };
-    match found.as_slice() {
-        [one] => match one.decode() {
+    if let [one] = found.as_slice() {
+        match one.decode() {
             Json::Bool(value) => return Ok(Datum::Bool(value)),
             Json::Null => return Ok(Datum::Null),
             _ => {}
-        },
-        _ => {}
+        }
     }
     if silent { Ok(Datum::Null) } else { Err(EvalError::new("22038", "single boolean result is expected")) }
 }

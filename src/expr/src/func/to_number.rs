@@ -226,10 +226,12 @@ impl Reader<'_> {
                 self.negative = Some(sign == '-');
                 self.skip();
             }
-        } else if !is_read && !format.has_anchored_sign && format.has_plain_sign {
-            if let Some(sign @ ('+' | '-')) = self.peek() {
-                self.negative = Some(sign == '-');
-            }
+        } else if !is_read
+            && !format.has_anchored_sign
+            && format.has_plain_sign
+            && let Some(sign @ ('+' | '-')) = self.peek()
+        {
+            self.negative = Some(sign == '-');
         }
     }
 }
