@@ -158,7 +158,7 @@ impl Transaction {
 }
 
 /// By the numbers of users' tables, as they are stored.
-pub(crate) fn numbers(seen: &BTreeMap<CollectionId, usize>) -> BTreeMap<u64, usize> {
+pub(crate) fn numbers(seen: &BTreeMap<CollectionId, usize>) -> Vec<(u64, usize)> {
     let number = |id: &CollectionId| match id {
         CollectionId::User(number) => Some(*number),
         _ => None,
@@ -167,7 +167,7 @@ pub(crate) fn numbers(seen: &BTreeMap<CollectionId, usize>) -> BTreeMap<u64, usi
 }
 
 /// What [`numbers`] has stored; of tables that the item reads.
-pub(crate) fn seen(numbers: BTreeMap<u64, usize>) -> BTreeMap<CollectionId, usize> {
+pub(crate) fn seen(numbers: Vec<(u64, usize)>) -> BTreeMap<CollectionId, usize> {
     numbers.into_iter().map(|(number, columns)| (CollectionId::User(number), columns)).collect()
 }
 

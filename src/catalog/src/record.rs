@@ -2,8 +2,6 @@
 //!
 //! JSON, because records are few, are read by people in a bad hour, and grow fields from version to version.
 
-use std::collections::BTreeMap;
-
 use repr::{Datum, Kind, Row, ShardId};
 use serde::{Deserialize, Serialize};
 
@@ -49,9 +47,10 @@ pub(crate) enum Record {
         schema: String,
         name: String,
         create_sql: String,
-        /// Of tables that have got more columns since it was made: by their ids, how many it knows.
-        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-        columns_seen: BTreeMap<u64, usize>,
+        /// Of tables that have got more columns since it was made: their ids, and how many it knows. Pairs, for the keys of a
+        /// JSON object are text, which serde does not read as numbers inside a tagged enum.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        columns_seen: Vec<(u64, usize)>,
     },
 }
 
