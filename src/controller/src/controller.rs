@@ -336,12 +336,15 @@ impl Controller {
     }
 
     /// Drops indexes, materialized views, sources, tables, subscribes, in any order; unknown ids are ignored.
-    /// A subscribe that reads a dropped collection ends; one that reads by a dropped index goes on.
+    /// A subscribe that reads a dropped collection ends. An index runs on for as long as a dataflow reads by it: a replica that
+    /// starts anew must find it when it builds that dataflow.
     pub fn drop_collections(&self, ids: Vec<CollectionId>) {
         let mut holds = Vec::new();
         {
             let mut state = self.shared.state.lock();
-            for id in ids {
+            state.doomed.extend(ids);
+            while let Some(id) = state.next_to_drop() {
+                state.doomed.remove(&id);
                 state.collections.remove(&id);
                 state.sources.remove(&id);
                 self.shared.index_holds.remove(id);

@@ -23,6 +23,8 @@ pub(crate) struct State {
     pub(crate) clusters: BTreeMap<ClusterId, Cluster>,
     pub(crate) collections: BTreeMap<CollectionId, Collection>,
     pub(crate) sources: BTreeMap<CollectionId, SourceStatus>,
+    /// What is dropped, but for indexes that a dataflow still imports.
+    pub(crate) doomed: BTreeSet<CollectionId>,
     /// Holds of dropped dataflows, with the boot time at which they go: a replica that was just sent one may still be
     /// opening its inputs.
     pub(crate) released: VecDeque<(Duration, Vec<ReadHolds>)>,
@@ -32,6 +34,16 @@ pub(crate) struct State {
 const RELEASE_DELAY: Duration = Duration::from_secs(10);
 
 impl State {
+    /// Something doomed that nobody needs any more.
+    pub(crate) fn next_to_drop(&self) -> Option<CollectionId> {
+        let is_imported_index = |id: &CollectionId| {
+            let Some(Collection::Index { cluster, .. }) = self.collections.get(id) else { return false };
+            let owner = self.clusters.get(cluster);
+            owner.is_some_and(|owner| owner.dataflows.values().any(|flow| flow.imports.contains(id)))
+        };
+        self.doomed.iter().find(|id| !is_imported_index(id)).copied()
+    }
+
     /// Lets holds go after a while.
     pub(crate) fn release(&mut self, now: Duration, holds: Vec<ReadHolds>) {
         if !holds.is_empty() {

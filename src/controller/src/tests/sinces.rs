@@ -132,3 +132,28 @@ fn holds_are_refused_on_what_is_not_there() {
         assert!(world.controller.frontiers(user(4)).is_none());
     });
 }
+
+#[test]
+fn a_dropped_index_runs_on_until_the_last_view_that_imports_it_is_dropped() {
+    check(|mut world| async move {
+        with_index_and_view(&world);
+        world.controller.drop_collections(vec![user(3)]);
+        world.replica(R1, 1);
+        let mut process = world.accept().await;
+        let is_built = |commands: &[ComputeCommand], id: u64| {
+            let builds = |command: &ComputeCommand| match command {
+                ComputeCommand::CreateDataflow(flow) => flow.exports[0].id() == user(id),
+                _ => false,
+            };
+            commands.iter().any(builds)
+        };
+        let replayed = process.replay().await;
+        assert!(is_built(&replayed, 3) && is_built(&replayed, 2), "{replayed:?}");
+        world.controller.drop_collections(vec![user(2)]);
+        let mut dropped = [process.next().await, process.next().await];
+        dropped.sort_by_key(|command| format!("{command:?}"));
+        let gone = |id| ComputeCommand::AllowCompaction { id: user(id), since: None };
+        assert_eq!(dropped, [gone(2), gone(3)]);
+        assert!(world.controller.frontiers(user(3)).is_none());
+    });
+}
