@@ -81,7 +81,10 @@ pub(crate) fn bind_builtins(session: &Session, catalog: &Arc<Catalog>, relation:
 }
 
 /// Replaces calls of functions that depend on the session, the clock or chance by their value now.
+///
+/// Errors: 0A000 if chance would have to be asked for each of several rows.
 pub(crate) fn bind_functions(session: &Session, relation: &mut Relation) -> Result<(), Error> {
+    refuse_chance_by_row(relation)?;
     let mut failure = None;
     relation.visit_scalars_mut(&mut |scalar| {
         scalar.visit_mut_post(&mut |node| {
@@ -91,6 +94,45 @@ pub(crate) fn bind_functions(session: &Session, relation: &mut Relation) -> Resu
         });
     });
     failure.map_or(Ok(()), Err)
+}
+
+/// A call is bound to one value, which is right where there is one row.
+fn refuse_chance_by_row(relation: &Relation) -> Result<(), Error> {
+    let (mut all, mut once) = (0, 0);
+    relation.visit_scalars(&mut |scalar| all += chance_calls(scalar));
+    if all == 0 {
+        return Ok(());
+    }
+    relation.visit_pre(&mut |node| {
+        if let Relation::Map { input, scalars } = node
+            && is_one_row(input)
+        {
+            once += scalars.iter().map(chance_calls).sum::<usize>();
+        }
+    });
+    if once == all {
+        return Ok(());
+    }
+    Err(Error::unsupported("a random value for each row of a query")
+        .with_hint("random() and gen_random_uuid() can be called in a SELECT without FROM and in the rows of VALUES."))
+}
+
+fn chance_calls(scalar: &Scalar) -> usize {
+    let mut calls = 0;
+    scalar.any(|node| {
+        let Scalar::Call { func, .. } = node else { return false };
+        calls += usize::from(matches!(func.name, "random" | "gen_random_uuid" | "uuid_generate_v4"));
+        false
+    });
+    calls
+}
+
+fn is_one_row(relation: &Relation) -> bool {
+    match relation {
+        Relation::Constant { rows: Ok(rows), .. } => matches!(rows[..], [(_, Diff::ONE)]),
+        Relation::Map { input, .. } | Relation::Project { input, .. } => is_one_row(input),
+        _ => false,
+    }
 }
 
 /// As [`bind_functions`], for one expression.
