@@ -26,12 +26,12 @@ pub trait Objects {
 }
 
 /// A pass rewrites a relation into one with the same rows and the same column types.
-type Pass = fn(&mut Relation);
+type Pass = (&'static str, fn(&mut Relation));
 
 /// The passes in order. The middle ones run until nothing changes, but at most [`ROUNDS_MAX`] times.
-const BEFORE: &[(&str, Pass)] =
+const BEFORE: &[Pass] =
     &[("normalize lets", passes::lets::normalize), ("split distinct aggregates", passes::distinct::split)];
-const REPEATED: &[(&str, Pass)] = &[
+const REPEATED: &[Pass] = &[
     ("fuse", passes::fuse::fuse),
     ("fold constants", passes::fold::fold),
     ("push predicates down", passes::predicates::push_down),
@@ -39,7 +39,7 @@ const REPEATED: &[(&str, Pass)] = &[
     ("elide", passes::elide::elide),
     ("inline lets", passes::lets::inline),
 ];
-const AFTER: &[(&str, Pass)] = &[
+const AFTER: &[Pass] = &[
     ("push projections down", passes::demand::push_down),
     ("fuse", passes::fuse::fuse),
     ("fold constants", passes::fold::fold),
@@ -52,25 +52,19 @@ const ROUNDS_MAX: usize = 8;
 /// Inlines views and applies every pass.
 pub fn optimize(mut relation: Relation, objects: &dyn Objects) -> Relation {
     passes::inline::views(&mut relation, objects);
-    for (name, pass) in BEFORE {
-        apply(name, *pass, &mut relation);
-    }
+    BEFORE.iter().for_each(|pass| apply(*pass, &mut relation));
     for _ in 0..ROUNDS_MAX {
         let before = relation.clone();
-        for (name, pass) in REPEATED {
-            apply(name, *pass, &mut relation);
-        }
+        REPEATED.iter().for_each(|pass| apply(*pass, &mut relation));
         if relation == before {
             break;
         }
     }
-    for (name, pass) in AFTER {
-        apply(name, *pass, &mut relation);
-    }
+    AFTER.iter().for_each(|pass| apply(*pass, &mut relation));
     relation
 }
 
-fn apply(name: &str, pass: Pass, relation: &mut Relation) {
+fn apply((name, pass): Pass, relation: &mut Relation) {
     let types_before = cfg!(debug_assertions).then(|| relation.kinds());
     pass(relation);
     if let Some(before) = types_before {

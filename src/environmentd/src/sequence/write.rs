@@ -53,7 +53,7 @@ pub(crate) fn target(catalog: &Catalog, id: CollectionId) -> Result<Target, Erro
 
 impl Target {
     /// As the table was when the statement was planned: columns that came since are filled up when the rows are committed.
-    fn as_planned(mut self, arity: usize) -> Target {
+    fn planned_with(mut self, arity: usize) -> Target {
         self.desc.names.truncate(arity);
         self.desc.typ.columns.truncate(arity);
         self
@@ -104,7 +104,7 @@ impl Session {
         returning: Option<ReturningPlan>,
     ) -> Result<Response, Error> {
         let catalog = self.environment.catalog();
-        let target = target(&catalog, table)?.as_planned(arity);
+        let target = target(&catalog, table)?.planned_with(arity);
         let Access::Constant(rows) = access else {
             return Err(Error::new("XX000", "an INSERT without reads did not become constant"));
         };
@@ -266,7 +266,7 @@ fn written_and_read(catalog: &Catalog, plan: &ReadThenWritePlan) -> Result<(Targ
     let mut inputs = plan.relation.depends_on();
     // The written table belongs to what is read, even where its rows are not.
     inputs.insert(plan.table);
-    Ok((target(catalog, plan.table)?.as_planned(plan.arity), base_tables(catalog, &inputs)?))
+    Ok((target(catalog, plan.table)?.planned_with(plan.arity), base_tables(catalog, &inputs)?))
 }
 
 /// The tables whose writes can change what is read. Errors: 0A000 if anything else is read, for no validation of it can be
