@@ -267,7 +267,7 @@ fn one_seed_is_one_run() {
 
 /// With a rule switched off some seed must fail: else the rule is superfluous, or the simulation blind.
 fn is_noticed(rule: Rule) {
-    let error = (0..1000).find_map(|seed| attempt(seed, Some(rule)).err());
+    let error = (0..6000).find_map(|seed| attempt(seed, Some(rule)).err());
     println!("without {rule:?}: {}", error.unwrap_or_else(|| panic!("nothing notices that {rule:?} is off")));
 }
 
