@@ -57,7 +57,9 @@ fn transcript(single: &Single) -> Vec<String> {
         let text = match updates {
             Ok(updates) => updates
                 .iter()
-                .map(|(row, time, diff)| format!(" {}@{time:?}{diff:?}", row.unpack_first(repr::Kind::Int).unwrap_int()))
+                .map(|(row, time, diff)| {
+                    format!(" {}@{time:?}{diff:?}", row.unpack_first(repr::Kind::Int).unwrap_int())
+                })
                 .collect(),
             Err(error) => format!(" ERROR {}", error.code()),
         };

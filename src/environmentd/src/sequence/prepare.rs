@@ -104,9 +104,8 @@ fn refuse_chance_by_row(relation: &Relation) -> Result<(), Error> {
         return Ok(());
     }
     relation.visit_pre(&mut |node| {
-        if let Relation::Map { input, scalars } = node
-            && is_one_row(input)
-        {
+        let (Relation::Map { input, scalars } | Relation::FlatMap { input, exprs: scalars, .. }) = node else { return };
+        if is_one_row(input) {
             once += scalars.iter().map(chance_calls).sum::<usize>();
         }
     });
