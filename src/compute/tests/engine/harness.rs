@@ -50,7 +50,7 @@ impl ShardEnds for MemoryEnds {
         until: Option<Timestamp>,
         _selection: Selection,
     ) -> ShardSource<'scope> {
-        let until = until.map_or(u64::MAX, Timestamp::millis);
+        let until = until.map_or(u64::MAX, Timestamp::micros);
         let wanted = |time: &u64| *time < until;
         let mine = self.histories.shards[&shard].iter().enumerate();
         let mine = mine.filter(|(index, _)| index % scope.peers() == scope.index()).map(|(_, update)| update);
