@@ -30,6 +30,14 @@ pub struct RocksReader {
 }
 
 impl RocksReader {
+    /// Whether there is a log in `directory`, sound or not: neither none, nor one whose making was interrupted, which holds
+    /// nothing.
+    pub fn is_made(directory: &Path) -> bool {
+        let has_all =
+            |families: Vec<String>| [LOG, CHECKPOINTS].iter().all(|name| families.iter().any(|it| it == name));
+        directory.join("FORMAT").exists() && DB::list_cf(&options().0, directory.join("db")).map_or(true, has_all)
+    }
+
     /// Opens the log in `directory`. If no other process has it, none can open it for as long as this one looks.
     ///
     /// Errors: as those of [`RocksLog::open`](crate::RocksLog::open), but for `InUse`; `Broken` also when there is no log.

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use persist::{Blob, BlobUrl, Destination, Log, LogUrl, RestoreRequest, find_backup, list_backups, restore};
+use persist::{
+    Blob, BlobUrl, Destination, Log, LogUrl, RestoreRequest, RocksReader, find_backup, list_backups, restore,
+};
 use stdx::{Rng, Tasks};
 
 use crate::boot::{BootError, lock_data_dir};
@@ -51,7 +53,7 @@ pub(crate) async fn run(args: &RestoreArgs, tasks: &Tasks) -> Result<(), BootErr
 /// A log with entries is refused before it is opened to be written, which may already change its files.
 async fn refuse_log_in_use(url: &LogUrl, tasks: &Tasks) -> Result<(), BootError> {
     let LogUrl::Rocks(directory) = url else { return Ok(()) };
-    if !directory.join("FORMAT").exists() {
+    if !RocksReader::is_made(directory) {
         return Ok(());
     }
     let log = read_rocks_log(directory, tasks).await.map_err(failed)?;
