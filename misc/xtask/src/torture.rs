@@ -1,4 +1,4 @@
-//! `cargo xtask torture`: the long runs of the tests that `misc/test persist` and `misc/test crash` run in small.
+//! `cargo xtask torture`: the long runs of the tests that `misc/test` runs in small (`persist`, `crash`, `oracle`).
 
 use std::path::Path;
 
@@ -64,6 +64,14 @@ const TORTURES: &[Torture] = &[
         test: "disk_faults",
         filter: None,
         size: None,
+        programs: true,
+    },
+    Torture {
+        name: "oracle",
+        about: "random queries beside PostgreSQL 15; --rounds is the number of comparisons",
+        test: "oracle",
+        filter: None,
+        size: Some(("FRESHET_TEST_COMPARISONS", "100000")),
         programs: true,
     },
 ];
