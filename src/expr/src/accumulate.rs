@@ -56,23 +56,7 @@ impl Accumulator {
             AggregateFunc::StddevSamp | AggregateFunc::StddevPop | AggregateFunc::VarSamp | AggregateFunc::VarPop => {
                 Accumulator::Variance(Variance::default())
             }
-            AggregateFunc::Min
-            | AggregateFunc::Max
-            | AggregateFunc::StringAgg { .. }
-            | AggregateFunc::ArrayAgg { .. }
-            | AggregateFunc::ListAgg { .. }
-            | AggregateFunc::JsonbAgg { .. }
-            | AggregateFunc::JsonbObjectAgg { .. }
-            | AggregateFunc::MapAgg { .. }
-            | AggregateFunc::BitAnd
-            | AggregateFunc::BitOr
-            | AggregateFunc::BitXor
-            | AggregateFunc::Regression(_)
-            | AggregateFunc::PercentileDisc { .. }
-            | AggregateFunc::PercentileCont { .. }
-            | AggregateFunc::Mode { .. }
-            | AggregateFunc::Hypothetical { .. }
-            | AggregateFunc::Window(_) => panic!("{} is not accumulable", func.name()),
+            _ => panic!("{} is not accumulable", func.name()),
         }
     }
 

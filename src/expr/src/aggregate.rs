@@ -141,36 +141,20 @@ impl AggregateFunc {
 
     /// True if the result can be kept up to date by adding and subtracting [`Accumulator`](crate::accumulate::Accumulator)s.
     pub fn is_accumulable(&self) -> bool {
-        match self {
+        matches!(
+            self,
             AggregateFunc::Count
-            | AggregateFunc::Sum
-            | AggregateFunc::Avg
-            | AggregateFunc::BoolAnd
-            | AggregateFunc::BoolOr
-            | AggregateFunc::StddevSamp
-            | AggregateFunc::StddevPop
-            | AggregateFunc::VarSamp
-            | AggregateFunc::VarPop
-            | AggregateFunc::AnyThree
-            | AggregateFunc::AllThree => true,
-            AggregateFunc::Min
-            | AggregateFunc::Max
-            | AggregateFunc::StringAgg { .. }
-            | AggregateFunc::ArrayAgg { .. }
-            | AggregateFunc::ListAgg { .. }
-            | AggregateFunc::JsonbAgg { .. }
-            | AggregateFunc::JsonbObjectAgg { .. }
-            | AggregateFunc::MapAgg { .. }
-            | AggregateFunc::BitAnd
-            | AggregateFunc::BitOr
-            | AggregateFunc::BitXor
-            | AggregateFunc::Regression(_)
-            | AggregateFunc::PercentileDisc { .. }
-            | AggregateFunc::PercentileCont { .. }
-            | AggregateFunc::Mode { .. }
-            | AggregateFunc::Hypothetical { .. }
-            | AggregateFunc::Window(_) => false,
-        }
+                | AggregateFunc::Sum
+                | AggregateFunc::Avg
+                | AggregateFunc::BoolAnd
+                | AggregateFunc::BoolOr
+                | AggregateFunc::StddevSamp
+                | AggregateFunc::StddevPop
+                | AggregateFunc::VarSamp
+                | AggregateFunc::VarPop
+                | AggregateFunc::AnyThree
+                | AggregateFunc::AllThree
+        )
     }
 
     /// True if the order in which the values come decides the result: the aggregates that make one value of all.

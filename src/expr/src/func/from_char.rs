@@ -1,8 +1,8 @@
 //! `to_date` and `to_timestamp`: points in time read by a given format.
 
 use repr::datetime::{
-    Civil, MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, MICROS_PER_SECOND, civil_from_days, days_from_civil,
-    days_in_month,
+    Civil, DAYS, MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, MICROS_PER_SECOND, MONTHS, civil_from_days,
+    days_from_civil, days_in_month,
 };
 use repr::{Arena, Datum};
 
@@ -215,23 +215,6 @@ struct Reader<'t> {
     exact: bool,
 }
 
-const MONTHS: [&str; 12] = [
-    "january",
-    "february",
-    "march",
-    "april",
-    "may",
-    "june",
-    "july",
-    "august",
-    "september",
-    "october",
-    "november",
-    "december",
-];
-const MONTHS_SHORT: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
-const DAYS: [&str; 7] = ["sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"];
-const DAYS_SHORT: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 /// From December, so that no name comes behind one it starts with.
 const ROMAN_MONTHS: [&str; 12] = ["xii", "xi", "x", "ix", "viii", "vii", "vi", "v", "iv", "iii", "ii", "i"];
 
@@ -307,7 +290,7 @@ impl<'t> Reader<'t> {
     }
 
     /// The index of the name at the front.
-    fn name(&mut self, shown: &str, names: &[&str]) -> Result<i64, EvalError> {
+    fn name<const N: usize>(&mut self, shown: &str, names: [&str; N]) -> Result<i64, EvalError> {
         if let Some(index) = names.iter().position(|name| has_prefix(self.rest, name)) {
             self.advance(names[index].len());
             return Ok(index as i64);
@@ -390,26 +373,26 @@ fn field(reader: &mut Reader<'_>, pattern: &Pattern, shown: &str, open: bool, ex
     match pattern.name {
         "FX" => reader.exact = true,
         "A.M." | "P.M." | "AM" | "PM" => {
-            let names: &[&str] = if pattern.name.len() == 4 { &["a.m.", "p.m."] } else { &["am", "pm"] };
+            let names = if pattern.name.len() == 4 { ["a.m.", "p.m."] } else { ["am", "pm"] };
             let value = reader.name(shown, names)?;
             set(&mut reader.read.afternoon, value, shown)?;
             reader.read.twelve_hours = true;
         }
         "B.C." | "A.D." | "BC" | "AD" => {
-            let names: &[&str] = if pattern.name.len() == 4 { &["a.d.", "b.c."] } else { &["ad", "bc"] };
+            let names = if pattern.name.len() == 4 { ["a.d.", "b.c."] } else { ["ad", "bc"] };
             let value = reader.name(shown, names)?;
             set(&mut reader.read.before_christ, value, shown)?;
         }
         "MONTH" | "MON" | "RM" => {
             let value = match pattern.name {
-                "MONTH" => reader.name(shown, &MONTHS)? + 1,
-                "MON" => reader.name(shown, &MONTHS_SHORT)? + 1,
-                _ => 12 - reader.name(shown, &ROMAN_MONTHS)?,
+                "MONTH" => reader.name(shown, MONTHS)? + 1,
+                "MON" => reader.name(shown, MONTHS.map(|name| &name[..3]))? + 1,
+                _ => 12 - reader.name(shown, ROMAN_MONTHS)?,
             };
             set(&mut reader.read.month, value, shown)?;
         }
         "DAY" | "DY" => {
-            let names = if pattern.name == "DAY" { &DAYS } else { &DAYS_SHORT };
+            let names = if pattern.name == "DAY" { DAYS } else { DAYS.map(|name| &name[..3]) };
             let value = reader.name(shown, names)? + 1;
             set(&mut reader.read.weekday, value, shown)?;
         }

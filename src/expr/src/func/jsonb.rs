@@ -154,7 +154,7 @@ pub(super) static TABLE: &[FuncDef] = &[
         "jsonb_typeof",
         &[Jsonb],
         Text,
-        |a, _, _| Ok(Datum::Text(type_of(json(a, 0)))),
+        |a, _, _| Ok(Datum::Text(json(a, 0).kind().name())),
         "object, array, string, number, boolean or null.",
     ),
     function(
@@ -492,17 +492,6 @@ fn change_array(
     }
     builder.end_array();
     Ok(())
-}
-
-fn type_of(value: JsonbRef<'_>) -> &'static str {
-    match value.kind() {
-        JsonbKind::Null => "null",
-        JsonbKind::String => "string",
-        JsonbKind::Number => "number",
-        JsonbKind::Bool => "boolean",
-        JsonbKind::Array => "array",
-        JsonbKind::Object => "object",
-    }
 }
 
 fn array_length<'a>(value: JsonbRef<'_>) -> Value<'a> {

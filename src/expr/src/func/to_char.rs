@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use repr::datetime::{MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, MICROS_PER_SECOND, civil_from_days};
+use repr::datetime::{
+    DAYS, MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, MICROS_PER_SECOND, MONTHS, civil_from_days,
+};
 use repr::interval::Interval as Span;
 use repr::numeric::Numeric as Number;
 use repr::{Arena, Datum};
@@ -82,21 +84,6 @@ pub(super) static TABLE: &[FuncDef] = &[
     .fallible(),
 ];
 
-const MONTHS: [&str; 12] = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-];
-const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 const ROMAN_MONTHS: [&str; 12] = ["I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII"];
 
 /// Longest names, to which names are padded.

@@ -318,17 +318,7 @@ impl<'a> Walk<'a> {
             fail(code, format!("jsonpath item method .{name}() can only be applied to {what}"))
         };
         match (method, item.decode()) {
-            (Method::Type, _) => {
-                let shown = match item.kind() {
-                    JsonbKind::Null => "null",
-                    JsonbKind::String => "string",
-                    JsonbKind::Number => "number",
-                    JsonbKind::Bool => "boolean",
-                    JsonbKind::Array => "array",
-                    JsonbKind::Object => "object",
-                };
-                sink(self.made(|builder| builder.string(shown))?)
-            }
+            (Method::Type, _) => sink(self.made(|builder| builder.string(item.kind().name()))?),
             (Method::Size, Json::Array(array)) => sink(self.number(&Numeric::from_i64(array.len() as i64))?),
             (Method::Size, _) if self.lax => sink(self.number(&Numeric::from_i64(1))?),
             (Method::Size, _) if place.forgiving => Ok(()),

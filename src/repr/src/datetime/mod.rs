@@ -10,8 +10,8 @@ mod scan;
 mod zone;
 
 pub use civil::{
-    Civil, DATE_MAX, DATE_MIN, TIMESTAMP_MAX, TIMESTAMP_MIN, civil_from_days, date_to_timestamp, days_from_civil,
-    days_in_month, is_leap_year, round_to_precision, timestamp_to_date,
+    Civil, DATE_MAX, DATE_MIN, DAYS, MONTHS, TIMESTAMP_MAX, TIMESTAMP_MIN, civil_from_days, date_to_timestamp,
+    days_from_civil, days_in_month, is_leap_year, round_to_precision, timestamp_to_date,
 };
 pub(crate) use format::put_seconds;
 pub use format::{format_date, format_time, format_timestamp, format_timestamptz};

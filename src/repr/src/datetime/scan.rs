@@ -2,7 +2,8 @@
 
 use super::zone::{TimeZone, parse_offset};
 use super::{
-    Civil, MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, MICROS_PER_SECOND, civil_from_days, days_in_month,
+    Civil, DAYS, MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, MICROS_PER_SECOND, MONTHS, civil_from_days,
+    days_in_month,
 };
 
 /// What a text said.
@@ -63,26 +64,9 @@ pub(super) fn scan(text: &str) -> Result<Fields, Failure> {
     }
 }
 
-const MONTHS: [&str; 12] = [
-    "january",
-    "february",
-    "march",
-    "april",
-    "may",
-    "june",
-    "july",
-    "august",
-    "september",
-    "october",
-    "november",
-    "december",
-];
-
-const DAYS: [&str; 7] = ["sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"];
-
 /// A name in full, or its first three letters.
 fn position(names: &[&str], word: &str) -> Option<usize> {
-    names.iter().position(|name| *name == word || &name[..3] == word)
+    names.iter().position(|name| name.eq_ignore_ascii_case(word) || name[..3].eq_ignore_ascii_case(word))
 }
 
 fn month_of(word: &str) -> Option<u32> {

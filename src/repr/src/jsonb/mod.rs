@@ -41,6 +41,20 @@ pub enum JsonbKind {
     Object,
 }
 
+impl JsonbKind {
+    /// As `jsonb_typeof` says it.
+    pub fn name(self) -> &'static str {
+        match self {
+            JsonbKind::Null => "null",
+            JsonbKind::String => "string",
+            JsonbKind::Number => "number",
+            JsonbKind::Bool => "boolean",
+            JsonbKind::Array => "array",
+            JsonbKind::Object => "object",
+        }
+    }
+}
+
 /// A value, one layer unpacked.
 #[derive(Clone, Copy, Debug)]
 pub enum Json<'a> {

@@ -508,9 +508,14 @@ fn put_field(datum: Datum<'_>, typ: &ScalarType, context: &FormatContext, out: &
     }
     let mut text = String::new();
     format_in(datum, typ, context, &mut text);
-    let is_special = |c: char| is_space(c) || matches!(c, '(' | ')' | ',' | '"' | '\\');
+    put_doubling(&text, &['(', ')', ','], out);
+}
+
+/// As records and ranges quote: in quotes if something in it would end it, quotes and backslashes doubled.
+pub(super) fn put_doubling(text: &str, delimiters: &[char], out: &mut String) {
+    let is_special = |c: char| is_space(c) || delimiters.contains(&c) || matches!(c, '"' | '\\');
     if !text.is_empty() && !text.contains(is_special) {
-        out.push_str(&text);
+        out.push_str(text);
         return;
     }
     out.push('"');

@@ -1,5 +1,6 @@
 //! Ranges: `[1,5)`, `("a b",)`, `empty`.
 
+use super::composite::put_doubling;
 use super::scalar::is_space;
 use super::{FormatContext, format_in, parse_in};
 use crate::composite::ListRef;
@@ -83,17 +84,5 @@ fn put_bound(bound: Option<Bound<'_>>, typ: RangeType, context: &FormatContext, 
     let Some(bound) = bound else { return };
     let mut text = String::new();
     format_in(bound.value, &typ.element(), context, &mut text);
-    let is_special = |c: char| is_space(c) || matches!(c, '(' | ')' | '[' | ']' | ',' | '"' | '\\');
-    if !text.is_empty() && !text.contains(is_special) {
-        out.push_str(&text);
-        return;
-    }
-    out.push('"');
-    for character in text.chars() {
-        if matches!(character, '"' | '\\') {
-            out.push(character);
-        }
-        out.push(character);
-    }
-    out.push('"');
+    put_doubling(&text, &['(', ')', '[', ']', ','], out);
 }
