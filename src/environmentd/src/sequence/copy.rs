@@ -3,6 +3,7 @@
 //! Input arrives in pieces that break anywhere. [`CopyReader`] splits it into records, decodes fields and packs rows; the
 //! rows are committed at the end, all or none.
 
+use expr::Scalar;
 use repr::{Arena, Datum, Diff, RelationDesc, Row, ScalarType};
 use sql::plan::{CopyFormat, CopyFromPlan, CopyOptions};
 use sql::{CatalogView, ItemDefinition};
@@ -24,6 +25,8 @@ pub struct CopyReader {
     columns: Vec<usize>,
     /// For columns the input does not have: the packed default.
     defaults: Vec<Row>,
+    /// Those defaults of which each row gets its own.
+    chance: Vec<(usize, Scalar)>,
     options: CopyOptions,
     buffer: Vec<u8>,
     /// Records seen, header included.
@@ -48,23 +51,24 @@ impl Session {
             unreachable!("only tables are targets");
         };
         let mut packed = Vec::with_capacity(defaults.len());
-        let arena = Arena::new();
-        for default in defaults {
-            let mut row = Row::default();
-            match default {
-                None => row.push(Datum::Null),
-                Some(default) => {
-                    let mut default = default.clone();
-                    prepare::bind_functions_in(self, &mut default)?;
-                    row.push(default.eval(&[], &arena)?);
-                }
+        let mut chance = Vec::new();
+        for (column, default) in defaults.iter().enumerate() {
+            packed.push(match default {
+                None => Row::pack([Datum::Null]),
+                Some(default) => self.default_now(default)?,
+            });
+            if let Some(default) = default
+                && prepare::asks_chance(default)
+                && !columns.contains(&column)
+            {
+                chance.push((column, default.clone()));
             }
-            packed.push(row);
         }
         Ok(CopyReader {
             target,
             columns,
             defaults: packed,
+            chance,
             options,
             buffer: Vec::new(),
             line: 0,
@@ -75,9 +79,36 @@ impl Session {
         })
     }
 
+    /// A column's default, packed.
+    fn default_now(&self, default: &Scalar) -> Result<Row, Error> {
+        let mut default = default.clone();
+        prepare::bind_functions_in(self, &mut default)?;
+        Ok(Row::pack([default.eval(&[], &Arena::new())?]))
+    }
+
+    /// Gives each row of a COPY its own draw of the defaults that rest on chance.
+    fn draw(&self, reader: &mut CopyReader) -> Result<(), Error> {
+        if reader.chance.is_empty() {
+            return Ok(());
+        }
+        let kinds = reader.target.desc.typ.kinds();
+        for (row, _) in &mut reader.rows {
+            let drawn: Result<Vec<(usize, Row)>, Error> =
+                reader.chance.iter().map(|(column, default)| Ok((*column, self.default_now(default)?))).collect();
+            let drawn = drawn?;
+            let mut datums = row.unpack(&kinds);
+            for (column, value) in &drawn {
+                datums[*column] = value.unpack_first(kinds[*column]);
+            }
+            *row = Row::pack(datums);
+        }
+        Ok(())
+    }
+
     /// Commits what a COPY has read; returns the number of rows.
     pub async fn finish_copy(&mut self, mut reader: CopyReader) -> Result<u64, Error> {
         reader.finish()?;
+        self.draw(&mut reader)?;
         let count = reader.rows.len() as u64;
         let appends = Appends::from([(reader.target.shard, std::mem::take(&mut reader.rows))]);
         let outcome = match self.buffer_write(appends) {

@@ -84,6 +84,7 @@ pub(crate) fn bind_builtins(session: &Session, catalog: &Arc<Catalog>, relation:
 ///
 /// Errors: 0A000 if chance would have to be asked for each of several rows.
 pub(crate) fn bind_functions(session: &Session, relation: &mut Relation) -> Result<(), Error> {
+    part_rows_with_chance(relation);
     refuse_chance_by_row(relation)?;
     let mut failure = None;
     relation.visit_scalars_mut(&mut |scalar| {
@@ -94,6 +95,44 @@ pub(crate) fn bind_functions(session: &Session, relation: &mut Relation) -> Resu
         });
     });
     failure.map_or(Ok(()), Err)
+}
+
+/// Chance over constant rows, as in an INSERT of several rows with a random default, becomes chance over each of them.
+fn part_rows_with_chance(relation: &mut Relation) {
+    relation.visit_mut_pre(&mut |node| {
+        let Relation::Map { input, scalars } = &*node else { return };
+        if !is_one_row(input)
+            && scalars.iter().any(asks_chance)
+            && let Some(rows) = each_row(node).filter(|rows| !rows.is_empty())
+        {
+            *node = Relation::union(rows);
+        }
+    });
+}
+
+/// The rows as one relation each, if the relation is nothing but constant rows and expressions over them.
+fn each_row(relation: &Relation) -> Option<Vec<Relation>> {
+    match relation {
+        Relation::Constant { rows: Ok(rows), typ } => {
+            let mut alone = Vec::new();
+            for (row, count) in rows {
+                let one = Relation::Constant { rows: Ok(vec![(row.clone(), Diff::ONE)]), typ: typ.clone() };
+                alone.extend(std::iter::repeat_n(one, usize::try_from(count.get()).ok()?));
+            }
+            Some(alone)
+        }
+        Relation::Map { input, scalars } => {
+            Some(each_row(input)?.into_iter().map(|row| row.map(scalars.clone())).collect())
+        }
+        Relation::Project { input, outputs } => {
+            Some(each_row(input)?.into_iter().map(|row| row.project(outputs.clone())).collect())
+        }
+        Relation::Union { inputs } => {
+            let rows: Option<Vec<_>> = inputs.iter().map(each_row).collect();
+            Some(rows?.into_iter().flatten().collect())
+        }
+        _ => None,
+    }
 }
 
 /// A call is bound to one value, which is right where there is one row.
@@ -120,10 +159,15 @@ fn chance_calls(scalar: &Scalar) -> usize {
     let mut calls = 0;
     scalar.any(|node| {
         let Scalar::Call { func, .. } = node else { return false };
-        calls += usize::from(matches!(func.name, "random" | "gen_random_uuid" | "uuid_generate_v4"));
+        calls += usize::from(matches!(func.name, "random" | "gen_random_uuid"));
         false
     });
     calls
+}
+
+/// Whether two rows may get different values of the expression, and each row its own binding.
+pub(crate) fn asks_chance(scalar: &Scalar) -> bool {
+    chance_calls(scalar) > 0
 }
 
 fn is_one_row(relation: &Relation) -> bool {
@@ -296,7 +340,7 @@ fn session_value(session: &Session, name: &str, args: &[Scalar]) -> Result<Row, 
             let bits = session.environment.rng.next_u64() >> 11;
             Row::pack([Datum::float8(bits as f64 / (1u64 << 53) as f64)])
         }
-        "gen_random_uuid" | "uuid_generate_v4" => {
+        "gen_random_uuid" => {
             let uuid = uuid::Builder::from_random_bytes(session.environment.rng.bytes16()).into_uuid();
             Row::pack([Datum::Uuid(uuid)])
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use catalog::Catalog;
+use expr::Scalar;
 use optimizer::Access;
 use persist::Validate;
 use repr::{Arena, CollectionId, Datum, Diff, Kind, RelationDesc, Row, ShardId, Timestamp};
@@ -236,21 +237,32 @@ impl Session {
         kinds: &[Kind],
     ) -> Result<Option<(RelationDesc, Vec<Row>)>, Error> {
         let Some(ReturningPlan { mut exprs, desc }) = plan else { return Ok(None) };
-        for expr in &mut exprs {
+        for expr in exprs.iter_mut().filter(|expr| !prepare::asks_chance(expr)) {
             prepare::bind_functions_in(self, expr)?;
         }
         let mut out = Vec::new();
-        let mut arena = Arena::new();
         for (row, count) in rows {
             let datums = row.unpack(kinds);
-            let mut result = Row::default();
-            for expr in &exprs {
-                result.push(expr.eval(&datums, &arena)?);
+            for _ in 0..count.get() {
+                out.push(self.returned_row(&exprs, &datums)?);
             }
-            arena.clear();
-            out.extend(std::iter::repeat_n(result, usize::try_from(count.get()).unwrap_or(0)));
         }
         Ok(Some((desc, out)))
+    }
+
+    fn returned_row(&self, exprs: &[Scalar], datums: &[Datum<'_>]) -> Result<Row, Error> {
+        let arena = Arena::new();
+        let mut result = Row::default();
+        for expr in exprs {
+            if prepare::asks_chance(expr) {
+                let mut bound = expr.clone();
+                prepare::bind_functions_in(self, &mut bound)?;
+                result.push(bound.eval(datums, &arena)?);
+            } else {
+                result.push(expr.eval(datums, &arena)?);
+            }
+        }
+        Ok(result)
     }
 }
 
