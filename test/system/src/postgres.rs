@@ -1,5 +1,6 @@
-//! A private PostgreSQL 15 on a Unix socket, as the oracle.
+//! A private PostgreSQL 15, as the oracle on a Unix socket or as the peer of a benchmark on loopback TCP.
 
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -10,6 +11,8 @@ use tokio_postgres::{Client, NoTls};
 pub struct Postgres {
     directory: tempfile::TempDir,
     bin: PathBuf,
+    /// None: it listens on its Unix socket only.
+    port: Option<u16>,
 }
 
 /// Debian's binaries are not on the PATH.
@@ -24,18 +27,19 @@ fn bin_dir() -> Result<PathBuf> {
 impl Postgres {
     /// Starts an oracle, whose data may be lost in a crash of the machine.
     pub fn start() -> Result<Postgres> {
-        Postgres::start_with("-c fsync=off")
+        Postgres::start_with("-c fsync=off", None)
     }
 
-    /// Starts a peer for benchmarks, which keeps what it acknowledges.
+    /// Starts a peer for benchmarks, which keeps what it acknowledges and is reached as Freshet is, over loopback TCP.
     pub fn start_durable() -> Result<Postgres> {
-        Postgres::start_with("-c fsync=on -c synchronous_commit=on")
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        Postgres::start_with("-c fsync=on -c synchronous_commit=on", Some(port))
     }
 
-    fn start_with(settings: &str) -> Result<Postgres> {
+    fn start_with(settings: &str, port: Option<u16>) -> Result<Postgres> {
         let bin = bin_dir()?;
         let directory = tempfile::tempdir()?;
-        let postgres = Postgres { directory, bin };
+        let postgres = Postgres { directory, bin, port };
         // PostgreSQL refuses to run as root; Debian's package brings a user for it.
         if rustix::process::getuid().is_root() {
             let status = Command::new("chown").arg("postgres:postgres").arg(postgres.directory.path()).status()?;
@@ -46,7 +50,11 @@ impl Postgres {
         let data = postgres.data();
         postgres.run("initdb", &["-D", &data, "-U", "postgres", "-A", "trust", "--locale=C", "-E", "UTF8"])?;
         let socket = postgres.directory.path().display().to_string();
-        let options = format!("-c listen_addresses= -c unix_socket_directories={socket} {settings}");
+        let listen = match port {
+            Some(port) => format!("-c listen_addresses=127.0.0.1 -p {port}"),
+            None => "-c listen_addresses=".to_owned(),
+        };
+        let options = format!("{listen} -c unix_socket_directories={socket} {settings}");
         postgres.run("pg_ctl", &["-D", &data, "-w", "-o", &options, "-l", &format!("{data}.log"), "start"])?;
         Ok(postgres)
     }
@@ -77,8 +85,15 @@ impl Postgres {
         self.directory.path().display().to_string()
     }
 
+    fn address(&self) -> String {
+        match self.port {
+            Some(port) => format!("host=127.0.0.1 port={port}"),
+            None => format!("host={}", self.host()),
+        }
+    }
+
     pub async fn connect(&self) -> Result<Client> {
-        let config = format!("host={} user=postgres dbname=postgres", self.host());
+        let config = format!("{} user=postgres dbname=postgres", self.address());
         let (client, connection) = tokio_postgres::connect(&config, NoTls).await.context("cannot connect")?;
         tokio::spawn(async move {
             let _ = connection.await;
