@@ -145,10 +145,9 @@ impl Transaction {
         self.out.catalog.insert_item(Arc::new(after));
     }
 
-    /// Under a new id: what reads the index as it was goes on doing so.
+    /// Under a new id: what reads the index as it was goes on doing so, and keeps it running.
     fn renew_index(&mut self, index: &Item) {
         self.out.catalog.remove_item(index.id);
-        self.out.superseded.push(index.id);
         self.write(&item_record(index), Diff::MINUS_ONE);
         let id = CollectionId::User(self.next_id());
         let renewed = Item { id, ..index.clone() };

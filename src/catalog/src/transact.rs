@@ -79,8 +79,6 @@ pub struct Transacted {
     pub retired_shards: Vec<ShardId>,
     /// Ids of the items made, in order.
     pub created: Vec<CollectionId>,
-    /// Indexes in whose place others were made: dataflows that read them go on, so they run until the next start.
-    pub superseded: Vec<CollectionId>,
 }
 
 const PLACEHOLDER_SHARD: ShardId = ShardId(u64::MAX);
@@ -191,7 +189,6 @@ impl Transaction {
             columns: Vec::new(),
             retired_shards: Vec::new(),
             created: Vec::new(),
-            superseded: Vec::new(),
         };
         Transaction { out, latest_source: None }
     }

@@ -16,6 +16,8 @@ pub struct Error {
     pub position: Option<usize>,
     /// Where it happened, such as the line of a COPY.
     pub context: Option<Box<str>>,
+    /// The plan rested on something that is there no more. Nothing was done; planned again, the statement may succeed.
+    pub plan_is_stale: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +50,13 @@ impl Error {
             hint: None,
             position: None,
             context: None,
+            plan_is_stale: false,
         }
+    }
+
+    /// Of a plan that rested on something that is there no more.
+    pub fn stale(code: &str, message: impl Into<String>) -> Error {
+        Error { plan_is_stale: true, ..Error::new(code, message) }
     }
 
     pub fn fatal(code: &str, message: impl Into<String>) -> Error {
@@ -117,7 +125,7 @@ impl From<controller::ControllerError> for Error {
         match error {
             ControllerError::BelowSince { .. } => Error::new("40001", format!("{error}; try again")),
             ControllerError::UnknownCollection(_) | ControllerError::UnknownCluster(_) => {
-                Error::new("42704", format!("something the statement reads was dropped: {error}"))
+                Error::stale("42704", format!("something the statement reads was dropped: {error}"))
             }
         }
     }

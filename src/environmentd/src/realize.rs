@@ -37,7 +37,7 @@ impl Realize for Realizer {
             self.create_item(&new, &item);
             changed_sources.extend(source_of(&item));
         }
-        self.drop_items(&old, &new, &transacted.superseded, &mut changed_sources);
+        self.drop_items(&old, &new, &mut changed_sources);
         self.remove_clusters(&old, &new);
         changed_sources.sort_unstable();
         changed_sources.dedup();
@@ -158,17 +158,11 @@ impl Realizer {
         self.create_dataflows(self.dataflow(catalog, item).into_iter().collect());
     }
 
-    /// A replica that starts anew builds running dataflows again, with the superseded indexes that they read.
-    fn drop_items(
-        &self,
-        old: &Catalog,
-        new: &Catalog,
-        superseded: &[CollectionId],
-        changed_sources: &mut Vec<CollectionId>,
-    ) {
+    /// The controller lets an index run on for as long as dataflows read it.
+    fn drop_items(&self, old: &Catalog, new: &Catalog, changed_sources: &mut Vec<CollectionId>) {
         let mut dropped = Vec::new();
         for item in old.items() {
-            if new.item_by_id(item.id).is_none() && !superseded.contains(&item.id) {
+            if new.item_by_id(item.id).is_none() {
                 dropped.push(item.id);
                 changed_sources.extend(source_of(&item).filter(|source| new.item_by_id(*source).is_some()));
             }

@@ -136,3 +136,35 @@ async fn columns_come_while_others_write_and_read() -> Result<()> {
     assert_eq!(answer(&server, "SELECT * FROM total").await?, expected);
     Ok(())
 }
+
+/// An index that goes away below a statement costs it a new plan, and nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn indexes_come_and_go_while_others_read_and_write() -> Result<()> {
+    let server = Server::start()?;
+    run(&server, &["CREATE TABLE t (a int NOT NULL, b int NOT NULL)", "INSERT INTO t VALUES (1, 1), (2, 2)"]).await?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut sessions = Vec::new();
+    for statement in [
+        "SELECT sum(b) - sum(b) FROM t WHERE a = 1",
+        "SELECT x.b FROM t x, t y WHERE x.a = y.a AND x.a = 2",
+        "UPDATE t SET b = b + 1 WHERE a = 1",
+    ] {
+        let (client, stop) = (server.connect().await?, Arc::clone(&stop));
+        sessions.push(tokio::spawn(async move {
+            let prepared = client.prepare(statement).await?;
+            while !stop.load(Ordering::SeqCst) {
+                client.simple_query(statement).await?;
+                client.query(&prepared, &[]).await?;
+            }
+            Ok::<(), tokio_postgres::Error>(())
+        }));
+    }
+    for _ in 0..20 {
+        run(&server, &["CREATE INDEX t_a ON t (a)", "SELECT * FROM t WHERE a = 1", "DROP INDEX t_a"]).await?;
+    }
+    stop.store(true, Ordering::SeqCst);
+    for session in sessions {
+        session.await?.map_err(|error| system_test::server::describe(&error))?;
+    }
+    Ok(())
+}

@@ -15,7 +15,7 @@ mod write;
 use repr::{Datum, RelationDesc, Row, ScalarType};
 use sql::Plan;
 use sql::plan::{CopyToPlan, CopyToSource, Params, TransactionMode};
-use sql::statement::Statement;
+use sql::statement::{Statement, StatementKind};
 
 use self::generic::GenericSlot;
 use crate::error::Error;
@@ -26,19 +26,45 @@ fn complete(tag: impl Into<String>) -> Result<Response, Error> {
     Ok(Response::Complete { tag: tag.into() })
 }
 
+/// A COMMIT, for one, cannot: it has let go of what it was to commit.
+fn can_be_planned_again(kind: &StatementKind) -> bool {
+    use StatementKind::{Delete, Insert, Select, Truncate, Update};
+    matches!(kind, Select(_) | Insert(_) | Update(_) | Delete(_) | Truncate(_))
+}
+
 impl Session {
-    /// From a statement to its response.
+    /// From a statement to its response. A query or a change of rows below which the catalog changes, such as by the drop of
+    /// the index that it was to read, is planned again.
     pub(crate) async fn sequence(
         &mut self,
         statement: &Statement,
-        mut params: Params,
+        params: Params,
+        generic: Option<&GenericSlot>,
+    ) -> Result<Response, Error> {
+        loop {
+            let planned_on = self.environment.catalog();
+            match self.plan_and_run(statement, &params, generic).await {
+                Err(error)
+                    if error.plan_is_stale
+                        && can_be_planned_again(statement.kind.as_ref())
+                        && self.environment.catalog().version() != planned_on.version() => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn plan_and_run(
+        &mut self,
+        statement: &Statement,
+        params: &Params,
         generic: Option<&GenericSlot>,
     ) -> Result<Response, Error> {
         if let Some(slot) = generic
-            && let Some(response) = self.execute_generic(slot, statement, &params).await?
+            && let Some(response) = self.execute_generic(slot, statement, params).await?
         {
             return Ok(response);
         }
+        let mut params = params.clone();
         let plan = self.plan(statement, &mut params)?;
         if params.values.is_none() && !params.types.is_empty() {
             // Nobody can bind them any more: planning only had to take them for NULLs.

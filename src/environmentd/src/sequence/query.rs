@@ -160,7 +160,7 @@ impl Session {
         match handle.result().await {
             PeekOutcome::Rows(rows) => Ok(rows),
             PeekOutcome::Error(error) => Err(error.into()),
-            PeekOutcome::Canceled => Err(Error::new("57014", "canceling statement: the cluster was dropped")),
+            PeekOutcome::Canceled => Err(Error::stale("57014", "canceling statement: something it reads was dropped")),
         }
     }
 

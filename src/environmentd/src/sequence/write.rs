@@ -308,7 +308,7 @@ fn could_not_serialize() -> Error {
 fn submit_failed(error: SubmitError) -> Error {
     match error {
         SubmitError::Conflict => could_not_serialize(),
-        SubmitError::Stale => Error::new("42P01", "a table was dropped before the rows were written"),
+        SubmitError::Stale => Error::stale("42P01", "a table was dropped before the rows were written"),
         SubmitError::Failed(error) => error,
     }
 }
