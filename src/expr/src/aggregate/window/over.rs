@@ -56,8 +56,11 @@ impl<'a> Over<'_, 'a, '_> {
         frame::whole(&self.call.frame, window.order_by.first(), rows, peers, row)
     }
 
-    /// Sums: each frame is the one before, with some rows more and some less.
-    fn sums(&self, mut carried: Sum<'_, '_, 'a, '_>) -> Result<Vec<Datum<'a>>, EvalError> {
+    /// The value of each row's frame, which is not asked for again if the frame is the one before.
+    fn by_frame(
+        &self,
+        mut value_of: impl FnMut(usize, &RowRanges) -> Result<Datum<'a>, EvalError>,
+    ) -> Result<Vec<Datum<'a>>, EvalError> {
         let mut values = Vec::with_capacity(self.partition.rows.len());
         let mut before: Option<(RowRanges, Datum<'a>)> = None;
         for row in 0..self.partition.rows.len() {
@@ -65,26 +68,31 @@ impl<'a> Over<'_, 'a, '_> {
             let value = match &before {
                 Some((same, value)) if *same == ranges => *value,
                 _ if ranges.len() == 0 => self.func.default_over_no_rows(),
-                _ => {
-                    let whole = self.whole(row);
-                    carried.go_to(whole.clone());
-                    let mut total = carried.total.clone();
-                    // What is excluded lies between the ranges.
-                    let [first, itself, last] = &ranges.0;
-                    if self.call.frame.exclude != Exclude::Nothing {
-                        for row in first.end..last.start {
-                            if whole.contains(&row) && !itself.contains(&row) {
-                                total.plus_equals(&self.part(row, Diff::MINUS_ONE));
-                            }
-                        }
-                    }
-                    total.finish(self.func, self.arg_type, self.arena)?
-                }
+                _ => value_of(row, &ranges)?,
             };
             values.push(value);
             before = Some((ranges, value));
         }
         Ok(values)
+    }
+
+    /// Sums: each frame is the one before, with some rows more and some less.
+    fn sums(&self, mut carried: Sum<'_, '_, 'a, '_>) -> Result<Vec<Datum<'a>>, EvalError> {
+        self.by_frame(|row, ranges| {
+            let whole = self.whole(row);
+            carried.go_to(whole.clone());
+            let mut total = carried.total.clone();
+            // What is excluded lies between the ranges.
+            let [first, itself, last] = &ranges.0;
+            if self.call.frame.exclude != Exclude::Nothing {
+                for row in first.end..last.start {
+                    if whole.contains(&row) && !itself.contains(&row) {
+                        total.plus_equals(&self.part(row, Diff::MINUS_ONE));
+                    }
+                }
+            }
+            total.finish(self.func, self.arg_type, self.arena)
+        })
     }
 
     /// What a row contributes, times `diff`.
@@ -123,26 +131,14 @@ impl<'a> Over<'_, 'a, '_> {
 
     /// Everything else: each frame by itself, unless it is the one before.
     fn each_frame(&self) -> Result<Vec<Datum<'a>>, EvalError> {
-        let mut values = Vec::with_capacity(self.partition.rows.len());
-        let mut before: Option<(RowRanges, Datum<'a>)> = None;
         let mut work = 0usize;
-        for row in 0..self.partition.rows.len() {
-            let ranges = self.partition.frame(self.call, row);
-            let value = match &before {
-                Some((same, value)) if *same == ranges => *value,
-                _ if ranges.len() == 0 => self.func.default_over_no_rows(),
-                _ => {
-                    work += ranges.len();
-                    if work > WORK_MAX {
-                        return Err(too_large());
-                    }
-                    self.of_rows(&ranges)?
-                }
-            };
-            values.push(value);
-            before = Some((ranges, value));
-        }
-        Ok(values)
+        self.by_frame(|_row, ranges| {
+            work += ranges.len();
+            if work > WORK_MAX {
+                return Err(too_large());
+            }
+            self.of_rows(ranges)
+        })
     }
 
     fn of_rows(&self, ranges: &RowRanges) -> Result<Datum<'a>, EvalError> {
