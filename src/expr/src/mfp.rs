@@ -3,6 +3,7 @@
 //! Here is how one is built and composed; [`MfpPlan`] is what runs.
 
 mod bounds;
+mod lifetime;
 mod plan;
 mod temporal;
 

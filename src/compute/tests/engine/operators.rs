@@ -218,7 +218,14 @@ fn temporal_filters_let_rows_come_and_go_by_time() {
     let until = Scalar::compare("<=", Scalar::MzNow, to_time(column(1)), ScalarType::MzTimestamp);
     let from = Scalar::compare(">=", Scalar::MzNow, to_time(column(0)), ScalarType::MzTimestamp);
     check("until", &input(0, 2).filter(vec![until.clone()]), &[2], Lowering::default());
-    check("window", &input(0, 2).filter(vec![from, until.clone()]), &[2], Lowering::default());
+    check("window", &input(0, 2).filter(vec![from.clone(), until.clone()]), &[2], Lowering::default());
+    let outside = Scalar::And(vec![from.clone(), until.clone()]).not();
+    check("outside", &input(0, 2).filter(vec![outside]), &[2], Lowering::default());
+    let either = Scalar::Or(vec![
+        from.not(),
+        Scalar::And(vec![until.clone(), Scalar::compare("=", column(0), column(1), ScalarType::Int8)]),
+    ]);
+    check("either", &input(0, 2).filter(vec![either]), &[2], Lowering::default());
     let counted = input(0, 2).filter(vec![until]).reduce(vec![], vec![aggregate(AggregateFunc::Count, 0, false)]);
     check("counted", &counted, &[2], Lowering::default());
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::Mfp;
+use super::lifetime::Condition;
 use super::temporal::Bound;
 use crate::error::EvalError;
 use crate::scalar::{Columns, Scalar, eval_with};
@@ -21,6 +22,8 @@ pub struct MfpPlan {
     pub(super) mfp: Mfp,
     /// Bounds on the time at which the row is there.
     pub(super) bounds: Vec<Bound>,
+    /// More predicates on that time, which hold in several spans of it.
+    pub(super) conditions: Vec<Condition>,
     /// Which input columns to decode, up to the last one needed.
     demand: Vec<bool>,
 }
@@ -28,15 +31,14 @@ pub struct MfpPlan {
 impl MfpPlan {
     /// Prepares `mfp`.
     ///
-    /// Errors: 0A000 where `mz_now()` is used otherwise than compared, in a conjunct of the filter, with what does not
-    /// depend on it.
+    /// Errors: 0A000 where `mz_now()` is used otherwise than compared, in the filter, with what does not depend on it.
     pub fn new(mut mfp: Mfp) -> Result<MfpPlan, EvalError> {
         mfp.optimize();
-        let mut bounds = Vec::new();
+        let (mut bounds, mut conditions) = (Vec::new(), Vec::new());
         let mut predicates = Vec::new();
         for predicate in std::mem::take(&mut mfp.predicates) {
             if predicate.contains_mz_now() {
-                super::temporal::split(predicate, &mut bounds)?;
+                super::temporal::split(predicate, &mut bounds, &mut conditions)?;
             } else {
                 predicates.push(predicate);
             }
@@ -49,15 +51,16 @@ impl MfpPlan {
         mfp.predicates = predicates;
         let mut demanded = Mfp { predicates: mfp.predicates.clone(), ..mfp.clone() };
         demanded.predicates.extend(bounds.iter().map(|bound| bound.value.clone()));
+        conditions.iter().for_each(|condition| condition.visit(&mut |scalar| demanded.predicates.push(scalar.clone())));
         let inputs = demanded.demanded_inputs();
         let decoded = inputs.last().map_or(0, |last| last + 1);
         let demand = (0..decoded).map(|column| inputs.contains(&column)).collect();
-        Ok(MfpPlan { mfp, bounds, demand })
+        Ok(MfpPlan { mfp, bounds, conditions, demand })
     }
 
     /// True if rows appear and disappear by time alone; then only [`MfpPlan::evaluate_temporal`] may be used.
     pub fn is_temporal(&self) -> bool {
-        !self.bounds.is_empty()
+        !self.bounds.is_empty() || !self.conditions.is_empty()
     }
 
     pub fn is_identity(&self) -> bool {
@@ -65,7 +68,9 @@ impl MfpPlan {
     }
 
     pub fn could_error(&self) -> bool {
-        self.mfp.could_error() || self.bounds.iter().any(|bound| bound.value.could_error())
+        let mut found = self.mfp.could_error() || self.bounds.iter().any(|bound| bound.value.could_error());
+        self.conditions.iter().for_each(|condition| condition.visit(&mut |scalar| found |= scalar.could_error()));
+        found
     }
 
     pub fn input_kinds(&self) -> &[Kind] {
@@ -110,7 +115,7 @@ impl MfpPlan {
         arena: &'a Arena,
         out: &mut Row,
     ) -> Result<bool, EvalError> {
-        assert!(self.bounds.is_empty(), "a temporal filter yields updates, not rows");
+        assert!(!self.is_temporal(), "a temporal filter yields updates, not rows");
         let mut columns = LazyColumns::new(&self.mfp, datums, arena);
         if !columns.predicates_hold(&self.mfp.predicates, SmallVec::new())? {
             return Ok(false);

@@ -3,12 +3,15 @@
 //! Each comparison is a bound. `lo` is inclusive: `mz_now() >= a` gives a, `> a` gives a + 1; `hi` is exclusive: `< b` gives
 //! b, `<= b` gives b + 1; `= a` gives both. An update `(row, t, d)` becomes nothing if `lo >= hi` or `hi <= t`, else
 //! `(row, max(t, lo), d)` and, if hi is finite, `(row, hi, -d)`. Nothing is ever emitted before t.
+//!
+//! Under OR, NOT and `<>` comparisons become a [`Condition`], which gives each row several spans of time.
 
 use repr::{Arena, Datum, Diff, Row, ScalarType, Timestamp};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::MfpPlan;
+use super::lifetime::{self, Condition, Spans};
 use super::plan::LazyColumns;
 use crate::error::EvalError;
 use crate::func;
@@ -18,7 +21,7 @@ use crate::scalar::Scalar;
 pub type TemporalUpdates = SmallVec<[(Result<Row, EvalError>, Timestamp, Diff); 2]>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-enum Side {
+pub(super) enum Side {
     /// The row is there from the value on.
     Lower,
     /// From the time after the value on.
@@ -32,20 +35,48 @@ enum Side {
 /// One bound on the times of a row; `value` is of type mz_timestamp.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(super) struct Bound {
-    side: Side,
+    pub(super) side: Side,
     pub(super) value: Scalar,
 }
 
 pub(super) fn unsupported() -> EvalError {
     EvalError::new("0A000", "mz_now() is supported only in comparisons with values that do not depend on it")
-        .with_hint("Write a temporal filter: a conjunct of WHERE such as mz_now() <= event_time + INTERVAL '1 hour'.")
+        .with_hint("Write a temporal filter such as WHERE mz_now() <= event_time + INTERVAL '1 hour'.")
 }
 
-/// Turns one conjunct with `mz_now()` into bounds.
-pub(super) fn split(mut predicate: Scalar, bounds: &mut Vec<Bound>) -> Result<(), EvalError> {
-    if let Scalar::And(args) = predicate {
-        return args.into_iter().try_for_each(|arg| split(arg, bounds));
+/// Turns one conjunct with `mz_now()` into bounds, and what is more than that into conditions.
+pub(super) fn split(
+    predicate: Scalar,
+    bounds: &mut Vec<Bound>,
+    conditions: &mut Vec<Condition>,
+) -> Result<(), EvalError> {
+    match predicate {
+        Scalar::And(args) => args.into_iter().try_for_each(|arg| split(arg, bounds, conditions)),
+        Scalar::Or(_) | Scalar::Not(_) => {
+            conditions.push(Condition::of(predicate)?);
+            Ok(())
+        }
+        comparison => match comparison_bounds(comparison)? {
+            Comparison { bounds: some, negated: false } => {
+                bounds.extend(some);
+                Ok(())
+            }
+            comparison => {
+                conditions.push(comparison.into());
+                Ok(())
+            }
+        },
     }
+}
+
+/// The bounds that a comparison with `mz_now()` sets; negated: outside of them.
+pub(super) struct Comparison {
+    pub(super) bounds: Vec<Bound>,
+    pub(super) negated: bool,
+}
+
+/// Errors: 0A000 not a comparison of `mz_now()` with a value that does not depend on it.
+pub(super) fn comparison_bounds(mut predicate: Scalar) -> Result<Comparison, EvalError> {
     clamp_mz_now_bound(&mut predicate);
     let Scalar::Call { func, mut args, .. } = predicate else { return Err(unsupported()) };
     if args.len() != 2 || func::comparison(func.name) != Some(func) {
@@ -62,15 +93,15 @@ pub(super) fn split(mut predicate: Scalar, bounds: &mut Vec<Bound>) -> Result<()
         return Err(unsupported());
     }
     let sides: &[Side] = match symbol {
-        "=" => &[Side::Lower, Side::UpperAfter],
+        "=" | "<>" => &[Side::Lower, Side::UpperAfter],
         "<" => &[Side::Upper],
         "<=" => &[Side::UpperAfter],
         ">" => &[Side::LowerAfter],
         ">=" => &[Side::Lower],
         _ => return Err(unsupported()),
     };
-    bounds.extend(sides.iter().map(|side| Bound { side: *side, value: value.clone() }));
-    Ok(())
+    let bounds = sides.iter().map(|side| Bound { side: *side, value: value.clone() }).collect();
+    Ok(Comparison { bounds, negated: symbol == "<>" })
 }
 
 fn mirrored(symbol: &'static str) -> &'static str {
@@ -126,7 +157,15 @@ impl MfpPlan {
                 Err(error) => errors.push(error),
             }
         }
-        if upper.is_some_and(|upper| lower >= upper) {
+        let mut spans = Spans::always();
+        for condition in &self.conditions {
+            match condition.spans(&mut columns) {
+                Ok(truth) => spans = spans.intersect(&truth.is_true),
+                Err(error) => errors.push(error),
+            }
+        }
+        let lives: SmallVec<[_; 2]> = lifetime::within(&spans, lower, upper).collect();
+        if lives.is_empty() {
             return TemporalUpdates::new();
         }
         let mut row = Row::default();
@@ -136,12 +175,11 @@ impl MfpPlan {
             Err(error) => Err(error),
         };
         let mut updates = TemporalUpdates::new();
-        match upper {
-            Some(upper) => {
-                updates.push((output.clone(), lower, diff));
-                updates.push((output, upper, diff.negate()));
+        for (lower, upper) in lives {
+            updates.push((output.clone(), lower, diff));
+            if let Some(upper) = upper {
+                updates.push((output.clone(), upper, diff.negate()));
             }
-            None => updates.push((output, lower, diff)),
         }
         updates
     }

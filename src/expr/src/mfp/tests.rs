@@ -154,14 +154,43 @@ fn errors_live_as_long_as_their_rows_would() {
 }
 
 #[test]
+fn alternatives_give_rows_several_lives() {
+    let (a, b) = (Datum::Int(150), Datum::Int(200));
+    let row = Row::pack([a, b]).len_bytes();
+    let outside = || vec![Scalar::Or(vec![now("<", column(0)), now(">", column(1))])];
+    assert_eq!(updates(outside(), [a, b]), [(Ok(row), 100, 2), (Ok(row), 150, -2), (Ok(row), 201, 2)]);
+    assert_eq!(updates(outside(), [b, a]), [(Ok(row), 100, 2)], "the spans overlap");
+    let not_then = vec![now("<>", column(0))];
+    assert_eq!(updates(not_then, [a, b]), [(Ok(row), 100, 2), (Ok(row), 150, -2), (Ok(row), 151, 2)]);
+    let not_within = vec![Scalar::And(vec![now(">=", column(0)), now("<", column(1))]).not(), now("<", int(300))];
+    let lives = [(Ok(row), 100, 2), (Ok(row), 150, -2), (Ok(row), 200, 2), (Ok(row), 300, -2)];
+    assert_eq!(updates(not_within, [a, b]), lives);
+    let or_plain = vec![Scalar::Or(vec![now("<", column(0)), compare("=", column(1), int(200))])];
+    assert_eq!(updates(or_plain.clone(), [a, b]), [(Ok(row), 100, 2)]);
+    assert_eq!(updates(or_plain, [a, a]), [(Ok(row), 100, 2), (Ok(row), 150, -2)]);
+}
+
+#[test]
+fn an_unknown_bound_is_neither_true_nor_false() {
+    let b = Datum::Int(200);
+    let row = Row::pack([Datum::Null, b]).len_bytes();
+    assert_eq!(updates(vec![now("<", column(0)).not()], [Datum::Null, b]), []);
+    let either = vec![Scalar::Or(vec![now("<", column(0)), now(">=", column(1))])];
+    assert_eq!(updates(either, [Datum::Null, b]), [(Ok(row), 200, 2)]);
+    let neither = vec![Scalar::Or(vec![now("<", column(0)), now("<", column(1))]).not()];
+    assert_eq!(updates(neither, [Datum::Null, b]), []);
+}
+
+#[test]
 fn other_uses_of_mz_now_are_refused() {
     let refused = |predicate: Scalar| {
         let mfp = Mfp::identity(vec![Kind::Int; 2]).filter([predicate]);
         MfpPlan::new(mfp).expect_err("not a bound").code().to_owned()
     };
-    assert_eq!(refused(Scalar::Or(vec![now("<", column(0)), now(">", column(1))])), "0A000");
-    assert_eq!(refused(now("<>", column(0))), "0A000");
-    assert_eq!(refused(now("<", column(0)).not()), "0A000");
+    assert_eq!(refused(Scalar::IsNull(Box::new(now("<", column(0))))), "0A000");
+    assert_eq!(refused(Scalar::Or(vec![Scalar::Coalesce(vec![now("<", column(0))]), now("<", column(1))])), "0A000");
+    let itself = Scalar::compare("<", Scalar::MzNow, Scalar::MzNow, ScalarType::MzTimestamp);
+    assert_eq!(refused(itself), "0A000");
 }
 
 #[test]
