@@ -294,23 +294,16 @@ fn finish_interval(
     micros: i128,
     count: i64,
 ) -> Result<Datum<'static>, EvalError> {
-    const MONTH_DAYS: i128 = 30;
-    const DAY_MICROS: i128 = 86_400_000_000;
     let out_of_range = || EvalError::new("22008", "interval out of range");
-    let (mut months, mut days, mut micros) = (months, days, micros);
-    if *func == AggregateFunc::Avg {
-        // What does not divide goes to the next smaller field, as when an interval is divided.
-        let count = i128::from(count);
-        let day_rest = months % count * MONTH_DAYS + days;
-        let micros_rest = day_rest % count * DAY_MICROS + micros;
-        let half = if micros_rest < 0 { -count / 2 } else { count / 2 };
-        (months, days, micros) = (months / count, day_rest / count, (micros_rest + half) / count);
-    }
-    Ok(Datum::Interval(Interval {
+    let total = Interval {
         months: months.try_into().map_err(|_| out_of_range())?,
         days: days.try_into().map_err(|_| out_of_range())?,
         micros: micros.try_into().map_err(|_| out_of_range())?,
-    }))
+    };
+    match func {
+        AggregateFunc::Avg => total.checked_div(count as f64).map(Datum::Interval).ok_or_else(out_of_range),
+        _ => Ok(Datum::Interval(total)),
+    }
 }
 
 /// Sums are rounded once, to the result type; an average once more.

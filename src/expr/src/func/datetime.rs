@@ -673,8 +673,12 @@ fn make_interval<'a>(args: &[Datum<'_>]) -> Value<'a> {
     }))
 }
 
+/// A zone by name, abbreviation or offset. An offset alone is POSIX's, as in PostgreSQL: positive to the west.
 fn zone(name: &str) -> Result<TimeZone, EvalError> {
-    TimeZone::parse(name).map_err(crate::cast::parse_error)
+    match TimeZone::parse(name).map_err(crate::cast::parse_error)? {
+        TimeZone::Fixed(seconds) if name.trim().starts_with(['+', '-']) => Ok(TimeZone::Fixed(-seconds)),
+        zone => Ok(zone),
+    }
 }
 
 /// A fixed offset.

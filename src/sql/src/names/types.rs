@@ -124,7 +124,9 @@ pub fn resolve_type(data_type: &DataType) -> Result<ScalarType, Error> {
         DataType::Bytea | DataType::Bytes(None) => ScalarType::Bytes,
         DataType::Date => ScalarType::Date,
         DataType::Time(precision, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => {
-            second_digits(*precision)?;
+            if second_digits(*precision)?.is_some_and(|digits| digits < 6) {
+                return Err(Error::unsupported("type \"time\" with less than 6 digits of seconds"));
+            }
             ScalarType::Time
         }
         DataType::Time(..) => return Err(Error::unsupported("type \"time with time zone\"")),

@@ -7,6 +7,8 @@
 //! | `TABLE t` as a query | `SELECT * FROM t` | the crate's node for it keeps neither quotes nor places nor a database |
 //! | `?`, `?|`, `?&` | the tokens of these operators | the crate's tokenizer takes `?` for a parameter unless it may also take points and circles |
 //! | `trim(leading FROM s)` | `trim(leading s)` | the crate expects characters before FROM |
+//! | `top` | the same, but no keyword | the crate reads `SELECT TOP 5` |
+//! | `current_schema` | `current_schema()` | the crate knows it only as a call |
 //! | `current_role` | `current_user` | the crate takes only the other names for it without brackets |
 //! | `int list`, `map[text=>int]` as types | `mz_type("int list")` | the crate has no such types |
 //! | `q AS OF e` | `q EOF OF e` | the crate would read `OF` as an alias; at the EOF it stops, and the statement reads on |
@@ -24,7 +26,7 @@ pub(crate) fn desugar(tokens: &mut Vec<TokenWithSpan>) {
     composite_types(tokens);
     query_forms::rewrite(tokens);
     let words: Vec<usize> = (0..tokens.len()).filter(|index| !is_space(&tokens[*index])).collect();
-    let mut tables = Vec::new();
+    let (mut tables, mut calls) = (Vec::new(), Vec::new());
     for (at, &index) in words.iter().enumerate() {
         let token = |at: usize| words.get(at).map(|index| &tokens[*index].token);
         match keyword(&tokens[index].token) {
@@ -39,15 +41,30 @@ pub(crate) fn desugar(tokens: &mut Vec<TokenWithSpan>) {
             Some(Keyword::FROM) if opens_trim(&|back| at.checked_sub(back).and_then(token)) => {
                 tokens[index].token = Token::Whitespace(Whitespace::Space);
             }
+            _ if is_word(Some(&tokens[index].token), "current_schema")
+                && is_plain_call(at.checked_sub(1).and_then(token), token(at + 1)) =>
+            {
+                calls.push(index);
+            }
+            // A name like others; the crate would read the row limit of another dialect.
+            Some(Keyword::TOP) => {
+                if let Token::Word(word) = &mut tokens[index].token {
+                    word.keyword = Keyword::NoKeyword;
+                }
+            }
             Some(Keyword::CURRENT_ROLE) if is_plain_call(at.checked_sub(1).and_then(token), token(at + 1)) => {
                 tokens[index].token = Token::make_keyword("CURRENT_USER");
             }
             _ => {}
         }
     }
-    for index in tables.into_iter().rev() {
+    let select = [Token::make_keyword("SELECT"), Token::Mul, Token::make_keyword("FROM")];
+    let call = [Token::make_word("current_schema", None), Token::LParen, Token::RParen];
+    let mut replaced: Vec<_> = tables.into_iter().map(|index| (index, select.clone())).collect();
+    replaced.extend(calls.into_iter().map(|index| (index, call.clone())));
+    replaced.sort_by_key(|(index, _)| *index);
+    for (index, replacement) in replaced.into_iter().rev() {
         let span = tokens[index].span;
-        let replacement = [Token::make_keyword("SELECT"), Token::Mul, Token::make_keyword("FROM")];
         tokens.splice(index..=index, replacement.map(|token| TokenWithSpan { token, span }));
     }
 }

@@ -2,10 +2,11 @@
 
 use std::any::TypeId;
 
-use sqlparser::ast::Expr;
+use sqlparser::ast::{Expr, UnaryOperator};
 use sqlparser::dialect::{Dialect, PostgreSqlDialect, Precedence};
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
+use sqlparser::tokenizer::Token;
 
 use super::collection;
 
@@ -18,6 +19,20 @@ const POSTGRES: PostgreSqlDialect = PostgreSqlDialect {};
 /// `*` (a misspelt FROM would be taken for one), no optimizer hints in comments, no factorial and no geometry.
 #[derive(Debug)]
 pub(crate) struct FreshetDialect;
+
+/// A sign binds tighter than COLLATE, AT and `^` (so `-2 ^ 2` is 4): only `.`, `::` and `[]` come before it.
+const SIGN_PRECEDENCE: u8 = 120;
+
+/// A sign and its operand, if there is one.
+fn signed(parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
+    let op = match parser.peek_token_ref().token {
+        Token::Minus => UnaryOperator::Minus,
+        Token::Plus => UnaryOperator::Plus,
+        _ => return None,
+    };
+    parser.next_token();
+    Some(parser.parse_subexpr(SIGN_PRECEDENCE).map(|expr| Expr::UnaryOp { op, expr: Box::new(expr) }))
+}
 
 impl Dialect for FreshetDialect {
     /// The parser asks for the type of its dialect in places; it is told PostgreSQL's.
@@ -54,7 +69,7 @@ impl Dialect for FreshetDialect {
     }
 
     fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
-        collection::literal(parser)
+        collection::literal(parser).or_else(|| signed(parser))
     }
 
     fn get_next_precedence(&self, parser: &Parser) -> Option<Result<u8, ParserError>> {

@@ -1,7 +1,7 @@
 //! Tokens of a request: cut, placed, bounded in nesting, and divided into statements.
 
 use sqlparser::keywords::Keyword;
-use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer, TokenizerError};
+use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer, TokenizerError, Whitespace};
 
 use super::dialect::FreshetDialect;
 use super::{SQL_BYTES_MAX, desugar};
@@ -64,6 +64,7 @@ pub(crate) fn split(text: &Text<'_>) -> Result<Vec<StatementTokens>, Error> {
     let mut tokenizer = Tokenizer::new(&FreshetDialect, text.sql);
     tokenizer.tokenize_with_location_into_buf(&mut tokens).map_err(|error| lexical_error(error, text))?;
     position::absolute(&mut tokens, text.sql);
+    join_strings(&mut tokens, text)?;
     check_tokens(&tokens, text)?;
 
     let mut statements = Vec::new();
@@ -89,6 +90,39 @@ fn finish(statements: &mut Vec<StatementTokens>, mut tokens: Vec<TokenWithSpan>,
     desugar::desugar(&mut tokens);
     tokens.push(TokenWithSpan { token: Token::EOF, span: Span { start: place, end: place } });
     statements.push(StatementTokens { tokens, depth });
+    Ok(())
+}
+
+/// Strings with nothing but white space and a line's end between them are one. Errors: 42601 for strings on one line.
+fn join_strings(tokens: &mut Vec<TokenWithSpan>, text: &Text<'_>) -> Result<(), Error> {
+    let mut joined: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
+    // The place of the last string in `joined`, and whether a line has ended behind it.
+    let mut string: Option<(usize, bool)> = None;
+    for token in tokens.drain(..) {
+        match (&token.token, &mut string) {
+            (Token::Whitespace(space), Some((_, line_ended))) => {
+                *line_ended |= matches!(space, Whitespace::Newline | Whitespace::SingleLineComment { .. });
+            }
+            (Token::SingleQuotedString(more), Some((at, true))) => {
+                if let Token::SingleQuotedString(first) | Token::EscapedStringLiteral(first) = &mut joined[*at].token {
+                    first.push_str(more);
+                    joined[*at].span.end = token.span.end;
+                    joined.truncate(*at + 1);
+                    string = Some((joined.len() - 1, false));
+                    continue;
+                }
+            }
+            (Token::SingleQuotedString(_), Some((_, false))) => {
+                let (start, end) = (token.span.start.column as usize, token.span.end.column as usize);
+                let message = format!("syntax error at or near \"{}\"", text.slice(start, end));
+                return Err(Error::new("42601", message).at(start));
+            }
+            (Token::SingleQuotedString(_) | Token::EscapedStringLiteral(_), _) => string = Some((joined.len(), false)),
+            _ => string = None,
+        }
+        joined.push(token);
+    }
+    *tokens = joined;
     Ok(())
 }
 

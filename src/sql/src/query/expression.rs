@@ -46,7 +46,10 @@ impl QueryContext<'_> {
                 self.case(operand.as_deref(), conditions, else_result.as_deref())
             }
             Expr::IsNull(inner) => self.is_null(inner),
-            Expr::IsNotNull(inner) => Ok(Planned::bool(self.is_null_scalar(inner)?.not())),
+            Expr::IsNotNull(inner) => {
+                let tests = self.null_tests(inner)?.into_iter().map(HirScalar::not);
+                Ok(Planned::bool(HirScalar::And(tests.collect())))
+            }
             Expr::IsTrue(inner) => self.is_truth(inner, Some(true), false),
             Expr::IsNotTrue(inner) => self.is_truth(inner, Some(true), true),
             Expr::IsFalse(inner) => self.is_truth(inner, Some(false), false),
@@ -152,6 +155,11 @@ impl QueryContext<'_> {
             }
             let scope = &self.levels[position].scope;
             if let Some(table) = scope.table(names)? {
+                if scope.tables[table].is_scalar
+                    && let Some(item) = scope.columns_of(table).next()
+                {
+                    return Ok(Some(Planned::typed(HirScalar::Column { level, index: item.index }, item.typ.clone())));
+                }
                 let fields = scope
                     .columns_of(table)
                     .map(|item| (item.name.clone(), HirScalar::Column { level, index: item.index }, item.typ.clone()))
@@ -282,17 +290,27 @@ impl QueryContext<'_> {
     }
 
     fn is_null(&mut self, inner: &Expr) -> Result<Planned, Error> {
-        Ok(Planned::bool(self.is_null_scalar(inner)?))
+        Ok(Planned::bool(HirScalar::And(self.null_tests(inner)?)))
     }
 
-    /// `IS NULL`; of a row: all its fields are.
-    fn is_null_scalar(&mut self, inner: &Expr) -> Result<HirScalar, Error> {
-        match self.expression(inner)? {
+    /// The test of a value, or of each field of a row: a row IS NULL if all its fields are, and IS NOT NULL if none is.
+    fn null_tests(&mut self, inner: &Expr) -> Result<Vec<HirScalar>, Error> {
+        let planned = match self.expression(inner)? {
             Planned::Row(fields) => {
-                let tests = fields.into_iter().map(|field| Ok(self.settle_known(field)?.0.null_test()));
-                Ok(HirScalar::And(tests.collect::<Result<_, Error>>()?))
+                return fields.into_iter().map(|field| Ok(self.settle_known(field)?.0.null_test())).collect();
             }
-            planned => Ok(self.settle_known(planned).map_err(|error| error.at_node(inner))?.0.null_test()),
+            planned => planned,
+        };
+        let (scalar, typ) = self.settle_known(planned).map_err(|error| error.at_node(inner))?;
+        match &typ {
+            ScalarType::Record(fields) if !fields.is_empty() => {
+                let values = fields.iter().enumerate().map(|(place, (_, field))| {
+                    let value = super::function::record_field(scalar.clone(), &typ, place, field.scalar.clone())?;
+                    Ok(self.settle_known(value)?.0.null_test())
+                });
+                values.collect()
+            }
+            _ => Ok(vec![scalar.null_test()]),
         }
     }
 

@@ -234,7 +234,7 @@ impl QueryContext<'_> {
         self.depends_on.insert(item.id);
         let relation = HirRelation::Get { id: item.id, typ: desc.typ.clone() };
         let types = desc.typ.columns.iter().map(|column| column.scalar.clone()).collect();
-        let table = TableName { name: item.name.item.clone(), full: Some(item.name.clone()) };
+        let table = TableName { name: item.name.item.clone(), full: Some(item.name.clone()), is_scalar: false };
         source(relation, table, desc.names.clone(), types, alias)
     }
 
@@ -301,6 +301,7 @@ impl QueryContext<'_> {
         let name = calls[0].0;
         let table = alias.map_or_else(|| name.to_owned(), |alias| fold(&alias.name));
         let definitions = column_definitions(alias)?;
+        let is_scalar = definitions.is_empty() && calls.len() == 1;
         let (relation, names, types) = self.with_level(Scope::default(), Clause::FromFunction, |qcx| {
             let mut planned = Vec::with_capacity(calls.len());
             for (name, args) in calls {
@@ -336,7 +337,8 @@ impl QueryContext<'_> {
             alias.columns.iter_mut().for_each(|column| column.data_type = None);
             alias
         });
-        source(relation, TableName::alias(table), names, types, alias.as_ref())
+        let table = TableName { is_scalar: is_scalar && types.len() == 1, ..TableName::alias(table) };
+        source(relation, table, names, types, alias.as_ref())
     }
 }
 
@@ -437,7 +439,7 @@ fn source(
         Some(alias) => {
             let name = fold(&alias.name);
             let names = renamed(names, alias, &name)?;
-            (TableName::alias(name), names)
+            (TableName { full: None, name, ..table }, names)
         }
     };
     Ok(Source { relation, scope: Scope::of_table(table, names.into_iter().zip(types)), arity })

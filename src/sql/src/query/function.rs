@@ -287,8 +287,9 @@ impl QueryContext<'_> {
             Expr::Ceil { expr: inner, field } => self.rounded("ceil", inner, field, expr),
             Expr::Floor { expr: inner, field } => self.rounded("floor", inner, field, expr),
             Expr::Position { expr: inner, r#in } => self.form("position", &[r#in, inner], expr),
-            Expr::Substring { expr: inner, substring_from, substring_for, .. } => {
-                self.substring(inner, substring_from.as_deref(), substring_for.as_deref(), expr)
+            Expr::Substring { expr: inner, substring_from, substring_for, shorthand, .. } => {
+                let name = if *shorthand { "substr" } else { "substring" };
+                self.substring(name, inner, substring_from.as_deref(), substring_for.as_deref(), expr)
             }
             Expr::Trim { trim_where, trim_what, expr: inner, trim_characters } => {
                 let name = match trim_where {
@@ -338,6 +339,7 @@ impl QueryContext<'_> {
 
     fn substring(
         &mut self,
+        name: &str,
         inner: &Expr,
         from: Option<&Expr>,
         length: Option<&Expr>,
@@ -349,12 +351,12 @@ impl QueryContext<'_> {
             (None, Some(_)) => {
                 args.push(Planned::typed(HirScalar::literal(Datum::Int(1), ScalarType::Int4), ScalarType::Int4));
             }
-            (None, None) => return Err(Error::new("42601", "substring needs FROM or FOR").at_node(expr)),
+            (None, None) => return Err(Error::new("42601", format!("{name} needs FROM or FOR")).at_node(expr)),
         }
         if let Some(length) = length {
             args.push(self.expression(length)?);
         }
-        self.named_call("substring", args).map_err(|error| error.at_node(expr))
+        self.named_call(name, args).map_err(|error| error.at_node(expr))
     }
 
     /// `value[i][j]` of an array, list, map or jsonb.
@@ -458,7 +460,6 @@ fn synonym(name: &str, count: usize) -> Option<&'static str> {
         ("ceiling", 1) => "ceil",
         ("pow", 2) => "power",
         ("power", 2) => "pow",
-        ("substr", _) => "substring",
         ("position", 2) => "strpos",
         ("json_array_length", 1) => "jsonb_array_length",
         ("json_extract_path", _) => "jsonb_extract_path",

@@ -73,7 +73,7 @@ impl QueryContext<'_> {
     }
 }
 
-/// A number takes the first of integer, bigint and numeric that holds it.
+/// A number takes the first of integer, bigint, numeric and double precision that holds it.
 pub(super) fn plan_number(digits: &str) -> Result<Planned, Error> {
     let digits = digits.replace('_', "");
     if let Ok(value) = digits.parse::<i32>() {
@@ -86,7 +86,18 @@ pub(super) fn plan_number(digits: &str) -> Result<Planned, Error> {
     let text = Scalar::literal(Datum::Text(&digits), ScalarType::Text);
     let cast = cast::cast(text, &ScalarType::Text, &typ, CastContext::Explicit)
         .ok_or_else(|| Error::new("XX000", "text does not cast to numeric"))?;
-    Ok(Planned::typed(HirScalar::from_scalar(evaluate(&cast, &typ)?, &[]), typ))
+    let number = evaluate(&cast, &typ);
+    let float = digits.parse::<f64>().ok().filter(|float| float.is_finite() && *float != 0.0);
+    let is_held = match &number {
+        Ok(number) => !matches!(number.as_literal(), Some(Ok(Datum::Numeric(number))) if number.decode().is_zero()),
+        Err(_) => false,
+    };
+    match float {
+        Some(float) if !is_held => {
+            Ok(Planned::typed(HirScalar::literal(Datum::float8(float), ScalarType::Float8), ScalarType::Float8))
+        }
+        _ => Ok(Planned::typed(HirScalar::from_scalar(number?, &[]), typ)),
+    }
 }
 
 /// The index, from 0, of `$1`, `$2`, ...

@@ -78,7 +78,10 @@ impl QueryContext<'_> {
         }
         let mut planned = self.expression(first)?;
         for (symbol, right) in chain.into_iter().rev() {
-            let operand = self.expression(right)?;
+            let operand = match (&planned, strip(right)) {
+                (Planned::Row(fields), Expr::Subquery(query)) if fields.len() > 1 => self.row_subquery(query)?,
+                _ => self.expression(right)?,
+            };
             planned = self.infix(&symbol, planned, operand).map_err(|error| error.at_node(right))?;
         }
         Ok(planned)
@@ -219,13 +222,25 @@ impl QueryContext<'_> {
     /// An operator resolved by its operands' types.
     pub(super) fn operator(&mut self, symbol: &str, operands: Vec<Planned>) -> Result<Planned, Error> {
         let mut candidates = operators(symbol, operands.len());
-        let operands = self.settle_rows(operands)?;
+        let mut operands = self.settle_rows(operands)?;
+        if meets_real(symbol, &operands) {
+            let wide = operands.into_iter().map(|operand| {
+                Ok(Planned::typed(self.coerce_resolved(operand, &ScalarType::Float8)?, ScalarType::Float8))
+            });
+            operands = wide.collect::<Result<_, Error>>()?;
+        }
         let known: Vec<Option<ScalarType>> = operands.iter().map(|operand| operand.known_type().cloned()).collect();
         if symbol == "||" {
             candidates.retain(|func| !takes_many_as_text(func, &known));
         }
         let signatures: Vec<Signature<'_>> = candidates.iter().map(|func| Signature::of(func)).collect();
         match resolve(&signatures, &known) {
+            Resolution::One(index, _)
+                if candidates[index].args.contains(&ArgType::Any) && operands.iter().any(casts_to_text) =>
+            {
+                let operands = self.cast_to_text(operands)?;
+                self.operator(symbol, operands)
+            }
             Resolution::One(index, types) => self.call(candidates[index], operands, types),
             Resolution::None => {
                 let shown: Vec<String> = operands.iter().map(Planned::shown_type).collect();
@@ -239,6 +254,14 @@ impl QueryContext<'_> {
                     ))
             }
         }
+    }
+
+    fn cast_to_text(&mut self, operands: Vec<Planned>) -> Result<Vec<Planned>, Error> {
+        let cast = |operand: Planned| match casts_to_text(&operand) {
+            true => Ok(Planned::typed(self.coerce_explicit(operand, &ScalarType::Text)?, ScalarType::Text)),
+            false => Ok(operand),
+        };
+        operands.into_iter().map(cast).collect()
     }
 
     pub(super) fn settle_rows(&mut self, operands: Vec<Planned>) -> Result<Vec<Planned>, Error> {
@@ -308,6 +331,22 @@ impl QueryContext<'_> {
             Resolution::Ambiguous => Err(super::function::ambiguous_function(name, &args)),
         }
     }
+}
+
+/// True for what its cast to text writes otherwise than its output does. `||` with a text casts.
+fn casts_to_text(operand: &Planned) -> bool {
+    matches!(operand.known_type(), Some(ScalarType::Bool | ScalarType::Char(_)))
+}
+
+/// True for arithmetic of a real and a number that is no float: PostgreSQL prefers double precision for what needs a cast.
+fn meets_real(symbol: &str, operands: &[Planned]) -> bool {
+    let is_real = |operand: &Planned| operand.known_type() == Some(&ScalarType::Float4);
+    let is_exact = |operand: &Planned| {
+        let exact = |typ: &ScalarType| types::category(typ) == types::Category::Number;
+        operand.known_type().is_some_and(|typ| exact(typ) && !matches!(typ, ScalarType::Float4 | ScalarType::Float8))
+    };
+    matches!(symbol, "+" | "-" | "*" | "/")
+        && matches!(operands, [left, right] if is_real(left) && is_exact(right) || is_exact(left) && is_real(right))
 }
 
 /// True for the concatenation with a text if an operand is an array, list or map: those have concatenations of their own.

@@ -14,11 +14,13 @@ pub(crate) struct TableName {
     pub(crate) name: String,
     /// Set for a relation without alias: it may be named with its schema.
     pub(crate) full: Option<FullName>,
+    /// Its rows are single values of a function: where its name means its whole row, it means the value.
+    pub(crate) is_scalar: bool,
 }
 
 impl TableName {
     pub(crate) fn alias(name: impl Into<String>) -> TableName {
-        TableName { name: name.into(), full: None }
+        TableName { name: name.into(), full: None, is_scalar: false }
     }
 
     /// True if the folded `qualifier` (table, or schema and table, or database, schema and table) names this entry.

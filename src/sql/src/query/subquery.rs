@@ -30,6 +30,19 @@ impl QueryContext<'_> {
         }
     }
 
+    /// A query of at most one row, as a row to compare with: of NULLs if there is none.
+    pub(super) fn row_subquery(&mut self, query: &Query) -> Result<Planned, Error> {
+        let (relation, types) = self.subquery(query)?;
+        let columns = types.iter().enumerate();
+        let fields = columns.map(|(place, typ)| (format!("f{}", place + 1), HirScalar::column(place), typ.clone()));
+        let (record, typ) = super::function::record(fields.collect())?;
+        let relation = relation.map(vec![record]).project(vec![types.len()]);
+        let row = HirScalar::Select(Box::new(relation));
+        let fields = types.into_iter().enumerate();
+        let fields = fields.map(|(place, field)| super::function::record_field(row.clone(), &typ, place, field));
+        Ok(Planned::Row(fields.collect::<Result<_, _>>()?))
+    }
+
     /// `ARRAY(query)`: the values of its one column in the order of the query; without rows an empty array.
     pub(super) fn array_of_subquery(&mut self, query: &Query) -> Result<Planned, Error> {
         let planned = self.nested(|qcx| qcx.query(query))?;

@@ -57,7 +57,9 @@ impl Target {
     pub(crate) fn mutation(&self, alias: Option<&Ident>) -> Mutation<'_> {
         let called = match alias {
             Some(alias) => TableName::alias(names::fold(alias)),
-            None => TableName { name: self.item.name.item.clone(), full: Some(self.item.name.clone()) },
+            None => {
+                TableName { name: self.item.name.item.clone(), full: Some(self.item.name.clone()), is_scalar: false }
+            }
         };
         let (table, desc) = (self.item.id, self.desc());
         Mutation { table, desc, called, assignments: None, from: &[], filter: None, returning: &[] }
