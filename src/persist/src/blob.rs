@@ -10,6 +10,7 @@ use repr::ShardId;
 use stdx::{Rng, Tasks};
 use uuid::Uuid;
 
+use crate::batch_run::Run;
 use crate::columns::Columns;
 use crate::op::Part;
 use crate::part::{CorruptPart, PART_BYTES_MAX, PartWriter, Update, consolidate};
@@ -119,13 +120,6 @@ pub(crate) struct BatchStore {
     pub(crate) inline_bytes_max: usize,
 }
 
-/// A written batch, not yet in the log.
-pub(crate) struct Written {
-    pub(crate) parts: Vec<Part>,
-    pub(crate) updates: u64,
-    pub(crate) bytes: u64,
-}
-
 impl BatchStore {
     /// Consolidates and writes updates: inline if they are few, else as parts in the blob store.
     pub(crate) async fn write(
@@ -133,7 +127,7 @@ impl BatchStore {
         mut updates: Vec<Update>,
         columns: Columns,
         ticket: Ticket,
-    ) -> Result<Written, BlobError> {
+    ) -> Result<Run, BlobError> {
         let bytes: usize = updates.iter().map(|(row, _, _)| row.len_bytes() + 4).sum();
         let updates = if bytes > self.inline_bytes_max {
             // Sorting much takes long, and must not hold up whoever else runs here.
@@ -151,6 +145,11 @@ impl BatchStore {
             builder.push(&row, time, diff).await?;
         }
         builder.finish().await
+    }
+
+    /// For one of several writers of a batch, which together put no more inline than one alone.
+    pub(crate) fn shared_by(&self, writers: usize) -> BatchStore {
+        BatchStore { inline_bytes_max: self.inline_bytes_max / writers.max(1), ..self.clone() }
     }
 
     /// A part, to be read block by block.
@@ -172,12 +171,12 @@ pub(crate) struct BatchBuilder {
     ticket: Ticket,
     columns: Columns,
     writer: PartWriter,
-    written: Written,
+    written: Run,
 }
 
 impl BatchBuilder {
     pub(crate) fn new(store: BatchStore, columns: Columns, ticket: Ticket) -> BatchBuilder {
-        let written = Written { parts: Vec::new(), updates: 0, bytes: 0 };
+        let written = Run::default();
         BatchBuilder { store, ticket, writer: PartWriter::new(columns.clone()), columns, written }
     }
 
@@ -205,7 +204,7 @@ impl BatchBuilder {
         Ok(())
     }
 
-    pub(crate) async fn finish(mut self) -> Result<Written, BlobError> {
+    pub(crate) async fn finish(mut self) -> Result<Run, BlobError> {
         if self.writer.updates() == 0 {
             return Ok(self.written);
         }
@@ -215,6 +214,6 @@ impl BatchBuilder {
         }
         let updates = self.writer.updates();
         let bytes = self.writer.finish_inline();
-        Ok(Written { updates, bytes: bytes.len() as u64, parts: vec![Part::Inline(bytes)] })
+        Ok(Run { updates, bytes: bytes.len() as u64, parts: vec![Part::Inline(bytes)] })
     }
 }

@@ -276,8 +276,12 @@ pub(crate) fn put_batch(out: &mut Encoder, batch: &BatchDesc) {
     out.varint(*updates);
     out.varint(*bytes);
     out.uuid(*token);
+    put_parts(out, parts);
+}
+
+pub(crate) fn put_parts(out: &mut Encoder, parts: &[Part]) {
     out.count(parts.len());
-    for part in parts.iter() {
+    for part in parts {
         match part {
             Part::Inline(bytes) => {
                 out.u8(PART_INLINE);
@@ -305,8 +309,12 @@ pub(crate) fn get_batch(input: &mut Decoder) -> Result<BatchDesc, DecodeError> {
         updates: input.varint()?,
         bytes: input.varint()?,
         token: input.uuid()?,
-        parts: (0..input.count()?).map(|_| get_part(input)).collect::<Result<_, _>>()?,
+        parts: get_parts(input)?.into(),
     })
+}
+
+pub(crate) fn get_parts(input: &mut Decoder) -> Result<Vec<Part>, DecodeError> {
+    (0..input.count()?).map(|_| get_part(input)).collect()
 }
 
 fn get_part(input: &mut Decoder) -> Result<Part, DecodeError> {

@@ -2,10 +2,11 @@
 //!
 //! Knows rows as bytes with a time and a difference; no types, no SQL, no dataflow. Reading order: `op` and `state` (what is
 //! true), `encode` and `checkpoint` (as bytes), `log` and its backends, `location` (which of them, by URL), `columns`, `part`,
-//! `blob` and `read` (where rows are), `hold` and `timeline`, `leader` (who writes), `shards` (what clients can do), `service`
+//! `blob`, `batch_run` and `read` (where rows are), `hold` and `timeline`, `leader` (who writes), `shards` (what clients can do), `service`
 //! and `remote` (over gRPC).
 
 mod backup;
+mod batch_run;
 mod blob;
 mod checkpoint;
 mod codec;
@@ -40,6 +41,7 @@ pub use backup::{
     BackupError, BackupReport, Destination, Listing, Manifest, PartFile, Progress, Pruned, RestoreReport,
     RestoreRequest, backup_stored, find_backup, list_backups, prune_backups, refuse_half_restored, restore,
 };
+pub use batch_run::Run;
 pub use blob::{Blob, BlobError, local_blob, memory_blob};
 pub use checkpoint::{decode_state, encode_state};
 pub use codec::DecodeError;

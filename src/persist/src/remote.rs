@@ -17,7 +17,8 @@ use tonic::transport::{Channel, Endpoint, Uri};
 use tracing::{debug, warn};
 use uuid::Uuid;
 
-use crate::blob::{BatchStore, Blob, Ticket, Written};
+use crate::batch_run::Run;
+use crate::blob::{BatchStore, Blob, Ticket};
 use crate::columns::Columns;
 use crate::leader::check_times;
 use crate::location::{BlobUrl, open_blob};
@@ -137,9 +138,16 @@ impl RemoteShards {
     }
 
     /// Writes updates: inline if few, else as parts under a ticket that the leader has just issued.
-    async fn write(&self, hello: &Hello, shard: ShardId, updates: Vec<Update>) -> Result<Written, AppendError> {
+    async fn write(
+        &self,
+        hello: &Hello,
+        shard: ShardId,
+        updates: Vec<Update>,
+        writers: usize,
+    ) -> Result<Run, AppendError> {
         let bytes: usize = updates.iter().map(|(row, _, _)| row.len_bytes() + 4).sum();
-        let large = bytes > INLINE_BYTES_MAX;
+        let share = INLINE_BYTES_MAX / writers.max(1);
+        let large = bytes > share;
         let blob = match (&hello.blob, large) {
             (Some(blob), _) => Arc::clone(blob),
             // Nothing goes there: a small batch is inline.
@@ -159,25 +167,38 @@ impl RemoteShards {
         };
         let ticket = Ticket { millis, epoch: hello.epoch };
         let (tasks, rng) = (self.tasks.clone(), self.rng.clone());
-        let store = BatchStore { blob, tasks, rng, inline_bytes_max: INLINE_BYTES_MAX };
+        // What is small stays inline even where its encoding is a little longer: it has no ticket.
+        let inline_bytes_max = if large { share } else { usize::MAX };
+        let store = BatchStore { blob, tasks, rng, inline_bytes_max };
         Ok(store.write(updates, columns, ticket).await?)
     }
 }
 
 #[async_trait]
 impl Shards for RemoteShards {
-    async fn append(
+    async fn write_run(
+        &self,
+        shard: ShardId,
+        lower: Timestamp,
+        upper: Timestamp,
+        updates: Vec<Update>,
+        writers: usize,
+    ) -> Result<Run, AppendError> {
+        check_times(&updates, lower, upper)?;
+        let hello = self.hello().await?;
+        self.write(&hello, shard, updates, writers).await
+    }
+
+    async fn append_runs(
         &self,
         shard: ShardId,
         writer: WriterId,
         expect_upper: Timestamp,
         new_upper: Timestamp,
-        updates: Vec<Update>,
+        runs: Vec<Run>,
         token: Uuid,
     ) -> Result<(), AppendError> {
-        check_times(&updates, expect_upper, new_upper)?;
         let hello = self.hello().await?;
-        let written = self.write(&hello, shard, updates).await?;
         let request = proto::AppendRequest {
             log_id: bytes::Bytes::copy_from_slice(hello.log_id.as_bytes()),
             shard: shard.0,
@@ -187,7 +208,7 @@ impl Shards for RemoteShards {
             expect_upper: expect_upper.micros(),
             new_upper: new_upper.micros(),
             token: bytes::Bytes::copy_from_slice(token.as_bytes()),
-            parts: written.parts.into_iter().map(part_to_proto).collect(),
+            parts: Run::joined(runs).parts.into_iter().map(part_to_proto).collect(),
         };
         let mut backoff = Backoff::new(FIRST_DELAY, LONGEST_DELAY);
         loop {

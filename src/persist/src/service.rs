@@ -13,7 +13,7 @@ use tonic::{Request, Response, Status, Streaming};
 use uuid::Uuid;
 
 use crate::backup::{BackupStream, serve_backup};
-use crate::blob::Written;
+use crate::batch_run::Run;
 use crate::columns::Columns;
 use crate::hold::Hold;
 use crate::leader::{Feed, LeaderHandle, RemoteAppend};
@@ -114,24 +114,18 @@ impl ShardctlService {
         }
         let token = Uuid::from_slice(&request.token).map_err(|error| AppendError::Invalid(error.to_string()))?;
         let (lower, upper) = (Timestamp::new(request.expect_upper), Timestamp::new(request.new_upper));
-        let mut written = Written { parts: Vec::new(), updates: 0, bytes: 0 };
+        let mut run = Run::default();
         for part in request.parts {
             let part = part_of_proto(part).map_err(AppendError::Invalid)?;
             let (updates, bytes) = check_part(&part, lower, upper).map_err(AppendError::Invalid)?;
-            written.updates += updates;
-            written.bytes += bytes;
-            written.parts.push(part);
+            run.updates += updates;
+            run.bytes += bytes;
+            run.parts.push(part);
         }
         let writer =
             WriterId { generation: request.generation, writer: request.writer, incarnation: request.incarnation };
-        let append = RemoteAppend {
-            shard: ShardId(request.shard),
-            writer,
-            expect_upper: lower,
-            new_upper: upper,
-            token,
-            written,
-        };
+        let append =
+            RemoteAppend { shard: ShardId(request.shard), writer, expect_upper: lower, new_upper: upper, token, run };
         self.leader.shared().append(append).await
     }
 

@@ -10,6 +10,7 @@ use stdx::{Backoff, Task, Tasks};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use crate::batch_run::Run;
 use crate::blob::{Blob, BlobError};
 use crate::columns::Columns;
 use crate::op::{Part, WriterId};
@@ -34,6 +35,37 @@ pub trait Shards: Send + Sync + 'static {
         expect_upper: Timestamp,
         new_upper: Timestamp,
         updates: Vec<Update>,
+        token: Uuid,
+    ) -> Result<(), AppendError> {
+        let run = self.write_run(shard, expect_upper, new_upper, updates, 1).await?;
+        self.append_runs(shard, writer, expect_upper, new_upper, vec![run], token).await
+    }
+
+    /// Writes `updates` at times in `[lower, upper)` as one run of a batch to which `writers` contribute one each, without
+    /// appending it.
+    ///
+    /// Few are kept inline: all runs of a batch together as much as one append may have inline. The others go to the blob
+    /// store, where they are garbage until they are appended: within half an hour, or `append_runs` refuses them.
+    /// Cancel safety: dropping the future leaves garbage at most.
+    async fn write_run(
+        &self,
+        shard: ShardId,
+        lower: Timestamp,
+        upper: Timestamp,
+        updates: Vec<Update>,
+        writers: usize,
+    ) -> Result<Run, AppendError>;
+
+    /// Appends runs, which may have been written by other processes, as one batch; else as [`Shards::append`].
+    ///
+    /// Errors: `Blob` also where a run was written too long ago: it must be written again.
+    async fn append_runs(
+        &self,
+        shard: ShardId,
+        writer: WriterId,
+        expect_upper: Timestamp,
+        new_upper: Timestamp,
+        runs: Vec<Run>,
         token: Uuid,
     ) -> Result<(), AppendError>;
 

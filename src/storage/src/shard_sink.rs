@@ -1,52 +1,62 @@
 //! A durable collection as the output of a dataflow: the self-correcting sink of materialized views.
 //!
-//! The desired collection and the shard's own contents (the *feedback*) meet in a `Correction`. A batch `[lower, upper)` is
-//! made only when the feedback has reached exactly `lower`, holds whatever then is still wrong, and is appended if the shard's
-//! upper is still `lower`. Laws:
+//! The desired collection and the shard's own contents (the *feedback*) meet, by row, in each worker's `Correction`. One
+//! worker cares for the shard: it follows it for all, deals its rows out, and mints the descriptions `[lower, upper)` of
+//! batches. Every worker writes its run of a batch, which holds whatever of its rows is still wrong, once its share of the
+//! feedback has reached exactly `lower` and what is desired has reached `upper`. The one worker collects the runs and appends
+//! them as one batch, if the shard's upper is still `lower`. Laws:
 //!
-//! * after each append the shard equals what is desired at every time below `upper`, whoever wrote what before;
+//! * after each append the shard equals what is desired at every time below `upper`, whoever wrote what before: the runs of a
+//!   batch hold disjoint sets of rows, and each is right for the contents at `lower`, which the append demands;
 //! * who loses the race to another replica does nothing but wait for the winner's batch in the feedback, where it cancels the
 //!   corrections that both had in mind; so replicas that compute the same write the same, once;
+//! * a run that was written for a batch that is never appended is garbage, in the blob store at most;
 //! * nothing is appended before `allow_writes`, nor after the token is dropped, nor for a frontier that emptied because the
-//!   dataflow was dropped (see `token`).
+//!   dataflow was dropped (see `token`): a batch needs the runs of all workers, and none writes one once its token is gone.
 //!
 //! ```text
-//!   desired oks, errs ──exchange──▶ ┌────────────┐ due(lower, upper)
-//!                                   │ Correction │ ────────────────▶ append task ──▶ shard
-//!   shard ── Feed ── minus ───────▶ └────────────┘                                    │
-//!     ▲───────────────────────────────────────────────────────────────────────────────┘
+//!   desired oks, errs ───by row──▶ ┌─────────────────────┐
+//!                                  │ each worker:        │ runs
+//!   ┌───────────────┐  ──by row──▶ │ Correction,         │ ─────▶ the one worker: append task ──▶ shard
+//!   │ the one       │ persisted    │ write task          │                                          │
+//!   │ worker: Feed, │ ──to all───▶ └─────────────────────┘                                          │
+//!   │ Minter        │ descriptions                                                                  │
+//!   └───────────────┘ ◀─────────────────────────────────────────────────────────────────────────────┘
 //! ```
-//!
-//! One worker of the replica holds the whole buffer and appends.
 
-use std::cell::Cell;
+mod append;
+mod attempt;
+mod mint;
+mod write;
+
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::sync::Arc;
-use std::time::Duration;
 
-use parking_lot::Mutex;
-use persist::AppendError;
-use persist::Selection;
-use repr::{ShardId, Timestamp};
-use stdx::{Backoff, Task};
-use timely::dataflow::StreamVec;
+use bytes::Bytes;
+use persist::{Run, Selection};
+use repr::{Row, ShardId, Timestamp};
+use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Exchange;
-use timely::dataflow::operators::Concat;
+use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::operators::vec::Map;
-use timely::scheduling::{Activator, SyncActivator};
-use trace::{Diff, Ts, upper_of};
-use tracing::{info, warn};
+use timely::dataflow::operators::{Capability, Concat};
+use timely::dataflow::{Scope, StreamVec};
+use timely::progress::Antichain;
+use timely::scheduling::Activator;
+use trace::{Diff, Ts, frontier_of, owner_hash, upper_of};
 
+use self::append::{Appender, Outcome};
+pub(crate) use self::mint::{Description, Minter};
+use self::write::{Ready, RunWriter};
 use crate::context::WorkerContext;
-use crate::correction::Correction;
-use crate::feed::{Feed, FeedItem, StoredUpdate};
+use crate::feed::{Feed, FeedItem};
 use crate::shard_source::{Errs, Oks};
 use crate::stored;
 use crate::token::{Pressed, Token};
 
-const RETRY_FIRST: Duration = Duration::from_millis(20);
-const RETRY_MOST: Duration = Duration::from_secs(2);
+/// Updates of the feedback handled before other operators get their turn.
+const FUEL_UPDATES: usize = 1 << 16;
 
 /// A sink on this worker.
 pub struct ShardSink {
@@ -65,7 +75,7 @@ pub struct SinkHandle {
 
 impl SinkHandle {
     /// The durable upper of the shard as this worker knows it; never goes back. MAX, the neutral element of the minimum over
-    /// workers and processes, on workers that do not write.
+    /// workers and processes, on workers that do not append.
     pub fn upper(&self) -> Timestamp {
         self.upper.get()
     }
@@ -76,6 +86,15 @@ impl SinkHandle {
         self.activator.activate();
     }
 }
+
+/// A row as it is stored.
+type StoredItem = (Row, Ts, Diff);
+/// A description, for a worker.
+type Order = (u64, Description);
+/// What a worker has written for the description of a number.
+type Answer = (u64, Bytes);
+
+type Output<D> = OutputBuilder<Ts, CapacityContainerBuilder<Vec<D>>>;
 
 /// Keeps `shard` equal to the collection `oks` with `errs`. All workers must call it in the same order.
 ///
@@ -89,52 +108,19 @@ pub fn shard_sink<'scope>(
     oks: Oks<'scope>,
     errs: Errs<'scope>,
 ) -> ShardSink {
-    let scope = oks.inner.scope();
+    let sink = Sink { context, name, shard, as_of, scope: oks.inner.scope() };
     let desired = stored_stream(oks, errs);
-    let target = (shard.0 % context.peers.max(1) as u64) as usize;
-    let mut builder = OperatorBuilder::new(format!("ShardSink {name} {shard}"), scope);
-    let info = builder.operator_info();
-    let mut input = builder.new_input(desired, Exchange::new(move |_update| target as u64));
-
-    let activator = scope.activator_for(info.address.clone());
-    let wake = scope.worker().sync_activator_for(info.address.to_vec());
-    let writes = Rc::new(Cell::new(false));
-    let is_writer = context.is_responsible(shard.0);
-    let upper = Rc::new(Cell::new(if is_writer { Timestamp::MIN } else { Timestamp::MAX }));
     let pressed = Pressed::default();
-    let token = Token::new(pressed.button(vec![activator.clone()]));
-    let handle = SinkHandle { upper: Rc::clone(&upper), writes: Rc::clone(&writes), activator };
-
-    let mut writer = is_writer.then(|| {
-        let feed = Feed::start(context, name, shard, as_of, Selection::default(), wake.clone());
-        let appender = Appender { context: context.clone(), name: name.to_owned(), shard, wake, running: None };
-        Writer { feed, appender, state: SinkState::new(as_of) }
-    });
-    // An operator without capabilities is shut down when its inputs end, unless it says that it has more to do.
-    builder.build_reschedule(move |_capabilities| {
-        move |frontiers| {
-            if pressed.is_pressed() || upper.get() == Timestamp::MAX {
-                writer = None;
-            }
-            let Some(writer) = &mut writer else {
-                input.for_each(|_capability, data| data.clear());
-                return false;
-            };
-            input.for_each(|_capability, data| {
-                let updates = data.drain(..).map(|(row, time, diff)| (row, time.0, diff.0));
-                writer.state.desire(updates);
-            });
-            writer.state.desired_upper(upper_of(frontiers[0].frontier()));
-            writer.turn(writes.get());
-            upper.set(writer.state.persisted.unwrap_or(Timestamp::MIN));
-            upper.get() < Timestamp::MAX
-        }
-    });
-    ShardSink { handle, token }
+    let feedback = sink.feedback(&pressed);
+    let Feedback { persisted, descriptions, care, activator, upper, writes } = feedback;
+    let (runs, writing) = sink.write(&pressed, desired, persisted, descriptions, care.as_ref(), &activator);
+    sink.collect(runs, care, &activator);
+    let token = Token::new(pressed.button(vec![activator.clone(), writing]));
+    ShardSink { handle: SinkHandle { upper, writes, activator }, token }
 }
 
 /// Rows and errors as they are stored. A multiplicity that overflowed can never be corrected, so it is stored as an error.
-fn stored_stream<'scope>(oks: Oks<'scope>, errs: Errs<'scope>) -> StreamVec<'scope, Ts, (repr::Row, Ts, Diff)> {
+fn stored_stream<'scope>(oks: Oks<'scope>, errs: Errs<'scope>) -> StreamVec<'scope, Ts, StoredItem> {
     let oks = oks.inner.map(|(row, time, diff)| {
         if diff.0.is_overflow() {
             let error = expr::EvalError::negative_multiplicity("materialized view");
@@ -146,156 +132,242 @@ fn stored_stream<'scope>(oks: Oks<'scope>, errs: Errs<'scope>) -> StreamVec<'sco
     oks.concat(errs)
 }
 
-/// The writing worker's part.
-struct Writer {
-    feed: Feed,
-    appender: Appender,
-    state: SinkState,
-}
-
-impl Writer {
-    fn turn(&mut self, may_write: bool) {
-        while let Some(item) = self.feed.next() {
-            match item {
-                FeedItem::Updates(updates) => self.state.correction.persist(updates),
-                FeedItem::Upper(upper) => self.state.persisted_upper(upper),
-            }
-        }
-        if self.appender.is_busy() || !may_write {
-            return;
-        }
-        if let Some(batch) = self.state.next_batch() {
-            self.appender.start(batch);
-        }
-    }
-}
-
-/// Updates for times in `[lower, upper)`, to be appended where the shard's upper is `lower`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Batch {
-    pub(crate) lower: Timestamp,
-    pub(crate) upper: Timestamp,
-    pub(crate) updates: Vec<StoredUpdate>,
-}
-
-/// What the sink knows, and what it makes of it.
-pub(crate) struct SinkState {
-    as_of: Timestamp,
-    pub(crate) correction: Correction,
-    /// What is desired is complete below it.
-    desired: Timestamp,
-    /// The upper of the feedback; none before its first word.
-    pub(crate) persisted: Option<Timestamp>,
-    /// The `lower` of the last batch: no other is made at it.
-    tried: Option<Timestamp>,
-}
-
-impl SinkState {
-    pub(crate) fn new(as_of: Timestamp) -> SinkState {
-        SinkState { as_of, correction: Correction::default(), desired: Timestamp::MIN, persisted: None, tried: None }
-    }
-
-    pub(crate) fn desire(&mut self, updates: impl IntoIterator<Item = StoredUpdate>) {
-        self.correction.desire(updates);
-    }
-
-    pub(crate) fn desired_upper(&mut self, upper: Timestamp) {
-        self.desired = self.desired.max(upper);
-    }
-
-    pub(crate) fn persisted_upper(&mut self, upper: Timestamp) {
-        self.persisted = Some(self.persisted.map_or(upper, |before| before.max(upper)));
-    }
-
-    /// The batch to append now, if there is one. Once it was made, the next is made only when the feedback has moved.
-    pub(crate) fn next_batch(&mut self) -> Option<Batch> {
-        let lower = self.persisted?;
-        let upper = self.desired;
-        if upper <= lower || upper <= self.as_of || self.tried == Some(lower) {
-            return None;
-        }
-        assert!(
-            lower == Timestamp::MIN || lower >= self.as_of,
-            "the view is computed from {} on, but was written only up to {lower}",
-            self.as_of
-        );
-        self.tried = Some(lower);
-        let updates = self.correction.due(lower.max(self.as_of), upper);
-        Some(Batch { lower, upper, updates })
-    }
-}
-
-/// Appends one batch at a time, off the worker thread, and tries again until the outcome is known.
-struct Appender {
-    context: WorkerContext,
-    name: String,
+/// What the parts of a sink are built from.
+struct Sink<'a, 'scope> {
+    context: &'a WorkerContext,
+    name: &'a str,
     shard: ShardId,
-    wake: SyncActivator,
-    running: Option<Running>,
+    as_of: Timestamp,
+    scope: Scope<'scope, Ts>,
 }
 
-struct Running {
-    done: Arc<Mutex<bool>>,
-    _task: Task,
+/// The first operator, and what the others have to do with it.
+struct Feedback<'scope> {
+    persisted: StreamVec<'scope, Ts, StoredItem>,
+    descriptions: StreamVec<'scope, Ts, Order>,
+    /// On the worker that cares for the shard.
+    care: Option<Rc<RefCell<Minter>>>,
+    activator: Activator,
+    upper: Rc<Cell<Timestamp>>,
+    writes: Rc<Cell<bool>>,
 }
 
-impl Appender {
-    fn is_busy(&mut self) -> bool {
-        if self.running.as_ref().is_some_and(|running| *running.done.lock()) {
-            self.running = None;
-        }
-        self.running.is_some()
+impl<'scope> Sink<'_, 'scope> {
+    fn builder(&self, what: &str) -> OperatorBuilder<'scope, Ts> {
+        OperatorBuilder::new(format!("ShardSink {} {} {what}", self.name, self.shard), self.scope)
     }
 
-    fn start(&mut self, batch: Batch) {
-        let done = Arc::new(Mutex::new(false));
-        let (context, shard, name) = (self.context.clone(), self.shard, self.name.clone());
-        let (wake, finished) = (self.wake.clone(), Arc::clone(&done));
-        let task = self.context.tasks.spawn("shard-sink-append", async move {
-            if append(&context, shard, &name, batch).await == Outcome::Stopped {
-                // Nobody may write any more: `done` stays false, so no other batch is tried.
-                return;
-            }
-            *finished.lock() = true;
-            // Fails only if the worker is gone.
-            let _ = wake.activate();
+    /// Follows the shard, says what is to be written, and appends it: on the worker that cares for the shard.
+    fn feedback(&self, pressed: &Pressed) -> Feedback<'scope> {
+        let (context, shard, as_of) = (self.context, self.shard, self.as_of);
+        let mut builder = self.builder("feedback");
+        let address = builder.operator_info().address;
+        let (persisted, persisted_stream) = builder.new_output::<Vec<StoredItem>>();
+        let (descriptions, description_stream) = builder.new_output::<Vec<Order>>();
+        let activator = self.scope.activator_for(address.clone());
+        let writes = Rc::new(Cell::new(false));
+        let is_responsible = context.is_responsible(shard.0);
+        let upper = Rc::new(Cell::new(if is_responsible { Timestamp::MIN } else { Timestamp::MAX }));
+        let care = is_responsible.then(|| Rc::new(RefCell::new(Minter::new(as_of, context.peers))));
+
+        let wake = self.scope.worker().sync_activator_for(address.to_vec());
+        let mut steward = care.as_ref().map(|minter| Steward {
+            feed: Feed::start(context, self.name, shard, as_of, Selection::default(), wake.clone()),
+            appender: Appender::new(context, self.name, shard, wake),
+            minter: Rc::clone(minter),
+            workers: context.peers as u64,
+            as_of,
+            capabilities: None,
+            persisted: OutputBuilder::from(persisted),
+            descriptions: OutputBuilder::from(descriptions),
         });
-        self.running = Some(Running { done, _task: task });
+        let (pressed, again) = (pressed.clone(), activator.clone());
+        let (known, may_write) = (Rc::clone(&upper), Rc::clone(&writes));
+        builder.build(move |capabilities| {
+            if let Some(steward) = &mut steward {
+                steward.capabilities = Some(capabilities.try_into().expect("the operator has two outputs"));
+                steward.advance(as_of);
+            }
+            move |_frontiers| {
+                if pressed.is_pressed() {
+                    steward = None;
+                }
+                let Some(active) = &mut steward else { return };
+                if active.turn(may_write.get()) == Turn::More {
+                    again.activate();
+                }
+                known.set(active.minter.borrow().upper());
+                if known.get() == Timestamp::MAX {
+                    steward = None;
+                }
+            }
+        });
+        let (persisted, descriptions) = (persisted_stream, description_stream);
+        Feedback { persisted, descriptions, care, activator, upper, writes }
+    }
+
+    /// Writes this worker's runs. Returns them, and what activates the operator.
+    fn write(
+        &self,
+        pressed: &Pressed,
+        desired: StreamVec<'scope, Ts, StoredItem>,
+        persisted: StreamVec<'scope, Ts, StoredItem>,
+        descriptions: StreamVec<'scope, Ts, Order>,
+        care: Option<&Rc<RefCell<Minter>>>,
+        feedback: &Activator,
+    ) -> (StreamVec<'scope, Ts, Answer>, Activator) {
+        let mut builder = self.builder("write");
+        let address = builder.operator_info().address;
+        let by_row = || Exchange::new(|(row, _, _): &StoredItem| owner_hash(row));
+        let mut desired = builder.new_input(desired, by_row());
+        let mut persisted = builder.new_input(persisted, by_row());
+        let mut orders = builder.new_input(descriptions, Exchange::new(|(worker, _): &Order| *worker));
+        // Only descriptions lead to runs; their capabilities are kept until then.
+        let (runs, run_stream) =
+            builder.new_output_connection::<Vec<Answer>, _>([(2, Antichain::from_elem(Default::default()))]);
+        let mut runs: Output<Answer> = OutputBuilder::from(runs);
+        let wake = self.scope.worker().sync_activator_for(address.to_vec());
+        let mut writer = Some(RunWriter::new(self.context, self.name, self.shard, self.as_of, wake));
+        let (pressed, care, feedback) = (pressed.clone(), care.cloned(), feedback.clone());
+        builder.build(move |_capabilities| {
+            move |frontiers| {
+                if pressed.is_pressed() {
+                    writer = None;
+                }
+                let Some(writer) = &mut writer else {
+                    desired.for_each(|_capability, data| data.clear());
+                    persisted.for_each(|_capability, data| data.clear());
+                    orders.for_each(|_capability, data| data.clear());
+                    return;
+                };
+                desired.for_each(|_capability, data| {
+                    writer.share.correction.desire(data.drain(..).map(|(row, time, diff)| (row, time.0, diff.0)));
+                });
+                persisted.for_each(|_capability, data| {
+                    writer.share.correction.persist(data.drain(..).map(|(row, time, diff)| (row, time.0, diff.0)));
+                });
+                orders.for_each(|capability, data| {
+                    for (_, description) in data.drain(..) {
+                        writer.want(description, capability.retain(0));
+                    }
+                });
+                let desired_upper = upper_of(frontiers[0].frontier());
+                writer.share.uppers(desired_upper, upper_of(frontiers[1].frontier()));
+                if let Some(minter) = &care
+                    && minter.borrow_mut().desired_upper(desired_upper)
+                {
+                    feedback.activate();
+                }
+                if let Some(Ready { number, run, capability }) = writer.turn() {
+                    runs.activate().session(&capability).give((number, run.to_bytes()));
+                }
+            }
+        });
+        (run_stream, self.scope.activator_for(address))
+    }
+
+    /// Gathers the runs where they are appended.
+    fn collect(&self, runs: StreamVec<'scope, Ts, Answer>, care: Option<Rc<RefCell<Minter>>>, feedback: &Activator) {
+        let mut builder = self.builder("collect");
+        let target = self.shard.0 % self.context.peers.max(1) as u64;
+        let mut input = builder.new_input(runs, Exchange::new(move |_answer: &Answer| target));
+        let (feedback, halt) = (feedback.clone(), self.context.halt.clone());
+        builder.build(move |_capabilities| {
+            move |_frontiers| {
+                input.for_each(|_capability, data| {
+                    let Some(minter) = &care else { return data.clear() };
+                    for (number, bytes) in data.drain(..) {
+                        match Run::of_bytes(bytes) {
+                            Ok(run) => {
+                                if minter.borrow_mut().collect(number, run) {
+                                    feedback.activate();
+                                }
+                            }
+                            Err(error) => halt(format!("a run from another worker: {error}")),
+                        }
+                    }
+                });
+            }
+        });
     }
 }
 
 #[derive(PartialEq, Eq)]
-enum Outcome {
-    /// Appended by us or by another; the feedback will say.
-    Known,
-    /// This replica must write no more.
-    Stopped,
+enum Turn {
+    /// Took all there was.
+    Waiting,
+    /// Stopped early to let others work.
+    More,
 }
 
-async fn append(context: &WorkerContext, shard: ShardId, name: &str, batch: Batch) -> Outcome {
-    let Batch { lower, upper, updates } = batch;
-    let token = context.new_token();
-    let mut backoff = Backoff::new(RETRY_FIRST, RETRY_MOST);
-    loop {
-        let result = context.shards.append(shard, context.writer(), lower, upper, updates.clone(), token).await;
-        match result {
-            Ok(()) | Err(AppendError::UpperMismatch { .. } | AppendError::Closed) => return Outcome::Known,
-            Err(error @ (AppendError::Fenced(_) | AppendError::NotFound)) => {
-                info!(%shard, name, %error, "the view is written no more");
-                return Outcome::Stopped;
-            }
-            Err(error @ (AppendError::OtherLog | AppendError::Invalid(_))) => {
-                (context.halt)(format!("appending to {shard} of {name}: {error}"));
-                return Outcome::Stopped;
-            }
-            Err(AppendError::TooFarAhead { .. }) => {}
-            Err(error @ (AppendError::DiskFull | AppendError::Blob(_))) => {
-                warn!(%shard, name, %error, "appending to a view failed; trying again");
-            }
-            Err(error @ (AppendError::Unknown(_) | AppendError::Halted(_))) => {
-                info!(%shard, name, %error, "appending to a view again");
+/// What the worker that cares for the shard does for all.
+struct Steward {
+    feed: Feed,
+    appender: Appender,
+    minter: Rc<RefCell<Minter>>,
+    workers: u64,
+    as_of: Timestamp,
+    /// One for each output; none once the shard is closed.
+    capabilities: Option<[Capability<Ts>; 2]>,
+    persisted: Output<StoredItem>,
+    descriptions: Output<Order>,
+}
+
+impl Steward {
+    fn turn(&mut self, may_write: bool) -> Turn {
+        let turn = self.hear();
+        let mut minter = self.minter.borrow_mut();
+        if let Some(Outcome::Refused(description)) = self.appender.outcome() {
+            minter.mint_again(description);
+        }
+        if !self.appender.is_busy() && may_write {
+            if let Some(batch) = minter.take_batch() {
+                self.appender.start(batch);
+            } else if let Some(description) = minter.mint()
+                && let Some([_, capability]) = &self.capabilities
+            {
+                let mut output = self.descriptions.activate();
+                let mut session = output.session(capability);
+                (0..self.workers).for_each(|worker| session.give((worker, description)));
             }
         }
-        context.tasks.sleep(backoff.next_delay()).await;
+        turn
+    }
+
+    /// Takes what there is to be heard of the shard.
+    fn hear(&mut self) -> Turn {
+        let mut fuel = FUEL_UPDATES;
+        while fuel > 0 {
+            match self.feed.next() {
+                Some(FeedItem::Updates(updates)) => {
+                    fuel = fuel.saturating_sub(updates.len());
+                    let Some([capability, _]) = &self.capabilities else { continue };
+                    let mut output = self.persisted.activate();
+                    let mut session = output.session(capability);
+                    for (row, time, diff) in updates {
+                        session.give((row, Ts(time), Diff(diff)));
+                    }
+                }
+                Some(FeedItem::Upper(upper)) => {
+                    self.minter.borrow_mut().persisted_upper(upper);
+                    self.advance(upper);
+                }
+                None => return Turn::Waiting,
+            }
+        }
+        Turn::More
+    }
+
+    fn advance(&mut self, upper: Timestamp) {
+        match (frontier_of(upper.max(self.as_of)).first(), &mut self.capabilities) {
+            (Some(time), Some(capabilities)) => {
+                for capability in capabilities {
+                    if capability.time() < time {
+                        capability.downgrade(time);
+                    }
+                }
+            }
+            _ => self.capabilities = None,
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use persist::{
-    Commit, CreateShard, GroupId, Leader, LeaderConfig, LeaderHandle, MemLog, Shards, WriterId, memory_blob,
+    Blob, Commit, CreateShard, GroupId, Leader, LeaderConfig, LeaderHandle, MemLog, Shards, WriterId, memory_blob,
 };
 use repr::{Datum, Diff, Row, ShardId, Timestamp};
 use stdx::sim::{Executor, Step};
@@ -23,6 +23,7 @@ use crate::context::WorkerContext;
 use crate::feed::StoredUpdate;
 
 mod ingestions;
+mod parallel_sinks;
 mod sinks;
 mod sources;
 mod threads;
@@ -41,11 +42,17 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(seed: u64) -> World {
+        World::with_inline(seed, 256 << 10)
+    }
+
+    /// Batches longer than `inline_bytes_max` go to the blob store.
+    pub(crate) fn with_inline(seed: u64, inline_bytes_max: usize) -> World {
         let rng = Rng::from_seed(seed);
         let executor = Executor::new(rng.clone(), START);
         let log = Arc::new(MemLog::new());
         let mut config = LeaderConfig::new(log, memory_blob(), executor.tasks(0), rng.clone());
         config.boot_grace = std::time::Duration::from_secs(2);
+        config.inline_bytes_max = inline_bytes_max;
         let leader = open(&executor, &config);
         World { executor, rng, leader, config }
     }
@@ -108,6 +115,16 @@ impl World {
     pub(crate) fn contents(&self, shard: u64, at: Timestamp) -> Vec<(Row, Diff)> {
         let leader = self.leader.clone();
         self.block_on(async move { leader.snapshot(ShardId(shard), at).await }).expect("readable")
+    }
+
+    pub(crate) fn blob(&self) -> Blob {
+        Arc::clone(&self.config.blob)
+    }
+
+    /// Runs tasks, without workers, for so long.
+    pub(crate) fn pass(&self, time: std::time::Duration) {
+        let sleep = self.executor.tasks(0).sleep(time);
+        self.block_on(sleep);
     }
 
     /// Lets tasks run, without workers, for so many steps.

@@ -13,7 +13,7 @@ use clusterd::Process;
 use controller::{ReplicaLauncher, ReplicaSpec};
 use futures::future::{Either, select};
 use parking_lot::Mutex;
-use persist::{AppendError, LeaderHandle, ShardEvent, Shards, SubscribeError, Subscription, Update, WriterId};
+use persist::{AppendError, LeaderHandle, Run, ShardEvent, Shards, SubscribeError, Subscription, Update, WriterId};
 use protocol::link::{ComputeDuplex, Duplex, Link, LinkError, StorageDuplex, pair};
 use repr::{ShardId, Timestamp};
 use stdx::{Rng, Tasks};
@@ -272,36 +272,63 @@ async fn next_leader(leaders: &mut watch::Receiver<Option<LeaderHandle>>) -> Lea
     leader.ok().flatten().expect("the world outlives its processes")
 }
 
-#[async_trait]
-impl Shards for RemoteLeader {
-    async fn append(
-        &self,
-        shard: ShardId,
-        writer: WriterId,
-        expect_upper: Timestamp,
-        new_upper: Timestamp,
-        updates: Vec<Update>,
-        token: Uuid,
-    ) -> Result<(), AppendError> {
+impl RemoteLeader {
+    /// Asks one leader after the other, until an answer has come back.
+    async fn ask<T, F>(&self, request: impl Fn(LeaderHandle) -> F + Send + Sync) -> Result<T, AppendError>
+    where
+        T: Send,
+        F: Future<Output = Result<T, AppendError>> + Send,
+    {
         let mut leaders = self.reachable.0.subscribe();
         loop {
             let leader = next_leader(&mut leaders).await;
             let resets = self.wire.resets();
-            let append = async {
+            let exchange = async {
                 self.wire.travel(Direction::ToEnvironment, resets).await?;
-                let outcome = leader.append(shard, writer, expect_upper, new_upper, updates.clone(), token).await;
+                let outcome = request(leader).await;
                 // A reply that is lost leaves the append made: the next try must find its token.
                 self.wire.travel(Direction::ToReplica, resets).await.map(|()| outcome)
             };
-            let append = std::pin::pin!(append);
+            let exchange = std::pin::pin!(exchange);
             let cut = std::pin::pin!(leaders.changed());
-            match select(append, cut).await {
+            match select(exchange, cut).await {
                 Either::Left((Err(Reset) | Ok(Err(AppendError::Unknown(_) | AppendError::Halted(_))), _)) => {}
                 Either::Left((Ok(outcome), _)) => return outcome,
                 Either::Right(_) => continue,
             }
             self.tasks.sleep(RETRY).await;
         }
+    }
+}
+
+#[async_trait]
+impl Shards for RemoteLeader {
+    async fn write_run(
+        &self,
+        shard: ShardId,
+        lower: Timestamp,
+        upper: Timestamp,
+        updates: Vec<Update>,
+        writers: usize,
+    ) -> Result<Run, AppendError> {
+        let updates = &updates;
+        self.ask(|leader| async move { leader.write_run(shard, lower, upper, updates.clone(), writers).await }).await
+    }
+
+    async fn append_runs(
+        &self,
+        shard: ShardId,
+        writer: WriterId,
+        expect_upper: Timestamp,
+        new_upper: Timestamp,
+        runs: Vec<Run>,
+        token: Uuid,
+    ) -> Result<(), AppendError> {
+        let runs = &runs;
+        let append = |leader: LeaderHandle| async move {
+            leader.append_runs(shard, writer, expect_upper, new_upper, runs.clone(), token).await
+        };
+        self.ask(append).await
     }
 
     async fn subscribe(&self, shard: ShardId, as_of: Timestamp) -> Result<Subscription, SubscribeError> {

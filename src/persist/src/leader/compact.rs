@@ -19,7 +19,8 @@ use std::time::Duration;
 use repr::{Diff, Row, ShardId, Timestamp};
 use tracing::{debug, warn};
 
-use crate::blob::{BatchBuilder, BlobError, Ticket, Written, delete_part};
+use crate::batch_run::Run;
+use crate::blob::{BatchBuilder, BlobError, Ticket, delete_part};
 use crate::columns::Columns;
 use crate::leader::core::{Core, Refusal, Shared, hollow_keys};
 use crate::op::{BatchDesc, Op, Part};
@@ -307,7 +308,7 @@ impl Job {
         let written = self.merge(shared, ticket).await.map_err(Failure::Blob)?;
         let Job { id: shard, inputs, since, .. } = self;
         let (first, last) = (&inputs[0], &inputs[inputs.len() - 1]);
-        let Written { parts, updates, bytes } = written;
+        let Run { parts, updates, bytes } = written;
         let (token, parts) = (last.token, parts.into());
         // Times that an input had advanced further stay so.
         let since = inputs.iter().fold(since, |since, input| since.max(input.since));
@@ -331,7 +332,7 @@ impl Job {
     }
 
     /// Merges sorted parts, advances times to `since` and consolidates.
-    async fn merge(&self, shared: &Shared, ticket: Ticket) -> Result<Written, BlobError> {
+    async fn merge(&self, shared: &Shared, ticket: Ticket) -> Result<Run, BlobError> {
         let wanted = Wanted { read_ahead: READ_AHEAD, ..Wanted::everything(self.columns.clone()) };
         let parts: Vec<&Part> = self.inputs.iter().flat_map(|batch| batch.parts.iter()).collect();
         let mut cursors: Vec<Option<Cursor>> = parts.iter().map(|_| None).collect();

@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use repr::{ShardId, Timestamp};
 use uuid::Uuid;
 
-use crate::blob::{Ticket, Written};
+use crate::batch_run::Run;
+use crate::blob::Ticket;
 use crate::columns::Columns;
 use crate::leader::core::{Refusal, Shared};
 use crate::leader::handle::{LeaderHandle, refused};
@@ -30,26 +31,38 @@ pub(crate) struct Append {
     pub(crate) expect_upper: Timestamp,
     pub(crate) new_upper: Timestamp,
     pub(crate) token: Uuid,
-    pub(crate) written: Written,
+    pub(crate) run: Run,
 }
 
 #[async_trait]
 impl Shards for LeaderHandle {
-    async fn append(
+    async fn write_run(
+        &self,
+        shard: ShardId,
+        lower: Timestamp,
+        upper: Timestamp,
+        updates: Vec<Update>,
+        writers: usize,
+    ) -> Result<Run, AppendError> {
+        check_times(&updates, lower, upper)?;
+        let shared = self.shared();
+        shared.check_new_upper(shard, upper)?;
+        let columns = shared.columns(shard).ok_or(AppendError::NotFound)?;
+        let store = shared.store.shared_by(writers);
+        Ok(store.write(updates, columns, shared.ticket()).await?)
+    }
+
+    async fn append_runs(
         &self,
         shard: ShardId,
         writer: WriterId,
         expect_upper: Timestamp,
         new_upper: Timestamp,
-        updates: Vec<Update>,
+        runs: Vec<Run>,
         token: Uuid,
     ) -> Result<(), AppendError> {
-        check_times(&updates, expect_upper, new_upper)?;
-        let shared = self.shared();
-        shared.check_new_upper(shard, new_upper)?;
-        let columns = shared.columns(shard).ok_or(AppendError::NotFound)?;
-        let written = shared.store.write(updates, columns, shared.ticket()).await?;
-        shared.append(Append { shard, writer, expect_upper, new_upper, token, written }).await
+        let run = Run::joined(runs);
+        self.shared().append(Append { shard, writer, expect_upper, new_upper, token, run }).await
     }
 
     async fn subscribe(&self, shard: ShardId, as_of: Timestamp) -> Result<Subscription, SubscribeError> {
@@ -91,10 +104,10 @@ impl Shared {
 
     /// Appends what has been written, here or by a remote client.
     pub(crate) async fn append(&self, append: Append) -> Result<(), AppendError> {
-        let Append { shard, writer, expect_upper, new_upper, token, written } = append;
+        let Append { shard, writer, expect_upper, new_upper, token, run } = append;
         self.check_new_upper(shard, new_upper)?;
         self.check_incarnation(writer)?;
-        let Written { parts, updates, bytes } = written;
+        let Run { parts, updates, bytes } = run;
         // The parts' times are as they were written: nothing has been advanced.
         let since = Timestamp::MIN;
         let parts = parts.into();
@@ -210,7 +223,7 @@ async fn prepare(shared: &Shared, commit: Commit) -> Result<Txn, CommitError> {
         schemas.insert(shard, schema);
         ops.push(Op::Schema { shard, schema, columns });
     }
-    let appends = batches.into_iter().map(|(shard, Written { parts, updates, bytes })| {
+    let appends = batches.into_iter().map(|(shard, Run { parts, updates, bytes })| {
         let current = || state.live(shard).map_or_else(|_| SchemaId::default(), |shard| shard.schema);
         let schema = schemas.get(&shard).copied().unwrap_or_else(current);
         let (token, upper, parts) = (Uuid::nil(), ts.step_forward(), parts.into());

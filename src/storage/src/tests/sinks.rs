@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use differential_dataflow::AsCollection;
 use expr::EvalError;
 use parking_lot::Mutex;
-use persist::{AppendError, LeaderHandle, Shards, SubscribeError, Subscription, WriterId};
+use persist::{AppendError, LeaderHandle, Run, Shards, SubscribeError, Subscription, WriterId};
 use repr::{Diff, Row, ShardId, Timestamp};
 use timely::dataflow::InputHandle;
 use timely::dataflow::operators::Input;
@@ -41,16 +41,27 @@ impl Proxy {
 
 #[async_trait]
 impl Shards for Proxy {
-    async fn append(
+    async fn write_run(
+        &self,
+        shard: ShardId,
+        lower: Timestamp,
+        upper: Timestamp,
+        updates: Vec<StoredUpdate>,
+        writers: usize,
+    ) -> Result<Run, AppendError> {
+        self.leader().write_run(shard, lower, upper, updates, writers).await
+    }
+
+    async fn append_runs(
         &self,
         shard: ShardId,
         writer: WriterId,
         expect_upper: Timestamp,
         new_upper: Timestamp,
-        updates: Vec<StoredUpdate>,
+        runs: Vec<Run>,
         token: Uuid,
     ) -> Result<(), AppendError> {
-        self.leader().append(shard, writer, expect_upper, new_upper, updates, token).await
+        self.leader().append_runs(shard, writer, expect_upper, new_upper, runs, token).await
     }
 
     async fn subscribe(&self, shard: ShardId, as_of: Timestamp) -> Result<Subscription, SubscribeError> {
@@ -100,7 +111,7 @@ impl Replica {
 }
 
 /// The sum of the updates up to a time.
-fn desired_at(history: &[StoredUpdate], at: Timestamp) -> Vec<(Row, Diff)> {
+pub(crate) fn desired_at(history: &[StoredUpdate], at: Timestamp) -> Vec<(Row, Diff)> {
     let sum = super::Multiset::default();
     for (row, time, diff) in history {
         if *time <= at {
@@ -214,7 +225,7 @@ fn start(world: &World, proxy: &Arc<Proxy>, group: u64, as_of: u64, history: &[S
     replica
 }
 
-fn random_history(world: &World, created: u64) -> Vec<StoredUpdate> {
+pub(crate) fn random_history(world: &World, created: u64) -> Vec<StoredUpdate> {
     let rng = &world.rng;
     let one = |_| {
         let diff = if rng.below(3) == 0 { -1 } else { 1 };

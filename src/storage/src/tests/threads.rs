@@ -1,4 +1,4 @@
-//! Several workers in real threads: rows are dealt out, one worker writes, and the end comes in two phases.
+//! Several workers in real threads: rows are dealt out, all workers write, and the end comes in two phases.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -9,6 +9,7 @@ use persist::{
 };
 use repr::{ShardId, Timestamp};
 use stdx::{Rng, Tasks};
+use timely::CommunicationConfig;
 use timely::worker::Worker;
 use trace::Ts;
 use uuid::Uuid;
@@ -49,8 +50,15 @@ fn context(leader: &LeaderHandle, tasks: &Tasks, worker: &Worker) -> WorkerConte
     }
 }
 
+/// Between threads messages go as they are, between processes as bytes.
 #[test]
 fn a_worker_that_drops_first_does_not_end_the_data_of_the_other() {
+    for communication in [CommunicationConfig::Process(2), CommunicationConfig::ProcessBinary(2)] {
+        drop_one_first(communication);
+    }
+}
+
+fn drop_one_first(communication: CommunicationConfig) {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
     let guard = runtime.enter();
@@ -90,11 +98,10 @@ fn a_worker_that_drops_first_does_not_end_the_data_of_the_other() {
             worker.step_or_park(Some(Duration::from_millis(1)));
         }
     };
-    timely::execute(timely::Config::process(2), work).expect("the workers start").join().into_iter().for_each(
-        |result| {
-            result.expect("the worker ended well");
-        },
-    );
+    let config = timely::Config { communication, worker: timely::WorkerConfig::default() };
+    timely::execute(config, work).expect("the workers start").join().into_iter().for_each(|result| {
+        result.expect("the worker ended well");
+    });
     assert_eq!(leader.upper(COPY), Some(created.step_forward()));
     let copy = runtime.block_on(leader.snapshot(COPY, created)).expect("readable");
     assert_eq!(copy.len(), 5000);
