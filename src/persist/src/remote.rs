@@ -28,13 +28,18 @@ use crate::read::{ReadCounters, ReadCounts};
 use crate::service::proto::refusal::Reason;
 use crate::service::proto::shardctl_client::ShardctlClient;
 use crate::service::{FRAME_BYTES_MAX, part_of_proto, part_to_proto, proto};
-use crate::shards::{AppendError, BlobErrorText, Piece, PieceReader, Selection, Shards, SubscribeError, Subscription};
+use crate::shards::{
+    AppendError, BlobErrorText, Delivered, Gone, Piece, PieceReader, ReadError, Selection, Shards, SubscribeError,
+    Subscription,
+};
 
 const FIRST_DELAY: Duration = Duration::from_millis(20);
 const LONGEST_DELAY: Duration = Duration::from_secs(2);
 /// Batches longer than this go to the blob store, if this process can open it.
 const INLINE_BYTES_MAX: usize = 256 << 10;
 const EVENTS_MAX: usize = 4;
+/// A part that is not there was replaced, and the leader says by what; unless it names it so many times in a row.
+const MISSES_MAX: usize = 6;
 
 /// Where environmentd serves `shardctl`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -248,6 +253,8 @@ impl Shards for RemoteShards {
             shard,
             resume: None,
             acks: Arc::clone(&acks),
+            unfinished: None,
+            misses: 0,
             pieces: PieceReader {
                 blob: hello.blob,
                 shard,
@@ -313,6 +320,9 @@ struct Follower {
     resume: Option<Timestamp>,
     acks: Arc<watch::Sender<Acked>>,
     pieces: PieceReader,
+    unfinished: Option<Unfinished>,
+    /// Since a part was last handed on whole: so often an event was found to name one that is not there.
+    misses: usize,
 }
 
 type Pieces = tonic::Streaming<proto::SubscribePiece>;
@@ -399,16 +409,79 @@ impl Follower {
             let (seq, to, last) = (piece.seq, piece.to, piece.last);
             event.push(piece);
             if last {
-                for piece in event.drain(..) {
-                    if self.pieces.read(piece).await.map_err(Broken::For)?.is_err() {
-                        return Ok(());
-                    }
+                if self.read_event(std::mem::take(&mut event)).await?.is_err() {
+                    return Ok(());
                 }
                 self.resume = Some(to);
                 self.acks.send_modify(|acked| acked.seq = acked.seq.max(seq));
             }
             next = stream.message().await.map_err(|status| Broken::Connection(status.to_string()))?;
         }
+    }
+}
+
+impl Follower {
+    /// Reads a whole event, or what is left of it.
+    ///
+    /// Errors: `Connection` if a part is not there any more. The event is then asked for again, at the same as-of, and read on
+    /// behind the parts that were delivered.
+    async fn read_event(&mut self, event: Vec<Piece>) -> Result<Result<(), Gone>, Broken> {
+        let parts = match self.unfinished.take() {
+            Some(unfinished) => {
+                unfinished.resume(event).map_err(|cause| Broken::For(SubscribeError::Interrupted(cause)))?
+            }
+            None => vec![(event, Delivered::default())],
+        };
+        for (event, mut delivered) in parts {
+            for piece in &event {
+                let known = delivered.count();
+                match self.pieces.read(piece, &mut delivered).await {
+                    Ok(Ok(())) => self.misses = 0,
+                    Ok(Err(gone)) => return Ok(Err(gone)),
+                    Err(ReadError::Missing(cause)) if self.misses < MISSES_MAX => {
+                        self.misses = if delivered.count() > known { 1 } else { self.misses + 1 };
+                        debug!(shard = %self.shard, cause, "a snapshot is taken up again behind what was read");
+                        let Piece { snapshot, from, to, .. } = *piece;
+                        self.unfinished = Some(Unfinished { snapshot, from, to, delivered });
+                        self.shards.tasks.sleep(FIRST_DELAY * (1 << self.misses)).await;
+                        return Err(Broken::Connection(cause));
+                    }
+                    Err(error) => return Err(Broken::For(error.into())),
+                }
+            }
+            self.resume = event.last().map(|piece| piece.to);
+        }
+        Ok(Ok(()))
+    }
+}
+
+/// An event that could not be read to its end, because a part was replaced and deleted meanwhile.
+struct Unfinished {
+    snapshot: bool,
+    from: Timestamp,
+    to: Timestamp,
+    delivered: Delivered,
+}
+
+impl Unfinished {
+    /// What is to be read of the event as it has come again: the rest of what it was, and what has been added to it.
+    fn resume(self, mut event: Vec<Piece>) -> Result<Vec<(Vec<Piece>, Delivered)>, String> {
+        let Unfinished { snapshot, from, to, delivered } = self;
+        let same = event.iter().all(|piece| piece.snapshot == snapshot && piece.from == from && piece.to >= to);
+        if !same {
+            return Err(format!("what follows {from} has come again as something else"));
+        }
+        let mut added = event.clone();
+        event.iter_mut().for_each(|piece| piece.to = to);
+        delivered
+            .remove_from(&mut event)
+            .ok_or_else(|| "parts that were delivered have been merged with others".to_owned())?;
+        let mut parts = vec![(event, delivered)];
+        if added.iter().any(|piece| piece.to > to) {
+            added.iter_mut().for_each(|piece| (piece.snapshot, piece.from) = (false, to));
+            parts.push((added, Delivered::default()));
+        }
+        Ok(parts)
     }
 }
 

@@ -262,6 +262,61 @@ pub(crate) struct PieceReader {
 /// The consumer has gone.
 pub(crate) struct Gone;
 
+/// Why a piece was not read to its end.
+#[derive(Debug)]
+pub(crate) enum ReadError {
+    /// The store does not have a part any more. What replaced it has the same updates.
+    Missing(String),
+    Failed(SubscribeError),
+}
+
+impl From<ReadError> for SubscribeError {
+    fn from(error: ReadError) -> SubscribeError {
+        match error {
+            ReadError::Missing(cause) => SubscribeError::Interrupted(cause),
+            ReadError::Failed(error) => error,
+        }
+    }
+}
+
+/// Which parts of an event were handed on, in whole or in blocks: reading it is taken up again behind them.
+#[derive(Default)]
+pub(crate) struct Delivered {
+    /// Whole ones, each as often as it occurs: inline ones of equal contents are told apart by nothing else.
+    parts: Vec<Part>,
+    /// One of which only so many blocks are out.
+    current: Option<(Part, usize)>,
+}
+
+impl Delivered {
+    /// Takes what was delivered out of the parts of an event that has come again, maybe with others in place of those that
+    /// were not. None: one that was delivered is among what was replaced.
+    pub(crate) fn remove_from(&self, pieces: &mut [Piece]) -> Option<()> {
+        for part in &self.parts {
+            let piece = pieces.iter_mut().find(|piece| piece.parts.contains(part))?;
+            let position = piece.parts.iter().position(|other| other == part)?;
+            piece.parts.remove(position);
+        }
+        if let Some((part, _)) = &self.current {
+            let piece = pieces.iter_mut().find(|piece| piece.parts.contains(part))?;
+            piece.parts.retain(|other| other != part);
+            // It comes first, so that there is never more than one of which some blocks are out.
+            pieces.first_mut()?.parts.insert(0, part.clone());
+        }
+        Some(())
+    }
+
+    /// How many parts were handed on whole.
+    pub(crate) fn count(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// How many blocks of `part` to leave out.
+    fn blocks_of(&self, part: &Part) -> usize {
+        self.current.as_ref().filter(|(current, _)| current == part).map_or(0, |(_, blocks)| *blocks)
+    }
+}
+
 /// A read that fails is tried so many times before the reader hears of it: an event once begun can only go on.
 const TRIES_MAX: usize = 6;
 const RETRY_FIRST: Duration = Duration::from_millis(50);
@@ -277,7 +332,7 @@ struct Retrying<'a> {
 }
 
 impl Retrying<'_> {
-    async fn next(&mut self) -> Result<Option<Vec<Update>>, SubscribeError> {
+    async fn next(&mut self) -> Result<Option<Vec<Update>>, ReadError> {
         let mut backoff = Backoff::new(RETRY_FIRST, RETRY_MOST);
         let mut tries = 1;
         loop {
@@ -289,8 +344,11 @@ impl Retrying<'_> {
                 Err(error) => error.of_shard(self.reader.shard),
             };
             self.stream = None;
+            if let BlobError::Missing(_) = error {
+                return Err(ReadError::Missing(error.to_string()));
+            }
             if tries == TRIES_MAX || !matches!(error, BlobError::Failed { .. } | BlobError::Corrupt(_)) {
-                return Err(error.into());
+                return Err(ReadError::Failed(error.into()));
             }
             tries += 1;
             self.reader.tasks.sleep(backoff.next_delay()).await;
@@ -310,11 +368,26 @@ impl Retrying<'_> {
     }
 }
 
+/// What was read and is not handed on yet.
+#[derive(Default)]
+struct Pending {
+    updates: Vec<Update>,
+    bytes: usize,
+    /// Parts of which the last is among the updates.
+    whole: Vec<Part>,
+}
+
+impl Pending {
+    fn are_out(&mut self, delivered: &mut Delivered) {
+        delivered.parts.append(&mut self.whole);
+        delivered.current = None;
+    }
+}
+
 impl PieceReader {
-    /// Reads one piece. Cost: one or a few blob gets for each hollow part that may hold something wanted.
-    pub(crate) async fn read(&self, piece: Piece) -> Result<Result<(), Gone>, SubscribeError> {
-        let mut updates = Vec::new();
-        let mut bytes = 0;
+    /// Reads one piece, from behind what of it was delivered. Cost: one or a few blob gets for each hollow part that may hold
+    /// something wanted.
+    pub(crate) async fn read(&self, piece: &Piece, delivered: &mut Delivered) -> Result<Result<(), Gone>, ReadError> {
         let wanted = Wanted {
             columns: piece.columns.first(self.selection.columns.unwrap_or(usize::MAX)),
             selection: Arc::clone(&self.selection),
@@ -323,26 +396,48 @@ impl PieceReader {
             read_ahead: READ_AHEAD,
             counters: Arc::clone(&self.counters),
         };
+        let mut pending = Pending::default();
         for part in piece.parts.iter().filter(|part| wanted.wants_part(part)) {
-            let mut blocks = Retrying { reader: self, part, wanted: &wanted, stream: None, delivered: 0 };
-            while let Some(block) = blocks.next().await? {
-                for (row, time, diff) in block {
-                    if time < piece.from || time >= piece.to {
-                        continue;
-                    }
-                    bytes += row.len_bytes() + 32;
-                    updates.push((row, time.max(self.as_of), diff));
-                }
-                if bytes >= EVENT_BYTES {
-                    bytes = 0;
-                    if self.send(&piece, std::mem::take(&mut updates), false).await.is_err() {
-                        return Ok(Err(Gone));
-                    }
-                }
+            if let Err(gone) = self.read_part(piece, part, &wanted, &mut pending, delivered).await? {
+                return Ok(Err(gone));
             }
+            pending.whole.push(part.clone());
         }
-        if piece.last || !updates.is_empty() {
-            return Ok(self.send(&piece, updates, piece.last).await);
+        let is_due = piece.last || !pending.updates.is_empty();
+        if is_due && self.send(piece, std::mem::take(&mut pending.updates), piece.last).await.is_err() {
+            return Ok(Err(Gone));
+        }
+        pending.are_out(delivered);
+        Ok(Ok(()))
+    }
+
+    async fn read_part(
+        &self,
+        piece: &Piece,
+        part: &Part,
+        wanted: &Wanted,
+        pending: &mut Pending,
+        delivered: &mut Delivered,
+    ) -> Result<Result<(), Gone>, ReadError> {
+        let skipped = delivered.blocks_of(part);
+        let mut blocks = Retrying { reader: self, part, wanted, stream: None, delivered: skipped };
+        // After an error what is pending is dropped: only what was sent counts as delivered.
+        while let Some(block) = blocks.next().await? {
+            for (row, time, diff) in block {
+                if time < piece.from || time >= piece.to {
+                    continue;
+                }
+                pending.bytes += row.len_bytes() + 32;
+                pending.updates.push((row, time.max(self.as_of), diff));
+            }
+            if pending.bytes >= EVENT_BYTES {
+                pending.bytes = 0;
+                if self.send(piece, std::mem::take(&mut pending.updates), false).await.is_err() {
+                    return Ok(Err(Gone));
+                }
+                pending.are_out(delivered);
+                delivered.current = Some((part.clone(), blocks.delivered));
+            }
         }
         Ok(Ok(()))
     }

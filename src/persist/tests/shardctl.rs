@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use persist::{
-    AppendError, Blob, Commit, CreateShard, GroupId, Leader, LeaderConfig, LeaderHandle, MemLog, RemoteAddress,
+    AppendError, Blob, Commit, CreateShard, GroupId, Leader, LeaderConfig, LeaderHandle, MemLog, Part, RemoteAddress,
     RemoteShards, ShardEvent, Shards, SubscribeError, Subscription, Update, WriterId, local_blob, shardctl_service,
 };
 use repr::{Diff, Row, ShardId, Timestamp};
@@ -23,13 +23,15 @@ struct World {
     directory: tempfile::TempDir,
     log: MemLog,
     blob: Blob,
+    /// How long the leader keeps parts that were replaced.
+    delete_after: Duration,
 }
 
 impl World {
     fn new() -> World {
         let directory = tempfile::tempdir().unwrap();
         let blob = local_blob(&directory.path().join("blobs")).expect("the blobs open");
-        World { directory, log: MemLog::new(), blob }
+        World { directory, log: MemLog::new(), blob, delete_after: Duration::from_secs(600) }
     }
 
     /// Starts an environmentd: a leader and its service, in a runtime of their own that can be killed.
@@ -43,8 +45,10 @@ impl World {
             let _entered = runtime.enter();
             Tasks::tokio()
         };
+        let delete_after = self.delete_after;
         let serve = async move {
             let mut config = LeaderConfig::new(log, blob, Tasks::tokio(), Rng::from_entropy());
+            config.delete_after = delete_after;
             config.blob_url = blob_url;
             let leader = Leader::open(config).await.expect("the leader opens");
             create_shards(&leader).await;
@@ -156,6 +160,67 @@ async fn snapshot_and_progress_join_across_a_restart() {
     let ts = insert(&process.leader, 50_010..90_000).await;
     reader.read_beyond(ts).await;
     reader.assert_contents(90_000);
+}
+
+/// A row that does not compress.
+fn wide_row(n: u64) -> Row {
+    let rng = Rng::from_seed(n);
+    let mut bytes = n.to_be_bytes().to_vec();
+    (0..12).for_each(|_| bytes.extend(rng.bytes16()));
+    Row::from_bytes(&bytes)
+}
+
+/// The connection is cut in the middle of a large snapshot, and what was not read by then is merged with what was written
+/// later, and deleted.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_is_read_on_behind_what_was_delivered() {
+    let world = World { delete_after: Duration::ZERO, ..World::new() };
+    let process = world.start().await;
+    let insert = async |leader: &LeaderHandle, range: std::ops::Range<u64>| {
+        let ts = leader.now().max(leader.speculative_group_upper(GroupId::TABLES));
+        let mut commit = Commit::tick(GroupId::TABLES, ts);
+        commit.appends.push((TABLE, range.map(|n| (wide_row(n), Diff::ONE)).collect()));
+        leader.commit(commit).await.expect("committed");
+        ts
+    };
+    // A part of 16 MB, of which some is delivered before the cut, and three of half a megabyte.
+    insert(&process.leader, 0..80_000).await;
+    let mut ts = Timestamp::MIN;
+    for batch in 0..3 {
+        ts = insert(&process.leader, 80_000 + batch * 2_500..82_500 + batch * 2_500).await;
+    }
+    let client = world.connect();
+    let mut subscription = client.subscribe(TABLE, ts).await.expect("readable");
+    let first = subscription.next().await.expect("it goes on").expect("it works");
+    let ShardEvent::Snapshot { updates: first, last: false } = first else { panic!("one of many") };
+    let keys = |leader: &LeaderHandle| {
+        let state = leader.state();
+        let parts = state.shards[&TABLE].batches.iter().flat_map(|batch| batch.parts.iter());
+        let key = |part: &Part| if let Part::Hollow(hollow) = part { Some(hollow.key.clone()) } else { None };
+        parts.filter_map(key).collect::<Vec<_>>()
+    };
+    let before = keys(&process.leader);
+    assert_eq!(before.len(), 4);
+    drop(process);
+    let process = world.start().await;
+    let later = insert(&process.leader, 87_500..90_000).await;
+    let is_gone = |key: &String| !world.directory.path().join("blobs").join(key).exists();
+    let tasks = Tasks::tokio();
+    let replaced = async {
+        while !before[1..].iter().all(is_gone) {
+            tasks.sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tasks.timeout(Duration::from_secs(60), replaced).await.expect("merged and deleted");
+    assert_eq!(keys(&process.leader)[0], before[0]);
+    let mut reader = Reader::new(subscription);
+    for (row, _, diff) in first {
+        reader.sum.insert(row, diff);
+    }
+    reader.read_beyond(later).await;
+    assert_eq!(reader.sum.len(), 90_000);
+    let right = (0..90_000).all(|n| reader.sum.get(&wide_row(n)) == Some(&Diff::ONE));
+    assert!(right, "each row was delivered once");
 }
 
 #[tokio::test(flavor = "multi_thread")]

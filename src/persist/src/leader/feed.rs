@@ -17,7 +17,7 @@ use crate::columns::Columns;
 use crate::hold::{Hold, HoldError};
 use crate::leader::core::Shared;
 use crate::op::{BatchDesc, Part};
-use crate::shards::{Piece, PieceReader, Selection, SubscribeError, Subscription};
+use crate::shards::{Delivered, Piece, PieceReader, Selection, SubscribeError, Subscription};
 
 /// A piece carries about so many bytes of inline parts, and so many parts, at most.
 const PIECE_BYTES: usize = 1 << 20;
@@ -200,11 +200,11 @@ pub(crate) fn subscribe(
             let read = match piece {
                 Ok(piece) => {
                     let (seq, last) = (piece.seq, piece.last);
-                    let read = pieces.read(piece).await;
+                    let read = pieces.read(&piece, &mut Delivered::default()).await;
                     if last {
                         feed.shared.reader_done(feed.reader(), seq);
                     }
-                    read
+                    read.map_err(SubscribeError::from)
                 }
                 Err(error) => Err(error),
             };
