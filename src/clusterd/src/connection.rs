@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use persist::MergeJob;
 use protocol::grpc::{ComputeServerDuplex, StorageServerDuplex};
 use protocol::link::Duplex;
 use protocol::{ComputeCommand, ComputeResponse, Hello, Sequenced, StorageCommand, StorageResponse};
-use stdx::Tasks;
+use stdx::{Task, Tasks};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
@@ -109,7 +110,9 @@ async fn read_compute(shared: &Shared, nonce: Uuid, mut receiver: mpsc::Receiver
     }
 }
 
-async fn read_storage(shared: &Shared, nonce: Uuid, mut receiver: mpsc::Receiver<Sequenced<StorageCommand>>) {
+async fn read_storage(shared: &Arc<Shared>, nonce: Uuid, mut receiver: mpsc::Receiver<Sequenced<StorageCommand>>) {
+    // One at a time; it ends with the connection, when the controller gives it to another.
+    let mut merging: Option<Task> = None;
     while let Some(Sequenced { sequence: _, command }) = receiver.recv().await {
         if !shared.outbox.storage.is_accepted(nonce) {
             return;
@@ -118,10 +121,33 @@ async fn read_storage(shared: &Shared, nonce: Uuid, mut receiver: mpsc::Receiver
             tracing::warn!(shared.process, "storagectl: an unexpected command");
             return;
         }
+        if let StorageCommand::Compact { number, job } = command {
+            if merging.as_ref().is_some_and(|task| !task.is_ended()) {
+                let run = Err("the replica is merging already".to_owned());
+                shared.outbox.storage.push_current(StorageResponse::CompactDone { number, run });
+                continue;
+            }
+            merging = Some(shared.tasks.spawn("clusterd: merge", merge(Arc::clone(shared), number, job)));
+            continue;
+        }
         if !shared.command(Inbound { nonce, command: Command::Storage(command) }).await {
             return;
         }
     }
+}
+
+/// Merges parts for the leader, and tells what came of it.
+async fn merge(shared: Arc<Shared>, number: u64, job: Vec<u8>) {
+    let run = match MergeJob::of_bytes(job.into()) {
+        Ok(job) => {
+            let shard = job.shard();
+            let merged = shared.shards.merge(job).await;
+            tracing::info!(%shard, failed = merged.is_err(), "merged parts for the leader");
+            merged.map(|run| run.to_bytes().to_vec()).map_err(|error| error.to_string())
+        }
+        Err(error) => Err(error.to_string()),
+    };
+    shared.outbox.storage.push_current(StorageResponse::CompactDone { number, run });
 }
 
 async fn write<R>(lane: &Lane<R>, nonce: Uuid, sender: mpsc::Sender<R>) {

@@ -1,6 +1,6 @@
 //! What sessions call.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -469,6 +469,7 @@ impl Replica {
             task: None,
             connection: None,
             uppers: BTreeMap::new(),
+            merges: VecDeque::new(),
             disconnects: 0,
             last_error: None,
         }

@@ -141,7 +141,9 @@ impl Facts {
                 ComputeCommand::CancelPeek(_) => false,
             },
             Command::Storage(command) => match command {
-                StorageCommand::Hello(_) | StorageCommand::InitializationComplete => false,
+                StorageCommand::Hello(_) | StorageCommand::InitializationComplete | StorageCommand::Compact { .. } => {
+                    false
+                }
                 StorageCommand::RunIngestion(ingestion) => {
                     !self.dropped_ingestions.contains(&ingestion.id)
                         && self.newest_ingestion.get(&ingestion.id) == Some(&position)

@@ -13,6 +13,7 @@ mod hold;
 mod launch;
 mod leader;
 mod maintain;
+mod merge;
 mod peek;
 mod replica;
 mod state;
@@ -23,6 +24,7 @@ pub use controller::{Controller, ControllerConfig, ControllerError, ReplicaStatu
 pub use durable::{Durable, DurableHold, Frontiers, LogIdentity};
 pub use hold::{ReadHold, ReadHolds};
 pub use launch::{OrchestratorLauncher, ReplicaLauncher, ReplicaSize, ReplicaSpec};
+pub use merge::ReplicaMerges;
 pub use peek::PeekHandle;
 pub use subscribe::{SubscribeBatch, SubscribeHandle};
 

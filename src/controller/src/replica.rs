@@ -15,6 +15,7 @@ use uuid::Uuid;
 use crate::controller::Shared;
 use crate::history::Command;
 use crate::launch::ReplicaSpec;
+use crate::merge::MergeOrder;
 use crate::state::{Cluster, Collection, Connection, State};
 
 /// How long a process may take to answer `Hello`.
@@ -239,6 +240,13 @@ impl Cluster {
             outgoing.push(connection.for_storage(StorageCommand::InitializationComplete));
             outgoing.push(connection.for_workers(ComputeCommand::InitializationComplete));
         }
+        if connection.replayed {
+            let orders = replica.merges.drain(..);
+            outgoing.extend(
+                orders
+                    .map(|MergeOrder { number, job }| connection.for_storage(StorageCommand::Compact { number, job })),
+            );
+        }
         outgoing
     }
 }
@@ -305,10 +313,12 @@ impl Shared {
 
     fn disconnected(&self, spec: &ReplicaSpec, reason: String) {
         let mut state = self.state.lock();
+        state.merges.lost(spec.replica);
         let Some(cluster) = state.clusters.get_mut(&spec.cluster) else { return };
         if let Some(replica) = cluster.replicas.get_mut(&spec.replica) {
             replica.connection = None;
             replica.uppers.clear();
+            replica.merges.clear();
             replica.disconnects += 1;
             replica.last_error = Some(reason);
         }
@@ -324,6 +334,7 @@ impl Shared {
             StorageResponse::Dropped { id } => {
                 self.state.lock().sources.remove(&id);
             }
+            StorageResponse::CompactDone { number, run } => self.state.lock().merges.done(number, run),
             // Durable uppers come from the leader itself, which is sooner.
             StorageResponse::Welcome { .. } | StorageResponse::Upper { .. } | StorageResponse::Alive { .. } => {}
         }

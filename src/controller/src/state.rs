@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use crate::history::{Command, History};
 use crate::hold::ReadHolds;
 use crate::launch::ReplicaSpec;
+use crate::merge::{MergeOrder, Merges};
 use crate::peek::PendingPeek;
 use crate::subscribe::PendingSubscribe;
 
@@ -28,6 +29,7 @@ pub(crate) struct State {
     /// Holds of dropped dataflows, with the boot time at which they go: a replica that was just sent one may still be
     /// opening its inputs.
     pub(crate) released: VecDeque<(Duration, Vec<ReadHolds>)>,
+    pub(crate) merges: Merges,
 }
 
 /// How long inputs stay held after their dataflow was dropped.
@@ -115,6 +117,8 @@ pub(crate) struct Replica {
     pub(crate) connection: Option<Connection>,
     /// Of each export, each process's upper, as told on this connection.
     pub(crate) uppers: BTreeMap<CollectionId, Vec<Timestamp>>,
+    /// Merges to be sent on this connection.
+    pub(crate) merges: VecDeque<MergeOrder>,
     /// How often a connection was lost or could not be made.
     pub(crate) disconnects: u64,
     pub(crate) last_error: Option<String>,

@@ -2,6 +2,7 @@
 
 mod as_of;
 mod history;
+mod merges;
 mod replicas;
 mod sinces;
 

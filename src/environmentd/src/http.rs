@@ -92,7 +92,8 @@ async fn metrics(State(health): State<Health>) -> impl IntoResponse {
 
 /// What was written for what came in.
 fn write_counters(out: &mut String, counts: WriteCounts) {
-    let WriteCounts { entries, log_bytes, checkpoint_bytes, updates, part_bytes, merged_bytes } = counts;
+    let WriteCounts { entries, log_bytes, checkpoint_bytes, updates, part_bytes, merged_bytes, delegated_merges } =
+        counts;
     let counters = [
         ("persist_log_entries_total", "Entries appended to the log.", entries),
         ("persist_log_bytes_total", "Bytes of log entries, with the rows in them.", log_bytes),
@@ -100,6 +101,7 @@ fn write_counters(out: &mut String, counts: WriteCounts) {
         ("persist_appended_updates_total", "Updates appended to collections.", updates),
         ("persist_appended_part_bytes_total", "Bytes of parts that appends brought.", part_bytes),
         ("persist_merged_part_bytes_total", "Bytes of parts that compaction made.", merged_bytes),
+        ("persist_delegated_merges_total", "Merges that a replica has done.", delegated_merges),
     ];
     for (name, help, value) in counters {
         // Writing to a string cannot fail.

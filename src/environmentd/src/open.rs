@@ -39,6 +39,7 @@ pub(crate) async fn open(parts: Parts<'_>) -> Result<(Arc<Environment>, Task), B
         launcher,
         version: VERSION.to_owned(),
     });
+    leader.delegate_merges(Arc::new(controller.merge_helper()));
     let catalog = Arc::new(ArcSwap::from_pointee(catalog));
     let next_transient = Arc::new(AtomicU64::new(1));
     let oracle = Arc::new(Oracle::new(leader.floor()));

@@ -2,7 +2,7 @@
 //!
 //! Knows rows as bytes with a time and a difference; no types, no SQL, no dataflow. Reading order: `op` and `state` (what is
 //! true), `encode` and `checkpoint` (as bytes), `log` and its backends, `location` (which of them, by URL), `columns`, `part`,
-//! `blob`, `batch_run` and `read` (where rows are), `hold` and `timeline`, `leader` (who writes), `shards` (what clients can do), `service`
+//! `blob`, `batch_run`, `read` and `merge` (where rows are), `hold` and `timeline`, `leader` (who writes), `shards` (what clients can do), `service`
 //! and `remote` (over gRPC).
 
 mod backup;
@@ -18,6 +18,7 @@ mod leader;
 mod location;
 mod log;
 mod mem_log;
+mod merge;
 mod obj_log;
 mod op;
 mod part;
@@ -56,6 +57,7 @@ pub use leader::{
 pub use location::{BlobUrl, LogUrl, StoreUrl, UrlError, open_blob, open_log};
 pub use log::{Append, CHECKPOINTS_KEPT, Checkpoint, Entry, Log, LogError, Slot, Survey};
 pub use mem_log::{Faults, MemLog};
+pub use merge::{MergeHelper, MergeJob};
 pub use obj_log::ObjLog;
 pub use op::{BatchDesc, GroupId, HollowPart, Op, Part, PinId, SchemaId, Txn, Validate, WriterId};
 pub use part::{CorruptPart, Update, consolidate};

@@ -22,6 +22,7 @@ use crate::blob::{BatchStore, Blob, Ticket};
 use crate::columns::Columns;
 use crate::leader::check_times;
 use crate::location::{BlobUrl, open_blob};
+use crate::merge::MergeJob;
 use crate::op::WriterId;
 use crate::part::Update;
 use crate::read::{ReadCounters, ReadCounts};
@@ -231,6 +232,15 @@ impl Shards for RemoteShards {
                 Err(status) => self.pause(&mut backoff, &status).await,
             }
         }
+    }
+
+    async fn merge(&self, job: MergeJob) -> Result<Run, BlobErrorText> {
+        let hello = self.hello().await?;
+        let text = || BlobErrorText("the blob store is in a place that this process cannot open".to_owned());
+        let blob = hello.blob.ok_or_else(text)?;
+        let (tasks, rng) = (self.tasks.clone(), self.rng.clone());
+        let store = BatchStore { blob, tasks, rng, inline_bytes_max: INLINE_BYTES_MAX };
+        job.run(&store).await.map_err(|error| BlobErrorText(error.to_string()))
     }
 
     async fn subscribe(&self, shard: ShardId, as_of: Timestamp) -> Result<Subscription, SubscribeError> {

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::batch_run::Run;
 use crate::blob::{Blob, BlobError};
 use crate::columns::Columns;
+use crate::merge::MergeJob;
 use crate::op::{Part, WriterId};
 use crate::part::Update;
 use crate::read::{PartStream, READ_AHEAD, ReadCounters, Wanted};
@@ -68,6 +69,9 @@ pub trait Shards: Send + Sync + 'static {
         runs: Vec<Run>,
         token: Uuid,
     ) -> Result<(), AppendError>;
+
+    /// Merges parts of any shard, as the leader asks of who reaches the blob store. Not appended: the leader swaps.
+    async fn merge(&self, job: MergeJob) -> Result<Run, BlobErrorText>;
 
     /// Follows a shard: a snapshot at `as_of`, and every later change.
     ///

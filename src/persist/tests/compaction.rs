@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt;
 use persist::{
-    Blob, Commit, CreateShard, GroupId, Leader, LeaderConfig, LeaderHandle, MemLog, Part, ShardEvent, Shards, WriterId,
-    memory_blob,
+    Blob, Commit, CreateShard, GroupId, Leader, LeaderConfig, LeaderHandle, MemLog, MergeHelper, MergeJob, Part, Run,
+    ShardEvent, Shards, WriterId, memory_blob,
 };
 use repr::{Diff, Row, ShardId, Timestamp};
 use stdx::sim::Executor;
@@ -25,6 +26,14 @@ struct World {
 
 /// Runs `body` with a leader that compacts at once, in virtual time.
 fn with_leader<F: Future<Output = ()> + Send + 'static>(body: impl FnOnce(World) -> F + Send + 'static) {
+    with_large_merges(16 << 20, body);
+}
+
+/// The same, where merges of more than so many bytes are large.
+fn with_large_merges<F: Future<Output = ()> + Send + 'static>(
+    large_merge_bytes: u64,
+    body: impl FnOnce(World) -> F + Send + 'static,
+) {
     let executor = Executor::new(Rng::from_seed(3), 1_000_000);
     let tasks = executor.tasks(1);
     executor.block_on(async move {
@@ -33,6 +42,7 @@ fn with_leader<F: Future<Output = ()> + Send + 'static>(body: impl FnOnce(World)
         let mut config = LeaderConfig::new(log, Arc::clone(&blob), tasks.clone(), Rng::from_seed(4));
         config.boot_grace = Duration::ZERO;
         config.inline_bytes_max = 500;
+        config.large_merge_bytes = large_merge_bytes;
         config.delete_after = Duration::from_secs(20);
         let leader = Leader::open(config).await.expect("the leader opens");
         let mut commit = Commit::tick(GroupId::TABLES, leader.now());
@@ -84,6 +94,82 @@ fn many_small_writes_become_few_batches() {
             batches.iter().flat_map(|batch| batch.parts.iter()).filter(|part| matches!(part, Part::Hollow(_))).count();
         assert_eq!(parts(&world.blob).await, named, "replaced parts are deleted");
     });
+}
+
+/// Another process, as the controller would reach it.
+struct Elsewhere {
+    /// The process reaches the same blob store.
+    leader: LeaderHandle,
+    tasks: Tasks,
+    behaviour: Behaviour,
+    asked: AtomicUsize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Behaviour {
+    Merges,
+    /// It dies when it has written its parts.
+    DiesBehindWriting,
+    /// It answers with what has nothing to do with the job.
+    Lies,
+}
+
+#[async_trait::async_trait]
+impl MergeHelper for Elsewhere {
+    async fn merge(&self, job: MergeJob) -> Result<Run, String> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let job = MergeJob::of_bytes(job.to_bytes()).expect("as it was sent");
+        let run = self.leader.merge(job.clone()).await.map_err(|error| error.to_string())?;
+        match self.behaviour {
+            Behaviour::Merges => Ok(Run::of_bytes(run.to_bytes()).expect("as it was sent")),
+            Behaviour::DiesBehindWriting => Err("the connection was lost".to_owned()),
+            Behaviour::Lies => {
+                self.tasks.sleep(Duration::from_millis(10)).await;
+                let leader = &self.leader;
+                let ts = leader.now();
+                let rows = (0..100).map(|n| (row(n), ts, Diff::ONE)).collect();
+                let run = leader.write_run(job.shard(), Timestamp::MIN, ts.step_forward(), rows, 1).await;
+                run.map_err(|error| error.to_string())
+            }
+        }
+    }
+}
+
+/// What is merged elsewhere is swapped in; what fails there, or is not what was asked for, is merged here. Contents stay the
+/// same, and what was written in vain is found.
+#[test]
+fn large_merges_are_done_elsewhere_or_here() {
+    for behaviour in [Behaviour::Merges, Behaviour::DiesBehindWriting, Behaviour::Lies] {
+        with_large_merges(4000, move |world| async move {
+            let (leader, tasks, asked) = (world.leader.clone(), world.tasks.clone(), AtomicUsize::new(0));
+            let helper = Arc::new(Elsewhere { leader, tasks, behaviour, asked });
+            world.leader.delegate_merges(helper.clone());
+            let mut ts = Timestamp::MIN;
+            for n in 0..60u64 {
+                let rows = (0..40).map(|m| (row(n * 40 + m), Diff::ONE)).collect();
+                ts = change(&world, rows).await;
+            }
+            world.tasks.sleep(Duration::from_secs(60)).await;
+            let asked = helper.asked.load(Ordering::SeqCst) as u64;
+            assert!(asked > 0, "a merge was large");
+            let delegated = world.leader.write_counts().delegated_merges;
+            assert_eq!(delegated, if behaviour == Behaviour::Merges { asked } else { 0 });
+            let state = world.leader.state();
+            state.check().expect("invariants hold");
+            let batches = &state.shards[&TABLE].batches;
+            assert!(batches.len() <= 24, "{} batches", batches.len());
+            let expected: Vec<(Row, Diff)> = (0..2400).map(|n| (row(n), Diff::ONE)).collect();
+            assert_eq!(world.leader.snapshot(TABLE, ts).await.expect("read"), expected);
+            world.tasks.sleep(Duration::from_secs(4000)).await;
+            world.leader.collect_orphans().await.expect("collected");
+            let state = world.leader.state();
+            let parts_of =
+                |shard: &persist::Shard| shard.batches.iter().flat_map(|batch| batch.parts.to_vec()).collect();
+            let named: Vec<Part> = state.shards.values().flat_map(|shard| -> Vec<Part> { parts_of(shard) }).collect();
+            let named = named.iter().filter(|part| matches!(part, Part::Hollow(_))).count();
+            assert_eq!(parts(&world.blob).await, named, "what was written in vain is gone");
+        });
+    }
 }
 
 #[test]

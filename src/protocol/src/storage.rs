@@ -18,6 +18,12 @@ pub enum StorageCommand {
         since: Option<Timestamp>,
     },
     InitializationComplete,
+    /// Merge parts of a shard: persist's `MergeJob` as bytes. Never part of a replay; may go to any replica that reaches the
+    /// blob store. It answers with `CompactDone`, or loses the connection.
+    Compact {
+        number: u64,
+        job: Vec<u8>,
+    },
 }
 
 /// From one process of a replica to the controller.
@@ -41,6 +47,11 @@ pub enum StorageResponse {
     },
     Alive {
         uptime_ms: u64,
+    },
+    /// Persist's `Run` as bytes, or why there is none.
+    CompactDone {
+        number: u64,
+        run: Result<Vec<u8>, String>,
     },
 }
 

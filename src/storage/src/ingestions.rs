@@ -74,6 +74,8 @@ impl Ingestions {
             StorageCommand::RunIngestion(ingestion) => self.run(*ingestion),
             StorageCommand::AllowCompaction { id, since: None } => self.stop(id),
             StorageCommand::AllowCompaction { since: Some(_), .. } => {}
+            // Whoever takes commands from the connection does it, beside the workers.
+            StorageCommand::Compact { .. } => {}
             StorageCommand::InitializationComplete => {
                 let named = self.replayed.take().unwrap_or_default();
                 let unnamed: Vec<_> = self.running.keys().filter(|id| !named.contains(id)).copied().collect();

@@ -13,7 +13,10 @@ use clusterd::Process;
 use controller::{ReplicaLauncher, ReplicaSpec};
 use futures::future::{Either, select};
 use parking_lot::Mutex;
-use persist::{AppendError, LeaderHandle, Run, ShardEvent, Shards, SubscribeError, Subscription, Update, WriterId};
+use persist::{
+    AppendError, BlobErrorText, LeaderHandle, MergeJob, Run, ShardEvent, Shards, SubscribeError, Subscription, Update,
+    WriterId,
+};
 use protocol::link::{ComputeDuplex, Duplex, Link, LinkError, StorageDuplex, pair};
 use repr::{ShardId, Timestamp};
 use stdx::{Rng, Tasks};
@@ -329,6 +332,11 @@ impl Shards for RemoteLeader {
             leader.append_runs(shard, writer, expect_upper, new_upper, runs.clone(), token).await
         };
         self.ask(append).await
+    }
+
+    async fn merge(&self, job: MergeJob) -> Result<Run, BlobErrorText> {
+        let leader = next_leader(&mut self.reachable.0.subscribe()).await;
+        leader.merge(job).await
     }
 
     async fn subscribe(&self, shard: ShardId, as_of: Timestamp) -> Result<Subscription, SubscribeError> {

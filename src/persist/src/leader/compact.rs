@@ -5,27 +5,23 @@
 //! 256 KiB in log entries go to the blob store sooner. A shard that nobody writes to any more, and whose since has passed its
 //! last write, is merged further: that is when what cancels gives its space back.
 //!
-//! A merge reads its inputs in step, and opens a part no sooner than a row of it can be next. So memory is bounded by the number
-//! of inputs times a few hundred KiB, and a part of output. Losing a race costs garbage only. Small merges do not wait for
-//! large ones.
+//! Losing a race costs garbage only. Small merges do not wait for large ones. Where blobs are in an object store, a replica is
+//! asked to do the large ones, whose bytes then do not pass through this process; what none of them does is done here.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
-use repr::{Diff, Row, ShardId, Timestamp};
+use repr::{ShardId, Timestamp};
 use tracing::{debug, warn};
 
 use crate::batch_run::Run;
-use crate::blob::{BatchBuilder, BlobError, Ticket, delete_part};
+use crate::blob::{BlobError, Ticket, delete_part};
 use crate::columns::Columns;
 use crate::leader::core::{Core, Refusal, Shared, hollow_keys};
+use crate::merge::MergeJob;
 use crate::op::{BatchDesc, Op, Part};
-use crate::part::Summary;
-use crate::read::{Cursor, Wanted};
 use crate::state::{Reject, Shard};
 
 /// Batches up to this long are of class 0.
@@ -37,14 +33,8 @@ const RUN_TINY: usize = 16;
 const INLINE_BYTES_MAX: usize = 256 << 10;
 /// A merge has at most so many inputs.
 const INPUTS_MAX: usize = 64;
-/// So much is fetched at a time of each input.
-const READ_AHEAD: usize = 256 << 10;
-/// Merges of more are large.
-const LARGE_BYTES: u64 = 16 << 20;
 /// A shard without a write for this long is idle.
 const IDLE: Duration = Duration::from_secs(60);
-/// A merge lets others run after so many updates.
-const UPDATES_PER_TURN: usize = 4096;
 
 /// What is to be merged, and what is being merged.
 #[derive(Default)]
@@ -57,6 +47,8 @@ pub(crate) struct Plans {
     taken: BTreeMap<ShardId, u64>,
     /// The ticket times of merges in progress.
     tickets: Vec<Timestamp>,
+    /// Merges of more are large.
+    large_bytes: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,6 +58,10 @@ enum Why {
 }
 
 impl Plans {
+    pub(crate) fn new(large_bytes: u64) -> Plans {
+        Plans { large_bytes, ..Plans::default() }
+    }
+
     /// A shard has grown; whether that is new.
     pub(crate) fn want(&mut self, shard: ShardId) -> bool {
         self.wanted.insert(shard)
@@ -252,7 +248,7 @@ async fn compact_small(shared: &Shared, id: ShardId) -> Result<(), Failure> {
         let taken = core.plans.taken.get(&id).copied();
         let Some(shard) = core.durable_shard(id) else { return Ok(()) };
         let Some(run) = choose(shard, taken) else { return Ok(()) };
-        if shard.batches[run.clone()].iter().map(|batch| batch.bytes).sum::<u64>() > LARGE_BYTES {
+        if shard.batches[run.clone()].iter().map(|batch| batch.bytes).sum::<u64>() > core.plans.large_bytes {
             if taken.is_none() {
                 core.plans.large.entry(id).or_insert(Why::Grown);
                 shared.large_compaction.notify_one();
@@ -284,12 +280,35 @@ struct Job {
     columns: Columns,
     inputs: Vec<BatchDesc>,
     since: Timestamp,
+    /// Too large to be done here if another can.
+    is_large: bool,
 }
 
 impl Job {
     fn new(core: &Core, id: ShardId, shard: &Shard, run: Range<usize>) -> Job {
         let since = since(core, id, shard);
-        Job { id, columns: shard.columns.clone(), inputs: shard.batches[run].to_vec(), since }
+        let inputs = shard.batches[run].to_vec();
+        let is_large = inputs.iter().map(|batch| batch.bytes).sum::<u64>() > core.plans.large_bytes;
+        Job { id, columns: shard.columns.clone(), inputs, since, is_large }
+    }
+
+    /// Has another process merge the inputs, or does it here.
+    async fn merge(&self, shared: &Shared, ticket: Ticket) -> Result<Run, BlobError> {
+        let parts = self.inputs.iter().flat_map(|batch| batch.parts.iter().cloned()).collect();
+        let job = MergeJob { shard: self.id, columns: self.columns.clone(), parts, since: self.since, ticket };
+        if self.is_large
+            && let Some(helper) = shared.helper()
+        {
+            match helper.merge(job.clone()).await {
+                Ok(run) if job.is_answered_by(&run) => {
+                    shared.written.note_delegated();
+                    return Ok(run);
+                }
+                Ok(_) => warn!(shard = %self.id, "a replica has merged something else than it was asked to"),
+                Err(reason) => debug!(shard = %self.id, reason, "no replica merges; it is done here"),
+            }
+        }
+        job.run(&shared.store).await
     }
 
     async fn run(self, shared: &Shared) -> Result<(), Failure> {
@@ -305,10 +324,10 @@ impl Job {
     }
 
     async fn merge_and_swap(self, shared: &Shared, ticket: Ticket) -> Result<(), Failure> {
-        let written = self.merge(shared, ticket).await.map_err(Failure::Blob)?;
+        let merged = self.merge(shared, ticket).await.map_err(Failure::Blob)?;
         let Job { id: shard, inputs, since, .. } = self;
         let (first, last) = (&inputs[0], &inputs[inputs.len() - 1]);
-        let Run { parts, updates, bytes } = written;
+        let Run { parts, updates, bytes } = merged;
         let (token, parts) = (last.token, parts.into());
         // Times that an input had advanced further stay so.
         let since = inputs.iter().fold(since, |since, input| since.max(input.since));
@@ -330,95 +349,4 @@ impl Job {
         }
         Err(Failure::Refused(refusal))
     }
-
-    /// Merges sorted parts, advances times to `since` and consolidates.
-    async fn merge(&self, shared: &Shared, ticket: Ticket) -> Result<Run, BlobError> {
-        let wanted = Wanted { read_ahead: READ_AHEAD, ..Wanted::everything(self.columns.clone()) };
-        let parts: Vec<&Part> = self.inputs.iter().flat_map(|batch| batch.parts.iter()).collect();
-        let mut cursors: Vec<Option<Cursor>> = parts.iter().map(|_| None).collect();
-        let mut heads: BinaryHeap<Reverse<Head>> =
-            parts.iter().enumerate().map(|(index, part)| Reverse(Head::unopened(index, part))).collect();
-        let mut builder = BatchBuilder::new(shared.store.clone(), self.columns.clone(), ticket);
-        let mut current: Option<(Row, Timestamp, Diff)> = None;
-        let mut turns = 0;
-        while let Some(Reverse(Head { row, time, index, diff })) = heads.pop() {
-            let Some(diff) = diff else {
-                cursors[index] = Some(Cursor::new(shared.store.open(parts[index], wanted.clone()).await?));
-                self.advance(&mut cursors, &mut heads, index).await?;
-                continue;
-            };
-            self.advance(&mut cursors, &mut heads, index).await?;
-            current = match current {
-                Some((last_row, last_time, sum)) if last_row == row && last_time == time => {
-                    Some((last_row, last_time, sum.plus(diff)))
-                }
-                finished => {
-                    put(&mut builder, finished).await?;
-                    Some((row, time, diff))
-                }
-            };
-            turns += 1;
-            if turns % UPDATES_PER_TURN == 0 {
-                let_others_run().await;
-            }
-        }
-        put(&mut builder, current).await?;
-        builder.finish().await
-    }
-
-    /// Puts a part's next update among the heads; the part is let go behind its last.
-    async fn advance(
-        &self,
-        cursors: &mut [Option<Cursor>],
-        heads: &mut BinaryHeap<Reverse<Head>>,
-        index: usize,
-    ) -> Result<(), BlobError> {
-        let Some(cursor) = &mut cursors[index] else { return Ok(()) };
-        match cursor.next_update().await? {
-            Some((row, time, diff)) => {
-                heads.push(Reverse(Head { row, time: time.max(self.since), index, diff: Some(diff) }));
-            }
-            None => cursors[index] = None,
-        }
-        Ok(())
-    }
-}
-
-/// The next update of a part, or, while it is not open (without a diff), a bound below its first.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Head {
-    row: Row,
-    time: Timestamp,
-    index: usize,
-    diff: Option<Diff>,
-}
-
-impl Head {
-    fn unopened(index: usize, part: &Part) -> Head {
-        let first = match part {
-            Part::Hollow(hollow) => Summary::decode(&hollow.statistics).first,
-            Part::Inline(_) => Vec::new(),
-        };
-        Head { row: Row::from_bytes(&first), time: Timestamp::MIN, index, diff: None }
-    }
-}
-
-async fn put(builder: &mut BatchBuilder, update: Option<(Row, Timestamp, Diff)>) -> Result<(), BlobError> {
-    match update {
-        Some((row, time, diff)) if !diff.is_zero() => builder.push(&row, time, diff).await,
-        _ => Ok(()),
-    }
-}
-
-async fn let_others_run() {
-    let mut yielded = false;
-    std::future::poll_fn(|context| {
-        if yielded {
-            return Poll::Ready(());
-        }
-        yielded = true;
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }

@@ -18,6 +18,8 @@ use crate::leader::backup::Backups;
 use crate::leader::compact;
 use crate::leader::written::WriteCounters;
 use crate::leader::{Halt, LeaderConfig};
+use crate::location::BlobUrl;
+use crate::merge::MergeHelper;
 use crate::op::{BatchDesc, Op, Part, Txn};
 use crate::read::ReadCounters;
 use crate::state::{Reject, Shard, State};
@@ -64,6 +66,8 @@ pub(crate) struct Shared {
     pub(crate) counters: Arc<ReadCounters>,
     pub(crate) written: WriteCounters,
     pub(crate) backups: Backups,
+    /// Who merges what is large, if anybody else can.
+    pub(crate) helper: Mutex<Option<Arc<dyn MergeHelper>>>,
 }
 
 pub(crate) struct Settings {
@@ -186,6 +190,13 @@ impl Shared {
     pub(crate) fn start_append(&self) -> LastAppend {
         let clock = self.tasks.clock();
         LastAppend { start: clock.boot(), wall_ms: clock.wall_ms(), stored_at: None, took: Duration::ZERO }
+    }
+
+    /// Who else can merge: nobody where blobs are in a directory, which this process reads as fast as any other.
+    pub(crate) fn helper(&self) -> Option<Arc<dyn MergeHelper>> {
+        let url = self.settings.blob_url.as_ref().and_then(|url| url.parse::<BlobUrl>().ok());
+        let is_directory = url.as_ref().is_some_and(|url| url.directory().is_some());
+        self.helper.lock().clone().filter(|_| !is_directory)
     }
 
     pub(crate) fn ticket(&self) -> Ticket {

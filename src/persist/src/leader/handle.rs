@@ -15,6 +15,7 @@ use crate::hold::{Hold, HoldError};
 use crate::leader::core::{Core, Refusal, Shared};
 use crate::leader::orphans::{self, Collected};
 use crate::leader::{Halt, SnapshotError, WriteCounts};
+use crate::merge::MergeHelper;
 use crate::op::{GroupId, Op, Part, Txn};
 use crate::part::consolidate;
 use crate::read::{ReadCounts, Wanted};
@@ -136,6 +137,11 @@ impl LeaderHandle {
     /// Takes a hold at the since of the moment, which the hold names.
     pub fn hold_at_since(&self, shard: ShardId) -> Result<Hold, HoldError> {
         self.shared().holds.hold(shard, None)
+    }
+
+    /// Has large merges done by other processes where blobs are in an object store.
+    pub fn delegate_merges(&self, helper: Arc<dyn MergeHelper>) {
+        *self.shared().helper.lock() = Some(helper);
     }
 
     /// Keeps `lag` of history of a shard readable from now on; also across `since` moves, but not across restarts.

@@ -74,6 +74,8 @@ pub struct LeaderConfig {
     pub checkpoint_every: Duration,
     /// Batches longer than this go to the blob store.
     pub inline_bytes_max: usize,
+    /// Merges of more are large: they wait for each other, and other processes may do them.
+    pub large_merge_bytes: u64,
     /// Replaced parts stay at least this long.
     pub delete_after: Duration,
     /// How often the blob store is searched for what nobody names; first when what a former leader has left may go.
@@ -104,6 +106,7 @@ impl LeaderConfig {
             checkpoint_bytes: 64 << 20,
             checkpoint_every: Duration::from_secs(60),
             inline_bytes_max: 256 << 10,
+            large_merge_bytes: 16 << 20,
             delete_after: Duration::from_secs(600),
             collect_every: DAY,
             orphan_age: Duration::from_secs(3600),

@@ -85,7 +85,7 @@ fn shared(config: &LeaderConfig, taken: Taken) -> Shared {
             holds.insert(*id, shard.since);
         }
     }
-    let mut plans = compact::Plans::default();
+    let mut plans = compact::Plans::new(config.large_merge_bytes);
     for (id, _) in state.shards.iter().filter(|(_, shard)| compact::wants_compaction(shard)) {
         plans.want(*id);
     }
@@ -133,5 +133,6 @@ fn shared(config: &LeaderConfig, taken: Taken) -> Shared {
         counters: Arc::default(),
         written: Default::default(),
         backups: Backups::new(&config.log),
+        helper: Mutex::new(None),
     }
 }

@@ -14,6 +14,7 @@ use crate::columns::Columns;
 use crate::leader::core::{Refusal, Shared};
 use crate::leader::handle::{LeaderHandle, refused};
 use crate::leader::{Commit, CommitError, CreateShard, feed};
+use crate::merge::MergeJob;
 use crate::op::{BatchDesc, Op, Part, SchemaId, Txn, WriterId};
 use crate::part::Update;
 use crate::shards::{AppendError, BlobErrorText, Selection, Shards, SubscribeError, Subscription};
@@ -63,6 +64,10 @@ impl Shards for LeaderHandle {
     ) -> Result<(), AppendError> {
         let run = Run::joined(runs);
         self.shared().append(Append { shard, writer, expect_upper, new_upper, token, run }).await
+    }
+
+    async fn merge(&self, job: MergeJob) -> Result<Run, BlobErrorText> {
+        job.run(&self.shared().store).await.map_err(|error| BlobErrorText(error.to_string()))
     }
 
     async fn subscribe(&self, shard: ShardId, as_of: Timestamp) -> Result<Subscription, SubscribeError> {

@@ -18,6 +18,8 @@ pub struct WriteCounts {
     pub part_bytes: u64,
     /// Of parts that merges have made.
     pub merged_bytes: u64,
+    /// Merges that another process has done.
+    pub delegated_merges: u64,
 }
 
 #[derive(Default)]
@@ -28,6 +30,7 @@ pub(crate) struct WriteCounters {
     updates: AtomicU64,
     part_bytes: AtomicU64,
     merged_bytes: AtomicU64,
+    delegated_merges: AtomicU64,
 }
 
 impl WriteCounters {
@@ -49,6 +52,10 @@ impl WriteCounters {
         add(&self.checkpoint_bytes, bytes as u64);
     }
 
+    pub(crate) fn note_delegated(&self) {
+        add(&self.delegated_merges, 1);
+    }
+
     fn note_appended(&self, batch: &BatchDesc) {
         add(&self.updates, batch.updates);
         add(&self.part_bytes, stored_bytes(batch));
@@ -63,6 +70,7 @@ impl WriteCounters {
             updates: get(&self.updates),
             part_bytes: get(&self.part_bytes),
             merged_bytes: get(&self.merged_bytes),
+            delegated_merges: get(&self.delegated_merges),
         }
     }
 }

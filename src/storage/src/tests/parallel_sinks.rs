@@ -13,7 +13,7 @@ use differential_dataflow::AsCollection;
 use futures::StreamExt;
 use object_store::ObjectStore;
 use parking_lot::Mutex;
-use persist::{AppendError, Blob, Part, Run, Shards, SubscribeError, Subscription, WriterId};
+use persist::{AppendError, Blob, BlobErrorText, MergeJob, Part, Run, Shards, SubscribeError, Subscription, WriterId};
 use repr::{Row, ShardId, Timestamp};
 use timely::communication::WorkerGuards;
 use timely::dataflow::InputHandle;
@@ -269,9 +269,13 @@ impl Shards for Refusing {
         let left = self.refusals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         if left.is_ok() {
             let text = "the part was begun too long ago".to_owned();
-            return Err(AppendError::Blob(persist::BlobErrorText(text)));
+            return Err(AppendError::Blob(BlobErrorText(text)));
         }
         self.proxy.append_runs(shard, writer, expect_upper, new_upper, runs, token).await
+    }
+
+    async fn merge(&self, job: MergeJob) -> Result<Run, BlobErrorText> {
+        self.proxy.merge(job).await
     }
 
     async fn subscribe(&self, shard: ShardId, as_of: Timestamp) -> Result<Subscription, SubscribeError> {

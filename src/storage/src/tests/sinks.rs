@@ -6,7 +6,9 @@ use async_trait::async_trait;
 use differential_dataflow::AsCollection;
 use expr::EvalError;
 use parking_lot::Mutex;
-use persist::{AppendError, LeaderHandle, Run, Shards, SubscribeError, Subscription, WriterId};
+use persist::{
+    AppendError, BlobErrorText, LeaderHandle, MergeJob, Run, Shards, SubscribeError, Subscription, WriterId,
+};
 use repr::{Diff, Row, ShardId, Timestamp};
 use timely::dataflow::InputHandle;
 use timely::dataflow::operators::Input;
@@ -62,6 +64,10 @@ impl Shards for Proxy {
         token: Uuid,
     ) -> Result<(), AppendError> {
         self.leader().append_runs(shard, writer, expect_upper, new_upper, runs, token).await
+    }
+
+    async fn merge(&self, job: MergeJob) -> Result<Run, BlobErrorText> {
+        self.leader().merge(job).await
     }
 
     async fn subscribe(&self, shard: ShardId, as_of: Timestamp) -> Result<Subscription, SubscribeError> {
