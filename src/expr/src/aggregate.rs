@@ -221,20 +221,26 @@ impl AggregateFunc {
     }
 }
 
-impl fmt::Display for Aggregate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Aggregate {
+    /// The aggregate printed with column names, as [`Scalar::display`] prints them.
+    pub(crate) fn text(&self, names: &[String]) -> String {
         let distinct = if self.distinct { "distinct " } else { "" };
         let star = self.func == AggregateFunc::Count && self.expr.is_literal_true();
-        let expr = if star { "*".to_owned() } else { self.expr.to_string() };
-        match &self.func {
-            AggregateFunc::Window(window) => write!(f, "{window}({expr}")?,
-            func => write!(f, "{}({distinct}{expr}", func.name())?,
-        }
+        let expr = if star { "*".to_owned() } else { self.expr.display(Some(names)).to_string() };
+        let call = match &self.func {
+            AggregateFunc::Window(window) => format!("{window}({expr}"),
+            func => format!("{}({distinct}{expr}", func.name()),
+        };
         match self.func.order_by() {
-            [] => {}
-            order => write!(f, " order by {}", order_text(order))?,
+            [] => call + ")",
+            order => format!("{call} order by {})", order_text(order, &[])),
         }
-        f.write_str(")")
+    }
+}
+
+impl fmt::Display for Aggregate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text(&[]))
     }
 }
 

@@ -11,8 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use repr::{CollectionId, ColumnType, Datum, Diff, RelationType, Row, Timestamp};
 use serde::{Deserialize, Serialize};
 
-pub use self::pretty::Names;
 pub(crate) use self::pretty::order_text;
+pub use self::pretty::{Names, Pretty};
 pub use self::typ::non_null_columns;
 pub use self::typecheck::typecheck;
 

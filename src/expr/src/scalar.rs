@@ -195,7 +195,7 @@ impl Scalar {
     pub fn could_error(&self) -> bool {
         self.any(|scalar| match scalar {
             Scalar::Literal(value, _) => value.is_err(),
-            Scalar::Call { func, .. } => func.fallible,
+            Scalar::Call { func, args, .. } => func.fallible && !has_safe_literal(*func, args),
             _ => false,
         })
     }
@@ -344,6 +344,21 @@ impl Scalar {
                 *scalar = Scalar::literal(Datum::UInt(time.millis()), ScalarType::MzTimestamp);
             }
         });
+    }
+}
+
+/// True for calls that only some values of the second argument make fail, where it is a literal that is none of them.
+fn has_safe_literal(func: Func, args: &[Scalar]) -> bool {
+    let [_, second] = args else { return false };
+    let Some(Ok(literal)) = second.as_literal() else { return false };
+    match (func.key, literal) {
+        // Only a lone backslash at the end of a pattern is an error.
+        ("like" | "not_like" | "ilike" | "not_ilike", Datum::Text(pattern)) => !pattern.contains('\\'),
+        // By zero, and the least number by -1.
+        ("int2_div" | "int4_div" | "int8_div" | "int2_mod" | "int4_mod" | "int8_mod", Datum::Int(divisor)) => {
+            divisor > 0
+        }
+        _ => false,
     }
 }
 

@@ -1,8 +1,8 @@
 //! In which order a join's inputs meet, and by which keys.
 //!
-//! Greedy: start with the input that has most literal filters or most to offer as a stream, then always add the input that
-//! shares most equivalences with what is joined already, preferring one whose key is unique or already arranged. A product
-//! comes last. Reference: selectivity-free ordering is what one can do without statistics.
+//! Greedy: start with the input that has most literal filters, then always add one that shares an equivalence with what is
+//! joined already: filtered ones first, then those of which each row meets at most one, then those that are arranged by the
+//! key already. A product comes last. Without statistics this is what one can know.
 
 use std::collections::BTreeSet;
 
@@ -35,30 +35,18 @@ pub(crate) fn choose(
     equivalences: &[Vec<Scalar>],
     arranged: impl Fn(usize, &[Scalar]) -> bool,
 ) -> JoinOrder {
-    let arities: Vec<usize> = inputs.iter().map(Relation::arity).collect();
-    let graph = Graph { inputs, equivalences, offsets: offsets(&arities), arities };
-    let start = graph.start();
-    let mut joined = BTreeSet::from([start]);
-    let mut steps: Vec<Step> = Vec::new();
-    while joined.len() < inputs.len() {
-        let candidates = (0..inputs.len()).filter(|input| !joined.contains(input));
-        let ranked = candidates.map(|input| {
-            let step = graph.step(&joined, input);
-            let rank = (
-                step.lookup_key.len().min(1),
-                arranged(input, &step.lookup_key),
-                graph.is_unique(&step),
-                step.lookup_key.len(),
-            );
-            (rank, std::cmp::Reverse(input), step)
-        });
-        let best = ranked.max_by(|left, right| (&left.0, &left.1).cmp(&(&right.0, &right.1)));
-        let (_, _, step) = best.expect("an input is left");
-        joined.insert(step.input);
-        steps.push(step);
-    }
-    let residual = graph.residual(start, &steps);
-    JoinOrder { start, steps, residual }
+    let graph = Graph::new(inputs, equivalences);
+    graph.order_from(graph.start(), arranged)
+}
+
+/// The orders that start with each of the inputs.
+pub(crate) fn choose_all(
+    inputs: &[Relation],
+    equivalences: &[Vec<Scalar>],
+    arranged: impl Fn(usize, &[Scalar]) -> bool,
+) -> Vec<JoinOrder> {
+    let graph = Graph::new(inputs, equivalences);
+    (0..inputs.len()).map(|start| graph.order_from(start, &arranged)).collect()
 }
 
 struct Graph<'a> {
@@ -66,32 +54,91 @@ struct Graph<'a> {
     equivalences: &'a [Vec<Scalar>],
     offsets: Vec<usize>,
     arities: Vec<usize>,
+    keys: Vec<Vec<Vec<usize>>>,
+    filtered: Vec<Filtered>,
 }
 
-impl Graph<'_> {
+/// How much smaller than what it reads an input is thought to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Filtered {
+    /// Predicates that ask for a literal value.
+    equalities: usize,
+    /// All others but IS NOT NULL.
+    others: usize,
+}
+
+impl Filtered {
+    /// Counts the predicates right above what an input reads.
+    fn of(relation: &Relation) -> Filtered {
+        let mut filtered = Filtered::default();
+        let mut node = relation;
+        while let Relation::Project { input, .. } | Relation::Map { input, .. } | Relation::Filter { input, .. } = node
+        {
+            if let Relation::Filter { predicates, .. } = node {
+                predicates.iter().for_each(|predicate| filtered.count(predicate));
+            }
+            node = input;
+        }
+        filtered
+    }
+
+    fn count(&mut self, predicate: &Scalar) {
+        match predicate {
+            Scalar::Not(inner) if matches!(**inner, Scalar::IsNull(_)) => {}
+            Scalar::Call { func, args, .. } if func.key == "eq" && args.iter().any(Scalar::is_literal_ok) => {
+                self.equalities += 1;
+            }
+            _ => self.others += 1,
+        }
+    }
+
+    /// How good it is to join the input early: the kind of its best predicate.
+    fn rank(self) -> usize {
+        if self.equalities > 0 { 2 } else { self.others.min(1) }
+    }
+}
+
+impl<'a> Graph<'a> {
+    fn new(inputs: &'a [Relation], equivalences: &'a [Vec<Scalar>]) -> Graph<'a> {
+        let types: Vec<_> = inputs.iter().map(Relation::typ).collect();
+        let arities: Vec<usize> = types.iter().map(|typ| typ.columns.len()).collect();
+        let filtered = inputs.iter().map(Filtered::of).collect();
+        let keys = types.into_iter().map(|typ| typ.keys).collect();
+        Graph { inputs, equivalences, offsets: offsets(&arities), arities, keys, filtered }
+    }
+
+    fn order_from(&self, start: usize, arranged: impl Fn(usize, &[Scalar]) -> bool) -> JoinOrder {
+        let mut joined = BTreeSet::from([start]);
+        let mut steps: Vec<Step> = Vec::new();
+        while joined.len() < self.inputs.len() {
+            let candidates = (0..self.inputs.len()).filter(|input| !joined.contains(input));
+            let ranked = candidates.map(|input| {
+                let step = self.step(&joined, input);
+                let rank = (
+                    step.lookup_key.len().min(1),
+                    self.filtered[input].rank(),
+                    self.is_unique(&step),
+                    arranged(input, &step.lookup_key),
+                    step.lookup_key.len(),
+                );
+                (rank, std::cmp::Reverse(input), step)
+            });
+            let best = ranked.max_by(|left, right| (&left.0, &left.1).cmp(&(&right.0, &right.1)));
+            let (_, _, step) = best.expect("an input is left");
+            joined.insert(step.input);
+            steps.push(step);
+        }
+        let residual = self.residual(&steps);
+        JoinOrder { start, steps, residual }
+    }
+
     fn inputs_of(&self, scalar: &Scalar) -> BTreeSet<usize> {
         inputs_of(scalar, &self.offsets, &self.arities)
     }
 
     /// The input whose stream drives the join: filtered ones first, as they are likely the smallest.
     fn start(&self) -> usize {
-        let filters = |relation: &Relation| {
-            let mut count = 0_usize;
-            let mut node = relation;
-            while let Relation::Project { input, .. } | Relation::Map { input, .. } | Relation::Filter { input, .. } =
-                node
-            {
-                if let Relation::Filter { predicates, .. } = node {
-                    count += predicates
-                        .iter()
-                        .filter(|p| !matches!(p, Scalar::Not(inner) if matches!(**inner, Scalar::IsNull(_))))
-                        .count();
-                }
-                node = input;
-            }
-            count
-        };
-        let rank = |input: &usize| (filters(&self.inputs[*input]), std::cmp::Reverse(*input));
+        let rank = |input: &usize| (self.filtered[*input], std::cmp::Reverse(*input));
         (0..self.inputs.len()).max_by_key(rank).unwrap_or(0)
     }
 
@@ -120,13 +167,12 @@ impl Graph<'_> {
                 _ => None,
             })
             .collect();
-        self.inputs[step.input].typ().keys.iter().any(|key| key.iter().all(|column| columns.contains(column)))
+        self.keys[step.input].iter().any(|key| key.iter().all(|column| columns.contains(column)))
     }
 
     /// What is left of each class when the steps have enforced their keys: members are linked to the first one that a key
     /// has linked, or to the first of all.
-    fn residual(&self, start: usize, steps: &[Step]) -> Vec<(Scalar, Scalar)> {
-        let _ = start;
+    fn residual(&self, steps: &[Step]) -> Vec<(Scalar, Scalar)> {
         let mut enforced: BTreeSet<(Scalar, Scalar)> = BTreeSet::new();
         for step in steps {
             for (own, bound) in step.lookup_key.iter().zip(&step.stream_key) {

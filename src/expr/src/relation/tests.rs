@@ -109,7 +109,8 @@ Return
         Get l0
         Get l0
 ";
-    assert_eq!(relation.pretty_with_names(&names), expected);
+    let pretty = Pretty { names, ..Pretty::default() };
+    assert_eq!(relation.pretty_with(&pretty), expected);
     assert_eq!(relation.depends_on().into_iter().collect::<Vec<_>>(), [CollectionId::User(1)]);
     assert_eq!(relation.local_gets(), BTreeMap::from([(LocalId(0), 2)]));
 }

@@ -3,6 +3,7 @@
 //! A pass that moves an expression asks `could_error` first: what may fail stays above whatever could have removed its row.
 
 pub(crate) mod demand;
+pub(crate) mod disjunction;
 pub(crate) mod distinct;
 pub(crate) mod elide;
 pub(crate) mod fold;
@@ -10,4 +11,5 @@ pub(crate) mod fuse;
 pub(crate) mod inline;
 pub(crate) mod lets;
 pub(crate) mod predicates;
+pub(crate) mod share;
 pub(crate) mod window;

@@ -1,11 +1,16 @@
 //! Moves predicates toward the data they look at, and makes equalities of a join's inputs its equivalences.
 //!
 //! A fallible predicate moves only where no row can be lost on the way: through Project, Map, Union, Negate.
+//!
+//! On the way more is found: what all branches of an OR ask for is asked for beside it; what each branch asks of one input of
+//! a join is asked of that input; and what is asked of a column is asked of those that equal it.
 
 use std::collections::BTreeSet;
 
 use expr::{Relation, Scalar};
 use repr::ColumnType;
+
+use super::disjunction;
 
 pub(crate) fn push_down(relation: &mut Relation) {
     relation.visit_mut_pre(&mut push_filter);
@@ -14,7 +19,7 @@ pub(crate) fn push_down(relation: &mut Relation) {
 
 fn push_filter(node: &mut Relation) {
     let Relation::Filter { input, predicates } = node else { return };
-    let predicates = std::mem::take(predicates);
+    let predicates = std::mem::take(predicates).into_iter().flat_map(disjunction::factor).collect::<Vec<_>>();
     let mut input = input.take_dangerous();
     let kept = match &mut input {
         Relation::Filter { predicates: inner, .. } => {
@@ -151,6 +156,7 @@ fn push_into_join(
         }
         _ => kept.push(predicate),
     };
+    let mut others = Vec::new();
     for predicate in predicates {
         match equality(&predicate) {
             Some((left, right)) if spans_inputs(&left, &right, &offsets, &arities) => {
@@ -162,8 +168,16 @@ fn push_into_join(
                 }
                 equivalences.push(vec![left, right]);
             }
-            _ => place(predicate, &mut kept),
+            _ => others.push(predicate),
         }
+    }
+    *equivalences = merged(std::mem::take(equivalences));
+    for predicate in others {
+        let found = equals_of(&predicate, equivalences, &types).into_iter();
+        let found = found.chain(disjunction::implied(&predicate, |part| only_input(part, &offsets, &arities)));
+        // What is not of one input says nothing new.
+        found.filter(|found| only_input(found, &offsets, &arities).is_some()).for_each(|found| place(found, &mut kept));
+        place(predicate, &mut kept);
     }
     for (input, moved) in inputs.iter_mut().zip(for_input) {
         add_filter(input, moved);
@@ -217,12 +231,37 @@ fn spans_inputs(left: &Scalar, right: &Scalar, offsets: &[usize], arities: &[usi
     }
 }
 
-/// Classes that share an expression are one class.
+/// The same predicate on each column that equals the one it is on.
+fn equals_of(predicate: &Scalar, classes: &[Vec<Scalar>], types: &[ColumnType]) -> Vec<Scalar> {
+    let support = predicate.support();
+    let (Some(&column), 1) = (support.first(), support.len()) else { return Vec::new() };
+    let is_null_test = predicate.any(|scalar| matches!(scalar, Scalar::IsNull(_)));
+    if is_null_test || predicate.could_error() || !predicate.is_deterministic() {
+        return Vec::new();
+    }
+    let class = classes.iter().find(|class| class.contains(&Scalar::Column(column)));
+    let members = class.into_iter().flatten().filter_map(|member| match member {
+        Scalar::Column(other) if *other != column && types[*other].scalar == types[column].scalar => Some(*other),
+        _ => None,
+    });
+    let on = |other: usize| {
+        let mut found = predicate.clone();
+        found.permute_by(|_| other);
+        found
+    };
+    members.map(on).collect()
+}
+
 fn merge_classes(node: &mut Relation) {
-    let Relation::Join { equivalences, .. } = node else { return };
+    if let Relation::Join { equivalences, .. } = node {
+        *equivalences = merged(std::mem::take(equivalences));
+    }
+}
+
+/// Classes that share an expression are one class.
+fn merged(classes: Vec<Vec<Scalar>>) -> Vec<Vec<Scalar>> {
     let mut merged: Vec<Vec<Scalar>> = Vec::new();
-    for class in std::mem::take(equivalences) {
-        let mut class = class;
+    for mut class in classes {
         let mut index = 0;
         while index < merged.len() {
             if merged[index].iter().any(|scalar| class.contains(scalar)) {
@@ -237,5 +276,5 @@ fn merge_classes(node: &mut Relation) {
     }
     merged.retain(|class| class.len() > 1);
     merged.sort();
-    *equivalences = merged;
+    merged
 }
