@@ -9,6 +9,7 @@
 
 pub(crate) mod bundle;
 pub(crate) mod dataflow;
+mod delta;
 mod flat_map;
 mod join;
 mod let_rec;

@@ -198,7 +198,13 @@ impl Realizer {
             }
             _ => return None,
         };
-        match optimizer::lower(item.name.to_string(), vec![(object, relation)], &objects, vec![export]) {
+        match optimizer::lower(
+            item.name.to_string(),
+            optimizer::Purpose::Maintained,
+            vec![(object, relation)],
+            &objects,
+            vec![export],
+        ) {
             Ok(dataflow) => Some((cluster, dataflow)),
             Err(error) => {
                 error!(item = %item.name, %error, "cannot plan a dataflow");

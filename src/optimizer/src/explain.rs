@@ -2,19 +2,42 @@
 
 use std::fmt::Write;
 
-use protocol::plan::{JoinKind, Node, Plan, ReducePlan};
+use protocol::plan::{JoinKind, JoinStage, Node, Plan, ReducePlan};
 use protocol::{Dataflow, Import};
 use repr::CollectionId;
 
 use crate::access::Access;
 
+/// How nodes are labelled.
+pub struct Labels<'a> {
+    /// The names of stored collections.
+    pub name_of: &'a dyn Fn(CollectionId) -> Option<String>,
+    /// Nodes with the numbers by which introspection names them.
+    pub node_identifiers: bool,
+    /// The number of columns of each node.
+    pub arity: bool,
+}
+
+impl Labels<'_> {
+    fn name(&self, id: CollectionId) -> String {
+        (self.name_of)(id).unwrap_or_else(|| id.to_string())
+    }
+
+    fn line(&self, plan: &Plan) -> String {
+        let mut line = headline(&plan.node, &|id| self.name(id));
+        if self.node_identifiers {
+            line = format!("{}: {line}", plan.id);
+        }
+        if self.arity {
+            line += &format!(" // {{ arity: {} }}", plan.kinds.len());
+        }
+        line
+    }
+}
+
 /// Prints how a query would be answered: from constants, from an index, or by a dataflow.
-pub fn explain_physical(
-    access: &Access,
-    dataflow: &Dataflow,
-    name_of: &dyn Fn(CollectionId) -> Option<String>,
-) -> String {
-    let name = |id: CollectionId| name_of(id).unwrap_or_else(|| id.to_string());
+pub fn explain_physical(access: &Access, dataflow: &Dataflow, labels: &Labels<'_>) -> String {
+    let name = |id: CollectionId| labels.name(id);
     let mut out = String::new();
     // Writing to a string cannot fail.
     let _ = match access {
@@ -33,7 +56,7 @@ pub fn explain_physical(
         return out;
     }
     for object in &dataflow.objects {
-        write_plan(&mut out, &object.plan, 0, &name);
+        write_plan(&mut out, &object.plan, 0, labels);
     }
     let _ = writeln!(out, "\nImports:");
     for import in &dataflow.imports {
@@ -72,11 +95,11 @@ fn is_bounding(mfp: &expr::Mfp, predicate: &expr::Scalar) -> bool {
     !alone.bounds().is_everything()
 }
 
-fn write_plan(out: &mut String, plan: &Plan, depth: usize, name: &dyn Fn(CollectionId) -> String) {
+fn write_plan(out: &mut String, plan: &Plan, depth: usize, labels: &Labels<'_>) {
     stacker::maybe_grow(64 * 1024, 1024 * 1024, || {
-        let _ = writeln!(out, "{:width$}{}", "", headline(&plan.node, name), width = depth * 2);
+        let _ = writeln!(out, "{:width$}{}", "", labels.line(plan), width = depth * 2);
         for child in children(&plan.node) {
-            write_plan(out, child, depth + 1, name);
+            write_plan(out, child, depth + 1, labels);
         }
     });
 }
@@ -140,15 +163,21 @@ fn mfp_text(mfp: &expr::Mfp) -> String {
 
 fn join_text(kind: &JoinKind) -> String {
     match kind {
-        JoinKind::Linear { start, stages } => {
-            let mut text = format!("Join linear %{start}");
-            for stage in stages {
-                let _ = write!(text, " » %{}[{}]", stage.input, scalars(&stage.lookup_key));
-            }
-            text
+        JoinKind::Linear { start, stages } => format!("Join linear {}", path_text(*start, stages)),
+        JoinKind::Delta { paths, last: _ } => {
+            let paths: Vec<String> = paths.iter().enumerate().map(|(start, stages)| path_text(start, stages)).collect();
+            format!("Join delta [{}]", paths.join("; "))
         }
-        JoinKind::Delta { paths } => format!("Join delta ({} paths)", paths.len()),
     }
+}
+
+fn path_text(start: usize, stages: &[JoinStage]) -> String {
+    let mut text = format!("%{start}");
+    for stage in stages {
+        // Writing to a string cannot fail.
+        let _ = write!(text, " » %{}[{}]", stage.input, scalars(&stage.lookup_key));
+    }
+    text
 }
 
 fn reduce_text(plan: &ReducePlan) -> String {

@@ -12,8 +12,8 @@ use expr::{Relation, Scalar};
 use repr::{CollectionId, ShardId};
 
 pub use access::{Access, IndexAccess, access};
-pub use explain::explain_physical;
-pub use lower::lower;
+pub use explain::{Labels, explain_physical};
+pub use lower::{Purpose, lower};
 
 /// What the optimizer may ask of the objects that a query reads, on the cluster where it will run.
 pub trait Objects {
@@ -44,29 +44,41 @@ const AFTER: &[Pass] = &[
     ("fuse", passes::fuse::fuse),
     ("fold constants", passes::fold::fold),
     ("inline lets", passes::lets::inline),
+    ("share", passes::share::share),
 ];
 
 /// Some passes undo a little of each other; after this many rounds the result is good enough.
 const ROUNDS_MAX: usize = 8;
 
 /// Inlines views and applies every pass.
-pub fn optimize(mut relation: Relation, objects: &dyn Objects) -> Relation {
+pub fn optimize(relation: Relation, objects: &dyn Objects) -> Relation {
+    optimize_traced(relation, objects, &mut |_, _| {})
+}
+
+/// As [`optimize`]; shows the relation after each pass, with the name of the pass.
+pub fn optimize_traced(
+    mut relation: Relation,
+    objects: &dyn Objects,
+    trace: &mut dyn FnMut(&'static str, &Relation),
+) -> Relation {
     passes::inline::views(&mut relation, objects);
-    BEFORE.iter().for_each(|pass| apply(*pass, &mut relation));
+    trace("inline views", &relation);
+    BEFORE.iter().for_each(|pass| apply(*pass, &mut relation, trace));
     for _ in 0..ROUNDS_MAX {
         let before = relation.clone();
-        REPEATED.iter().for_each(|pass| apply(*pass, &mut relation));
+        REPEATED.iter().for_each(|pass| apply(*pass, &mut relation, trace));
         if relation == before {
             break;
         }
     }
-    AFTER.iter().for_each(|pass| apply(*pass, &mut relation));
+    AFTER.iter().for_each(|pass| apply(*pass, &mut relation, trace));
     relation
 }
 
-fn apply((name, pass): Pass, relation: &mut Relation) {
+fn apply((name, pass): Pass, relation: &mut Relation, trace: &mut dyn FnMut(&'static str, &Relation)) {
     let types_before = cfg!(debug_assertions).then(|| relation.kinds());
     pass(relation);
+    trace(name, relation);
     if let Some(before) = types_before {
         assert_eq!(before, relation.kinds(), "pass \"{name}\" changed the columns of\n{}", relation.pretty());
         let checked = expr::relation::typecheck(relation);

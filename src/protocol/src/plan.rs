@@ -130,8 +130,10 @@ pub struct JoinPlan {
 pub enum JoinKind {
     /// Starts from `start` and adds one input at a time.
     Linear { start: usize, stages: Vec<JoinStage> },
-    /// One path for each input, in the order of the inputs: changes of input i meet the others' arrangements.
-    Delta { paths: Vec<Vec<JoinStage>> },
+    /// One path for each input, in the order of the inputs: changes of input i meet the others' arrangements. Of changes at one
+    /// time those of input `last` count as the last, so that its path is the one that meets the snapshots of all others.
+    /// Precondition: at least two inputs; no stream key but a first stage's can fail.
+    Delta { paths: Vec<Vec<JoinStage>>, last: usize },
 }
 
 /// Adds one input to the rows joined so far.

@@ -24,6 +24,12 @@ pub(crate) trait RenderTime: TimelyTimestamp + Lattice + Refines<Ts> {
     /// The same place in recursion at another time of the timeline.
     fn with_event(&self, event: Ts) -> Self;
 
+    /// A time from which on all times of this event are distinguished: what is earlier may be taken for one.
+    fn just_before(&self) -> Self {
+        let event = self.event();
+        Self::to_inner(Ts::new(event.micros().saturating_sub(1)))
+    }
+
     /// Renders a LetRec. Panics where the scope has no rounds: objects with recursion are rendered in a scope that has.
     fn let_rec<'scope>(
         context: &mut Context<'scope, Self>,

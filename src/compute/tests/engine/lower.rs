@@ -11,7 +11,9 @@ use protocol::plan::{JoinKind, JoinPlan, JoinStage, Node, Plan, ReducePlan};
 pub(crate) struct Lowering {
     pub(crate) all_basic: bool,
     pub(crate) levels: u32,
+    /// Joins are delta joins, in which of changes at one time those of input `last` count as the last.
     pub(crate) delta: bool,
+    pub(crate) last: usize,
 }
 
 impl Lowering {
@@ -37,7 +39,13 @@ impl Lowering {
             },
             Relation::Map { .. } | Relation::Filter { .. } | Relation::Project { .. } => {
                 let (mfp, base) = Mfp::extract_from_relation(relation);
-                Node::Mfp { input: lower(base), mfp }
+                match base {
+                    Relation::Join { inputs, equivalences, .. } => {
+                        let plans = inputs.iter().map(|input| *lower(input)).collect();
+                        Node::Join(Box::new(self.join(inputs, plans, equivalences, mfp)))
+                    }
+                    base => Node::Mfp { input: lower(base), mfp },
+                }
             }
             Relation::FlatMap { input, func, exprs } => Node::FlatMap {
                 input: lower(input),
@@ -47,7 +55,7 @@ impl Lowering {
             },
             Relation::Join { inputs, equivalences, .. } => {
                 let plans = inputs.iter().map(|input| *lower(input)).collect();
-                Node::Join(Box::new(self.join(inputs, plans, equivalences, relation)))
+                Node::Join(Box::new(self.join(inputs, plans, equivalences, Mfp::identity(relation.kinds()))))
             }
             Relation::Reduce { input, group_key, aggregates, .. } => Node::Reduce {
                 input: lower(input),
@@ -99,40 +107,48 @@ impl Lowering {
         if parts.len() == 1 { parts.remove(0).0 } else { ReducePlan::Collation { parts } }
     }
 
-    /// Joins the inputs from the first to the last; each class has at most one expression over each input alone.
-    fn join(
-        self,
-        inputs: &[Relation],
-        plans: Vec<Plan>,
-        equivalences: &[Vec<Scalar>],
-        relation: &Relation,
-    ) -> JoinPlan {
-        let mut start = inputs[0].kinds().len();
-        let mut stages = Vec::new();
-        for (input, described) in inputs.iter().enumerate().skip(1) {
-            let end = start + described.kinds().len();
-            let mut stage = JoinStage { input, lookup_key: Vec::new(), stream_key: Vec::new() };
-            for class in equivalences {
-                let known = class.iter().find(|scalar| scalar.support().last().is_none_or(|last| *last < start));
-                let own = class.iter().find(|scalar| {
-                    let support = scalar.support();
-                    support.first().is_some_and(|first| *first >= start)
-                        && support.last().is_some_and(|last| *last < end)
-                });
-                if let (Some(known), Some(own)) = (known, own) {
-                    let mut own = own.clone();
-                    own.permute_by(|column| column - start);
-                    stage.stream_key.push(known.clone());
-                    stage.lookup_key.push(own);
-                }
-            }
-            stages.push(stage);
-            start = end;
-        }
-        let kind = match self.delta {
-            true => JoinKind::Delta { paths: vec![stages] },
-            false => JoinKind::Linear { start: 0, stages },
+    /// Joins the inputs from the first to the last, or, as a delta join, from each one on. Each class has at most one expression
+    /// over each input alone, and none over several.
+    fn join(self, inputs: &[Relation], plans: Vec<Plan>, equivalences: &[Vec<Scalar>], mfp: Mfp) -> JoinPlan {
+        let arities: Vec<usize> = inputs.iter().map(Relation::arity).collect();
+        let chain = |start: usize| {
+            let others = (0..inputs.len()).filter(|input| *input != start);
+            stages(&[start].into_iter().chain(others).collect::<Vec<_>>(), &arities, equivalences)
         };
-        JoinPlan { inputs: plans, kind, mfp: Mfp::identity(relation.kinds()) }
+        let kind = match self.delta {
+            true => JoinKind::Delta { paths: (0..inputs.len()).map(chain).collect(), last: self.last },
+            false => JoinKind::Linear { start: 0, stages: chain(0) },
+        };
+        JoinPlan { inputs: plans, kind, mfp }
     }
+}
+
+/// Joins inputs in an order: each by what its columns and those of the inputs before have in common.
+fn stages(order: &[usize], arities: &[usize], equivalences: &[Vec<Scalar>]) -> Vec<JoinStage> {
+    let columns_of = |input: usize| {
+        let start: usize = arities[..input].iter().sum();
+        start..start + arities[input]
+    };
+    let is_over = |scalar: &Scalar, inputs: &[usize]| {
+        scalar.support().iter().all(|column| inputs.iter().any(|input| columns_of(*input).contains(column)))
+    };
+    let mut stages = Vec::new();
+    for (place, input) in order.iter().enumerate().skip(1) {
+        let joined: Vec<usize> = order[..place].iter().flat_map(|input| columns_of(*input)).collect();
+        let own = columns_of(*input);
+        let mut stage = JoinStage { input: *input, lookup_key: Vec::new(), stream_key: Vec::new() };
+        for class in equivalences {
+            let known = class.iter().find(|scalar| is_over(scalar, &order[..place]));
+            let looked_up = class.iter().find(|scalar| is_over(scalar, &[*input]));
+            if let (Some(known), Some(looked_up)) = (known, looked_up) {
+                let (mut known, mut looked_up) = (known.clone(), looked_up.clone());
+                known.permute_by(|column| joined.iter().position(|at| *at == column).expect("the input is joined"));
+                looked_up.permute_by(|column| column - own.start);
+                stage.stream_key.push(known);
+                stage.lookup_key.push(looked_up);
+            }
+        }
+        stages.push(stage);
+    }
+    stages
 }

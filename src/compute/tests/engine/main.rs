@@ -3,6 +3,7 @@
 
 mod channel;
 mod commands;
+mod delta;
 mod drops;
 mod harness;
 mod lower;

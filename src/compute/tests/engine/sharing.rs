@@ -65,6 +65,20 @@ fn an_imported_index_is_joined_in_place() {
 }
 
 #[test]
+fn a_delta_join_meets_an_imported_index_three_times() {
+    let inputs = vec![input(0, 2), input(0, 2), input(0, 2)];
+    let relation = Relation::join(inputs, vec![vec![column(0), column(2), column(4)]]);
+    let filtered = relation.clone().filter(vec![Scalar::compare("<", column(1), column(3), ScalarType::Int8)]);
+    for (last, as_of) in [(0, 0), (1, 0), (2, 4)] {
+        let lowering = Lowering { delta: true, last, ..Lowering::default() };
+        for relation in [&relation, &filtered] {
+            check_over_index("delta join", relation, &lowering.lower(relation), &[column(0)], as_of);
+            check_over_index("delta join by another key", relation, &lowering.lower(relation), &[column(1)], as_of);
+        }
+    }
+}
+
+#[test]
 fn rows_are_restored_from_thinned_arrangements() {
     let sum = call("int8_add", vec![column(0), column(1)]);
     let relation = input(0, 2).project(vec![1, 0]);

@@ -133,7 +133,13 @@ fn check_maintainable(catalog: &Arc<Catalog>, plan: &Plan) -> Result<(), Error> 
         return Err(Error::unsupported(format!("the function {name} in {what}"))
             .with_hint("Its value would change without any change of data; mz_now() in a filter can be maintained."));
     }
-    optimizer::lower(String::new(), vec![(CollectionId::Transient(0), relation)], &objects, Vec::new())?;
+    optimizer::lower(
+        String::new(),
+        optimizer::Purpose::Maintained,
+        vec![(CollectionId::Transient(0), relation)],
+        &objects,
+        Vec::new(),
+    )?;
     Ok(())
 }
 

@@ -224,7 +224,7 @@ fn transient_dataflow(
     let key = (0..typ.arity()).map(expr::Scalar::Column).collect();
     let export = Export::Index { index, on: object, key, kinds: typ.kinds() };
     let name = format!("one-off query {index}");
-    Ok(optimizer::lower(name, vec![(object, relation)], objects, vec![export])?)
+    Ok(optimizer::lower(name, optimizer::Purpose::OneOff, vec![(object, relation)], objects, vec![export])?)
 }
 
 /// What a dataflow's imports are held by: indexes by their own id, shards by their collection's.

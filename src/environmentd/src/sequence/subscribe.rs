@@ -44,8 +44,13 @@ impl Session {
         let relation = optimizer::optimize(relation, &objects);
         let (object, id) = (self.environment.transient_id(), self.environment.transient_id());
         let export = Export::Subscribe { id, on: object, with_snapshot, up_to };
-        let mut dataflow =
-            optimizer::lower(format!("subscription {id}"), vec![(object, relation)], &objects, vec![export])?;
+        let mut dataflow = optimizer::lower(
+            format!("subscription {id}"),
+            optimizer::Purpose::Maintained,
+            vec![(object, relation)],
+            &objects,
+            vec![export],
+        )?;
         let (chosen, holds) = self.choose(&when, &import_ids(&dataflow)).await?;
         if up_to.is_some_and(|up_to| up_to < chosen.at) {
             let up_to = up_to.expect("just looked at");
