@@ -190,9 +190,31 @@ impl SubscribePlan {
 #[derive(Clone, Debug)]
 pub struct ExplainPlan {
     pub stage: ExplainStage,
+    pub options: ExplainOptions,
+    pub format: ExplainFormat,
     pub select: SelectPlan,
     /// Names for what is explained: of an index or a materialized view, when the plan of one is shown.
     pub subject: Option<CollectionId>,
+}
+
+/// What is printed beside the nodes of a plan.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ExplainOptions {
+    pub arity: bool,
+    pub types: bool,
+    pub keys: bool,
+    /// Columns with their names.
+    pub humanized: bool,
+    /// The numbers by which introspection names nodes.
+    pub node_identifiers: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ExplainFormat {
+    #[default]
+    Text,
+    Json,
+    Dot,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,6 +223,8 @@ pub enum ExplainStage {
     Decorrelated,
     Optimized,
     Physical,
+    /// The plan after each pass of the optimizer that changed it.
+    Trace,
     /// Where and when the query would read.
     Timestamp,
 }
@@ -212,6 +236,7 @@ impl ExplainStage {
             ExplainStage::Decorrelated => "Decorrelated Plan",
             ExplainStage::Optimized => "Optimized Plan",
             ExplainStage::Physical => "Physical Plan",
+            ExplainStage::Trace => "Optimizer Trace",
             ExplainStage::Timestamp => "Timestamp",
         }
     }

@@ -24,6 +24,11 @@ impl sqllogictest::AsyncDB for Connection {
         for message in self.0.simple_query(sql).await? {
             match message {
                 SimpleQueryMessage::RowDescription(description) => columns = Some(description.len()),
+                // A plan is one text; as rows, its lines can be read.
+                SimpleQueryMessage::Row(row) if is_explain(sql) => {
+                    let lines = row.get(0).unwrap_or_default().lines().filter(|line| !line.trim().is_empty());
+                    rows.extend(lines.map(|line| vec![line.to_owned()]));
+                }
                 SimpleQueryMessage::Row(row) => {
                     let text = |column| match row.get(column) {
                         None => "NULL".to_owned(),
@@ -51,6 +56,10 @@ impl sqllogictest::AsyncDB for Connection {
     fn error_sql_state(error: &tokio_postgres::Error) -> Option<String> {
         error.code().map(|code| code.code().to_owned())
     }
+}
+
+fn is_explain(sql: &str) -> bool {
+    sql.trim_start().get(..7).is_some_and(|start| start.eq_ignore_ascii_case("explain"))
 }
 
 /// Runs one file; with `REWRITE=1` rewrites its expectations.

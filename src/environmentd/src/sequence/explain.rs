@@ -1,66 +1,108 @@
-//! EXPLAIN.
+//! EXPLAIN: texts of plans, and the same as JSON or DOT.
 
-use expr::relation::Names;
+mod format;
+
+use std::fmt::Write;
+
+use expr::relation::{Names, Pretty};
+use optimizer::{Access, Labels, Purpose};
 use repr::{Datum, RelationDesc, Row, ScalarType};
-use sql::plan::{ExplainPlan, ExplainStage, SelectPlan};
+use sql::CatalogView;
+use sql::plan::{ExplainOptions, ExplainPlan, ExplainStage, SelectPlan};
 
 use super::query::import_ids;
 use crate::error::Error;
+use crate::objects::ClusterObjects;
 use crate::session::{Response, Rows, Session};
 
 impl Session {
     pub(super) async fn explain(&mut self, plan: ExplainPlan) -> Result<Response, Error> {
-        let ExplainPlan { stage, select, .. } = plan;
-        let (title, text) = match stage {
-            ExplainStage::Decorrelated => ("Decorrelated Plan", self.explain_decorrelated(select)?),
-            ExplainStage::Optimized => ("Optimized Plan", self.explain_optimized(select).await?),
-            ExplainStage::Physical => ("Physical Plan", self.explain_physical(select).await?),
-            ExplainStage::Timestamp => ("Timestamp", self.explain_timestamp(select).await?),
+        let ExplainPlan { stage, options, format, select, subject } = plan;
+        // What is stored or indexed is maintained; all else is asked once.
+        let purpose = if subject.is_some() { Purpose::Maintained } else { Purpose::OneOff };
+        let text = match stage {
+            ExplainStage::Decorrelated => select.relation.pretty_with(&self.pretty(options)),
+            ExplainStage::Optimized => self.explain_optimized(select, options).await?,
+            ExplainStage::Physical => self.explain_physical(select, options, purpose).await?,
+            ExplainStage::Trace => self.explain_trace(select, options)?,
+            ExplainStage::Timestamp => self.explain_timestamp(select).await?,
         };
-        let desc = RelationDesc::new([(title.to_owned(), ScalarType::Text.not_null())]);
+        let text = format::formatted(text, format);
+        let desc = RelationDesc::new([(stage.column_name().to_owned(), ScalarType::Text.not_null())]);
         let row = Row::pack([Datum::Text(&text)]);
         Ok(Response::Rows { desc, rows: Rows::ready(vec![row]), verb: "EXPLAIN" })
     }
 
-    /// Names of stored objects, by id.
-    fn names(&self) -> Names {
-        use sql::CatalogView;
+    /// How relations are printed: with the names of stored objects, and what the options add.
+    fn pretty(&self, options: ExplainOptions) -> Pretty {
         let items = self.environment.catalog().items();
-        items.into_iter().map(|item| (item.id, item.name.to_string())).collect()
+        let names: Names = items.iter().map(|item| (item.id, item.name.to_string())).collect();
+        let described = items.iter().filter(|_| options.humanized).filter_map(|item| Some((item.id, item.desc()?)));
+        let columns = described.map(|(id, desc)| (id, desc.names.clone())).collect();
+        let ExplainOptions { arity, types, keys, .. } = options;
+        Pretty { names, columns, arity, types, keys }
     }
 
     /// The name of a stored object, for people.
     fn name_of(&self) -> impl Fn(repr::CollectionId) -> Option<String> + use<> {
-        use sql::CatalogView;
         let catalog = self.environment.catalog();
         move |id| catalog.item_by_id(id).map(|item| item.name.to_string())
     }
 
-    fn explain_decorrelated(&self, select: SelectPlan) -> Result<String, Error> {
-        Ok(select.relation.pretty_with_names(&self.names()))
+    async fn explain_optimized(&mut self, select: SelectPlan, options: ExplainOptions) -> Result<String, Error> {
+        let prepared = self.prepare(select.relation, &select.when).await?;
+        Ok(prepared.relation.pretty_with(&self.pretty(options)))
     }
 
-    async fn explain_optimized(&mut self, select: SelectPlan) -> Result<String, Error> {
-        let when = select.when.clone();
-        let prepared = self.prepare(select.relation, &when).await?;
-        Ok(prepared.relation.pretty_with_names(&self.names()))
-    }
-
-    async fn explain_physical(&mut self, select: SelectPlan) -> Result<String, Error> {
-        let when = select.when.clone();
-        let prepared = self.prepare(select.relation, &when).await?;
+    async fn explain_physical(
+        &mut self,
+        select: SelectPlan,
+        options: ExplainOptions,
+        purpose: Purpose,
+    ) -> Result<String, Error> {
+        let prepared = self.prepare(select.relation, &select.when).await?;
         let object = self.environment.transient_id();
-        let dataflow =
-            optimizer::lower("explained".to_owned(), vec![(object, prepared.relation)], &prepared.objects, Vec::new())?;
-        Ok(optimizer::explain_physical(&prepared.access, &dataflow, &self.name_of()))
+        let objects = vec![(object, prepared.relation)];
+        let dataflow = optimizer::lower("explained".to_owned(), purpose, objects, &prepared.objects, Vec::new())?;
+        let access = match (purpose, prepared.access) {
+            // An index may be peeked for an answer, but what is maintained is a dataflow all the same.
+            (Purpose::Maintained, Access::Index(_)) => Access::Dataflow,
+            (_, access) => access,
+        };
+        let ExplainOptions { arity, node_identifiers, .. } = options;
+        let labels = Labels { name_of: &self.name_of(), node_identifiers, arity };
+        Ok(optimizer::explain_physical(&access, &dataflow, &labels))
+    }
+
+    /// The relation after each pass that changed it. Functions of the session stay as they are.
+    fn explain_trace(&mut self, select: SelectPlan, options: ExplainOptions) -> Result<String, Error> {
+        let pretty = self.pretty(options);
+        let catalog = self.environment.catalog();
+        let cluster = catalog.cluster(self.vars.cluster()).map(|cluster| cluster.id);
+        let objects = ClusterObjects { catalog, cluster, before: None };
+        let mut text = format!("decorrelated:\n{}", select.relation.pretty_with(&pretty));
+        let mut last = select.relation.clone();
+        optimizer::optimize_traced(select.relation, &objects, &mut |pass, relation| {
+            if *relation != last {
+                last = relation.clone();
+                // A string takes all.
+                let _ = write!(text, "\n{pass}:\n{}", relation.pretty_with(&pretty));
+            }
+        });
+        Ok(text)
     }
 
     async fn explain_timestamp(&mut self, select: SelectPlan) -> Result<String, Error> {
         let SelectPlan { relation, when, .. } = select;
         let prepared = self.prepare(relation, &when).await?;
         let object = self.environment.transient_id();
-        let dataflow =
-            optimizer::lower("explained".to_owned(), vec![(object, prepared.relation)], &prepared.objects, Vec::new())?;
+        let dataflow = optimizer::lower(
+            "explained".to_owned(),
+            Purpose::OneOff,
+            vec![(object, prepared.relation)],
+            &prepared.objects,
+            Vec::new(),
+        )?;
         let inputs = import_ids(&dataflow);
         let (chosen, holds) = self.choose(&when, &inputs).await?;
         let mut text = format!(

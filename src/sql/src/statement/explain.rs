@@ -1,4 +1,4 @@
-//! `EXPLAIN [stage PLAN [WITH (...)] [AS TEXT] FOR] explainee`, `EXPLAIN TIMESTAMP FOR query`.
+//! `EXPLAIN [stage PLAN [WITH (...)] [AS TEXT | JSON | DOT] FOR] explainee`, `EXPLAIN OPTIMIZER TRACE … FOR`, `EXPLAIN TIMESTAMP FOR`.
 
 use std::sync::Arc;
 
@@ -16,9 +16,10 @@ use crate::catalog_view::{Item, ItemDefinition};
 use crate::error::Error;
 use crate::names::{self, in_quotes};
 use crate::parse::Cursor;
-use crate::plan::{ExplainPlan, ExplainStage, Finishing, Plan, SelectPlan, When};
+use crate::plan::{ExplainFormat, ExplainOptions, ExplainPlan, ExplainStage, Finishing, Plan, SelectPlan, When};
 
-/// Words that may stand in WITH and change nothing: what they would add is always shown, or there is nothing to add.
+/// Words that may stand in WITH. Those that [`parse_options`] does not look at change nothing: what they would add is always
+/// shown, or there is nothing to add.
 const MODIFIERS: [&str; 12] = [
     "arity",
     "types",
@@ -37,6 +38,8 @@ const MODIFIERS: [&str; 12] = [
 #[derive(Clone, Debug)]
 pub struct Explain {
     pub stage: ExplainStage,
+    pub options: ExplainOptions,
+    pub format: ExplainFormat,
     pub explainee: Explainee,
 }
 
@@ -56,7 +59,6 @@ impl Explain {
         let refused = [
             "raw plan",
             "locally optimized plan",
-            "optimizer trace",
             "analyze",
             "filter pushdown",
             "key schema",
@@ -68,28 +70,33 @@ impl Explain {
             return Err(cursor.unsupported(&format!("EXPLAIN {}", form.to_uppercase())));
         }
         if cursor.take(&["timestamp"]) {
-            parse_format(cursor)?;
+            let format = parse_format(cursor)?;
             cursor.expect(&["for"])?;
             return Ok(Explain {
                 stage: ExplainStage::Timestamp,
+                options: ExplainOptions::default(),
+                format,
                 explainee: Explainee::Select(Select::parse(cursor)?),
             });
         }
-        let stages: [(&[&str], ExplainStage); 4] = [
+        let stages: [(&[&str], ExplainStage); 5] = [
+            (&["optimizer", "trace"], ExplainStage::Trace),
             (&["decorrelated", "plan"], ExplainStage::Decorrelated),
             (&["optimized", "plan"], ExplainStage::Optimized),
             (&["physical", "plan"], ExplainStage::Physical),
             (&["plan"], ExplainStage::Physical),
         ];
         let stage = stages.iter().find(|(words, _)| cursor.take(words)).map(|(_, stage)| *stage);
-        if stage.is_some() || cursor.peek_words(&["as", "text"]) {
-            parse_modifiers(cursor)?;
-            parse_format(cursor)?;
+        let (mut options, mut format) = (ExplainOptions::default(), ExplainFormat::Text);
+        if stage.is_some() || ["text", "json", "dot"].iter().any(|format| cursor.peek_words(&["as", format])) {
+            options = parse_options(cursor)?;
+            format = parse_format(cursor)?;
             cursor.expect(&["for"])?;
         } else if *cursor.peek() == Token::LParen && !parenthesized_query(cursor) {
             return Err(cursor.unsupported("EXPLAIN with options in parentheses"));
         }
-        Ok(Explain { stage: stage.unwrap_or(ExplainStage::Physical), explainee: Explainee::parse(cursor)? })
+        let stage = stage.unwrap_or(ExplainStage::Physical);
+        Ok(Explain { stage, options, format, explainee: Explainee::parse(cursor)? })
     }
 
     pub(crate) fn plan(&self, planner: &mut Planner<'_>) -> Result<Plan, Error> {
@@ -109,7 +116,8 @@ impl Explain {
                 (plan_of_item(planner, &item), Some(item.id))
             }
         };
-        Ok(Plan::Explain(ExplainPlan { stage: self.stage, select, subject }))
+        let Explain { stage, options, format, explainee: _ } = self;
+        Ok(Plan::Explain(ExplainPlan { stage: *stage, options: *options, format: *format, select, subject }))
     }
 }
 
@@ -150,27 +158,39 @@ fn parenthesized_query(cursor: &Cursor<'_>) -> bool {
     }
 }
 
-fn parse_modifiers(cursor: &mut Cursor<'_>) -> Result<(), Error> {
+fn parse_options(cursor: &mut Cursor<'_>) -> Result<ExplainOptions, Error> {
+    let mut options = ExplainOptions::default();
     if cursor.take(&["with"]) {
-        for option in
-            cursor.option_list(&MODIFIERS, &["redacted", "timing", "raw syntax", "raw plans", "no fast path"])?
-        {
-            option.flag()?;
+        let refused = ["redacted", "timing", "raw syntax", "raw plans", "no fast path"];
+        for option in cursor.option_list(&MODIFIERS, &refused)? {
+            let flag = option.flag()?;
+            match option.name {
+                "arity" => options.arity = flag,
+                "types" => options.types = flag,
+                "keys" => options.keys = flag,
+                "humanized expressions" | "column names" => options.humanized = flag,
+                "node identifiers" => options.node_identifiers = flag,
+                _ => {}
+            }
         }
     }
-    Ok(())
+    Ok(options)
 }
 
-fn parse_format(cursor: &mut Cursor<'_>) -> Result<(), Error> {
-    if cursor.take(&["as"]) && !cursor.take(&["text"]) {
-        return Err(match cursor.peek() {
+fn parse_format(cursor: &mut Cursor<'_>) -> Result<ExplainFormat, Error> {
+    if !cursor.take(&["as"]) {
+        return Ok(ExplainFormat::Text);
+    }
+    let formats = [("text", ExplainFormat::Text), ("json", ExplainFormat::Json), ("dot", ExplainFormat::Dot)];
+    match formats.iter().find(|(word, _)| cursor.take(&[word])) {
+        Some((_, format)) => Ok(*format),
+        None => Err(match cursor.peek() {
             Token::Word(word) => {
                 Error::unsupported(format!("EXPLAIN AS {}", word.value.to_uppercase())).at(cursor.position())
             }
-            _ => cursor.expected("TEXT"),
-        });
+            _ => cursor.expected("TEXT, JSON or DOT"),
+        }),
     }
-    Ok(())
 }
 
 fn item_of_kind(planner: &Planner<'_>, name: &ObjectName, kind: &str) -> Result<Arc<Item>, Error> {
