@@ -7,6 +7,15 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use tokio_postgres::{Client, NoTls};
 
+/// A value as it is compared: numbers to 13 digits, where quotients agree (ours carry 39 digits, PostgreSQL's fewer).
+pub fn comparable(value: Option<&str>) -> String {
+    let Some(text) = value else { return "NULL".to_owned() };
+    match text.parse::<f64>() {
+        Ok(number) => format!("{number:.12e}"),
+        Err(_) => text.to_owned(),
+    }
+}
+
 /// A running PostgreSQL with its data in a temporary directory. Stopped when dropped.
 pub struct Postgres {
     directory: tempfile::TempDir,

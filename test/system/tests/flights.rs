@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use system_test::Server;
-use system_test::postgres::Postgres;
+use system_test::postgres::{Postgres, comparable};
 use system_test::server::rows;
 use tokio_postgres::Client;
 
@@ -63,20 +63,11 @@ fn postgres_views() -> String {
     VIEWS.replace("MATERIALIZED VIEW", "VIEW")
 }
 
-/// A value as it is compared: numbers to 13 digits, where quotients agree (ours carry 39 digits, PostgreSQL's fewer).
-fn normal(value: Option<&str>) -> String {
-    let Some(text) = value else { return "NULL".to_owned() };
-    match text.parse::<f64>() {
-        Ok(number) => format!("{number:.12e}"),
-        Err(_) => text.to_owned(),
-    }
-}
-
 async fn answer(client: &Client, view: &str) -> Result<Vec<Vec<String>>> {
     let mut answer: Vec<Vec<String>> = rows(client, &format!("SELECT * FROM {view}"))
         .await?
         .iter()
-        .map(|row| row.iter().map(|value| normal(value.as_deref())).collect())
+        .map(|row| row.iter().map(|value| comparable(value.as_deref())).collect())
         .collect();
     answer.sort();
     Ok(answer)

@@ -1,0 +1,11 @@
+CREATE INDEX region_key ON region (r_regionkey);
+CREATE INDEX nation_key ON nation (n_nationkey);
+CREATE INDEX supplier_key ON supplier (s_suppkey);
+CREATE INDEX part_key ON part (p_partkey);
+CREATE INDEX partsupp_key ON partsupp (ps_partkey, ps_suppkey);
+CREATE INDEX customer_key ON customer (c_custkey);
+CREATE INDEX orders_key ON orders (o_orderkey);
+CREATE INDEX orders_customer ON orders (o_custkey);
+CREATE INDEX lineitem_order ON lineitem (l_orderkey);
+CREATE INDEX lineitem_part ON lineitem (l_partkey);
+CREATE INDEX lineitem_supplier ON lineitem (l_suppkey);
