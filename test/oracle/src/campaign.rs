@@ -110,7 +110,7 @@ async fn explain(
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Tally { comparisons, views, errors, lax, unsupported, rejected } = &self.tally;
+        let Tally { comparisons, views, errors, lax, refused, unsupported, rejected } = &self.tally;
         let (worlds, functions, seconds) = (self.worlds, self.functions, self.seconds);
         writeln!(
             f,
@@ -126,7 +126,8 @@ impl fmt::Display for Report {
             counts.iter().map(|(what, count)| (what.clone(), *count)).collect()
         };
         list("open", lax.iter().map(|(what, count)| (*what, *count)).collect())?;
-        let (unsupported, rejected) = (owned(unsupported), owned(rejected));
+        let (refused, unsupported, rejected) = (owned(refused), owned(unsupported), owned(rejected));
+        list("refused", refused.iter().map(|(what, count)| (what.as_str(), *count)).collect())?;
         list("not supported", unsupported.iter().map(|(what, count)| (what.as_str(), *count)).collect())?;
         list("PostgreSQL does not take", rejected.iter().map(|(what, count)| (what.as_str(), *count)).collect())
     }

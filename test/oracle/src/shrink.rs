@@ -112,7 +112,7 @@ impl<'s> Shrinker<'s> {
     /// From the failing view down to what it reads.
     async fn simplify_views(&mut self, view: usize) -> Result<()> {
         for number in (0..=view).rev() {
-            if self.best.views[number].is_some() {
+            if self.best.kept.contains(&number) {
                 self.simplify_view(number).await?;
                 self.drop_unread(view);
             }
@@ -179,11 +179,9 @@ impl<'s> Shrinker<'s> {
 
     async fn attempt_choices(&mut self, number: usize, choices: Vec<u32>) -> Result<bool> {
         let mut smaller = self.best.clone();
-        let recording = smaller.views[number].as_mut().expect("a view that is there");
-        recording.choices = choices;
-        let canonical = smaller.replayed(number, self.vocabulary);
+        smaller.views[number].choices = choices;
+        smaller.views[number] = smaller.replayed(number, self.vocabulary);
         let texts = |world: &World| world.script(self.vocabulary, "VIEW");
-        smaller.views[number] = Some(canonical);
         // Other choices may make the same text.
         let (before, after) = (texts(&self.best), texts(&smaller));
         if before == after || after.len() > before.len() + 40 {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result};
 use expr::func::{self, ArgType, FuncDef, FuncKind, Volatility};
-use repr::ScalarType;
+use repr::{RangeType, ScalarType};
 use tokio_postgres::Client;
 
 use crate::types::array_of;
@@ -23,6 +23,7 @@ const EXCLUDED: &[(&str, &str)] = &[
     ("trim_scale", "numbers keep no trailing zeros, so their scale differs"),
     ("pg_typeof", "names of types are compared in .slt files"),
     ("pg_column_size", "rows are packed differently"),
+    ("pg_get_serial_sequence", "belongs to the system catalog"),
     ("pg_size_bytes", "belongs to the system catalog"),
     ("pg_encoding_to_char", "belongs to the system catalog"),
     ("to_regtype", "belongs to the system catalog"),
@@ -146,13 +147,17 @@ impl Signatures {
 
     /// Those that can return a type, with what their `anyelement` then must be, if their result says so.
     pub(crate) fn returning(&self, typ: &ScalarType) -> Vec<(&Signature, Option<ScalarType>)> {
-        self.all.iter().filter_map(|signature| Some((signature, unify(signature.def.returns, typ)?))).collect()
+        self.all.iter().filter_map(|signature| Some((signature, unify(signature.def, typ)?))).collect()
     }
 }
 
 /// Whether a declared result can be `typ`, and what that makes of the element type.
-fn unify(returns: ArgType, typ: &ScalarType) -> Option<Option<ScalarType>> {
-    match (returns, typ) {
+fn unify(def: &FuncDef, typ: &ScalarType) -> Option<Option<ScalarType>> {
+    let args = def.args;
+    match (def.returns, typ) {
+        (ArgType::AnyElement, typ) if args.contains(&ArgType::AnyRange) => {
+            RangeType::of_element(typ).map(|range| Some(range.element()))
+        }
         (ArgType::AnyElement, typ) => Some(Some(typ.clone())),
         (ArgType::AnyArray, ScalarType::Array(element)) => Some(Some((**element).clone())),
         (ArgType::AnyRange, ScalarType::Range(range)) => Some(Some(range.element())),

@@ -21,6 +21,8 @@ pub(crate) struct Tally {
     pub(crate) errors: u64,
     /// Comparisons in which one side alone failed, for a reason that is open to it.
     pub(crate) lax: BTreeMap<&'static str, u64>,
+    /// Queries that PostgreSQL takes and Freshet does not, for a reason that has been reported.
+    pub(crate) refused: BTreeMap<String, u64>,
     /// Queries that PostgreSQL takes and Freshet says it does not support.
     pub(crate) unsupported: BTreeMap<String, u64>,
     /// Queries that PostgreSQL does not take: the generator's mistakes.
@@ -131,13 +133,7 @@ impl<'t> Trial<'t> {
 
     /// The views that PostgreSQL takes.
     async fn views_of_postgres(&mut self) -> Vec<(usize, View)> {
-        let views: Vec<(usize, View)> = self
-            .world
-            .render(self.vocabulary)
-            .into_iter()
-            .enumerate()
-            .filter_map(|(number, view)| Some((number, view?)))
-            .collect();
+        let views = self.world.kept_views(self.vocabulary);
         self.tally.views += views.len() as u64;
         let creates: Vec<String> =
             views.iter().map(|(number, view)| format!("CREATE VIEW v{number} AS {}", view.text("v"))).collect();
@@ -221,6 +217,11 @@ impl<'t> Trial<'t> {
             return;
         }
         let what = format!("cannot be created: {} ({})", failure.code, failure.message);
+        let times = self.tally.refused.entry(what.clone()).or_default();
+        *times += 1;
+        if *times > 1 {
+            return;
+        }
         self.differences.push(Difference { view: Some(view), road, step: 0, what, code: Some(failure.code) });
     }
 

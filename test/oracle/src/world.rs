@@ -1,5 +1,7 @@
 //! A world: tables, their rows, views over them, and changes. All of it is made from one seed, and each part can be left out.
 
+use std::collections::BTreeSet;
+
 use repr::ScalarType;
 
 use crate::generate::{Column, Generator, Query, Relation, Vocabulary};
@@ -59,8 +61,9 @@ pub(crate) struct World {
     pub(crate) tables: Vec<Table>,
     /// Of which table, and the values.
     pub(crate) rows: Vec<(usize, String)>,
-    /// None where a view has been left out.
-    pub(crate) views: Vec<Option<Recording>>,
+    pub(crate) views: Vec<Recording>,
+    /// The views that have not been left out.
+    pub(crate) kept: BTreeSet<usize>,
     pub(crate) changes: Vec<String>,
 }
 
@@ -85,13 +88,14 @@ impl World {
                 rows.push((position, values(&mut tape, table, taste)));
             }
         }
-        let mut world = World { taste, tables, rows, views: Vec::new(), changes: Vec::new() };
+        let mut world =
+            World { taste, tables, rows, views: Vec::new(), kept: (0..VIEWS).collect(), changes: Vec::new() };
         let seeds: Vec<u64> = (0..VIEWS as u64).map(|view| seed.wrapping_mul(1_000_003).wrapping_add(view)).collect();
         for seed in seeds {
             let relations = world.relations(&world.render(vocabulary));
             let mut generator = Generator::new(Tape::random(seed), vocabulary, &relations);
             generator.view();
-            world.views.push(Some(generator.tape.finish()));
+            world.views.push(generator.tape.finish());
         }
         world.changes = world.random_changes(Tape::random(seed ^ 0x5eed), vocabulary);
         world
@@ -132,47 +136,42 @@ impl World {
         unmarked.iter().map(|row| format!("({MARK}{}", rest(row))).collect()
     }
 
-    /// What each view is; None where it has been left out.
-    pub(crate) fn render(&self, vocabulary: Vocabulary<'_>) -> Vec<Option<View>> {
-        let mut views: Vec<Option<View>> = Vec::new();
+    /// What each view is. One that was left out is still known to others, so that they stay what they are.
+    pub(crate) fn render(&self, vocabulary: Vocabulary<'_>) -> Vec<View> {
+        let mut views: Vec<View> = Vec::new();
         for recording in &self.views {
-            let view = recording.as_ref().map(|recording| {
-                let relations = self.relations(&views);
-                let mut generator = Generator::new(Tape::replay(&recording.choices), vocabulary, &relations);
-                let query = generator.view();
-                let reads = (0..views.len()).filter(|other| query.sql.contains(&format!("⟦{other}⟧"))).collect();
-                View { query, reads }
-            });
-            views.push(view);
+            let relations = self.relations(&views);
+            let mut generator = Generator::new(Tape::replay(&recording.choices), vocabulary, &relations);
+            let query = generator.view();
+            let reads = (0..views.len()).filter(|other| query.sql.contains(&format!("⟦{other}⟧"))).collect();
+            views.push(View { query, reads });
         }
         views
     }
 
-    /// The view's own spans, as its tape has them after a replay.
+    /// The views that are made, each with its number.
+    pub(crate) fn kept_views(&self, vocabulary: Vocabulary<'_>) -> Vec<(usize, View)> {
+        self.render(vocabulary).into_iter().enumerate().filter(|(number, _)| self.kept.contains(number)).collect()
+    }
+
+    /// A view's own spans, as its tape has them after a replay.
     pub(crate) fn replayed(&self, view: usize, vocabulary: Vocabulary<'_>) -> Recording {
         let rendered = self.render(vocabulary);
         let relations = self.relations(&rendered[..view]);
-        let recording = self.views[view].as_ref().expect("a view that is there");
-        let mut generator = Generator::new(Tape::replay(&recording.choices), vocabulary, &relations);
+        let mut generator = Generator::new(Tape::replay(&self.views[view].choices), vocabulary, &relations);
         generator.view();
         generator.tape.finish()
     }
 
-    /// What the view after `views` may read. A view that was left out is replaced by a table, so that others keep their place.
-    fn relations(&self, views: &[Option<View>]) -> Vec<Relation> {
-        let tables: Vec<Relation> = self.tables.iter().map(Table::relation).collect();
-        let mut relations = tables.clone();
-        for (number, view) in views.iter().enumerate() {
-            relations.push(match view {
-                Some(view) => {
-                    Relation {
-                        name: format!("⟦{number}⟧"), columns: view.query.columns.clone(), rows: view.query.rows
-                    }
-                }
-                None => tables[0].clone(),
-            });
-        }
-        relations
+    /// What the view after `views` may read.
+    fn relations(&self, views: &[View]) -> Vec<Relation> {
+        let tables = self.tables.iter().map(Table::relation);
+        let views = views.iter().enumerate().map(|(number, View { query, .. })| Relation {
+            name: format!("⟦{number}⟧"),
+            columns: query.columns.clone(),
+            rows: query.rows,
+        });
+        tables.chain(views).collect()
     }
 
     /// Statements that fill the tables, one for each table that has rows.
@@ -192,24 +191,18 @@ impl World {
         let mut needed = vec![view];
         let mut next = 0;
         while next < needed.len() {
-            let reads = rendered[needed[next]].iter().flat_map(|view| view.reads.iter().copied());
-            let new: Vec<usize> = reads.filter(|read| !needed.contains(read)).collect();
+            let new: Vec<usize> =
+                rendered[needed[next]].reads.iter().copied().filter(|read| !needed.contains(read)).collect();
             needed.extend(new);
             next += 1;
         }
-        let mut world = self.clone();
-        for (number, slot) in world.views.iter_mut().enumerate() {
-            if !needed.contains(&number) {
-                *slot = None;
-            }
-        }
-        world
+        World { kept: needed.into_iter().collect(), ..self.clone() }
     }
 
     /// The world as a script that can be run by psql.
     pub(crate) fn script(&self, vocabulary: Vocabulary<'_>, kind: &str) -> String {
-        let views = self.render(vocabulary).into_iter().enumerate();
-        let views = views.filter_map(|(number, view)| Some(format!("CREATE {kind} v{number} AS {}", view?.text("v"))));
+        let views = self.kept_views(vocabulary).into_iter();
+        let views = views.map(|(number, view)| format!("CREATE {kind} v{number} AS {}", view.text("v")));
         let tables = self.tables.iter().map(Table::create);
         let statements = tables.chain(self.inserts()).chain(views).chain(self.changes.iter().cloned());
         statements.map(|statement| format!("{statement};\n")).collect()

@@ -77,6 +77,15 @@ impl Generator<'_> {
         let signatures = self.signatures;
         let candidates: Vec<_> =
             signatures.returning(typ).into_iter().filter(|(signature, _)| signature.exact == exact).collect();
+        // Rather such as take what the scope has.
+        let takes_column = |signature: &Signature| {
+            let args = signature.def.args.iter().filter_map(|arg| arg.concrete());
+            args.into_iter().any(|arg| scope.local.iter().any(|column| column.exact && base(&column.typ) == arg))
+        };
+        let prefer = self.tape.chance(60);
+        let wanted: Vec<_> =
+            candidates.iter().filter(|(signature, _)| prefer && takes_column(signature)).cloned().collect();
+        let candidates = if wanted.is_empty() { candidates } else { wanted };
         // By name first, so that a function of many overloads is not called more often than others.
         let mut names: Vec<&str> = candidates.iter().map(|(signature, _)| signature.def.name).collect();
         names.sort_unstable();
@@ -117,6 +126,12 @@ impl Generator<'_> {
         match (def.kind, &args[..]) {
             (FuncKind::Operator, [operand]) => format!("({} {operand})", def.name),
             (FuncKind::Operator, [left, right]) => format!("({left} {} {right})", def.name),
+            // These have a grammar of their own.
+            (_, [part, whole]) if def.name == "position" => format!("position({part} IN {whole})"),
+            (_, [field, value]) if def.name == "extract" => {
+                format!("extract({} FROM {value})", field.trim_matches('\''))
+            }
+            (_, [text, form]) if def.name == "normalize" => format!("normalize({text}, {})", form.trim_matches('\'')),
             _ => format!("{}({})", def.name, args.join(", ")),
         }
     }

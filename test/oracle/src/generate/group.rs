@@ -74,9 +74,14 @@ impl Generator<'_> {
             3 => self.ordered_set(scope, depth),
             _ => {
                 let aggregates = self.aggregates;
-                let types: Vec<&ScalarType> = aggregates.keys().collect();
-                let typ = *self.tape.pick(&types);
-                let position = self.tape.below(aggregates[typ].len());
+                let of_column =
+                    |arg: &ScalarType| scope.local.iter().any(|column| column.exact && base(&column.typ) == *arg);
+                let all: Vec<(&ScalarType, usize)> =
+                    aggregates.iter().flat_map(|(typ, of_type)| (0..of_type.len()).map(move |at| (typ, at))).collect();
+                let wanted: Vec<_> =
+                    all.iter().filter(|(typ, at)| of_column(&aggregates[*typ][*at].arg)).copied().collect();
+                let wanted = if wanted.is_empty() || self.tape.chance(15) { all } else { wanted };
+                let (typ, position) = *self.tape.pick(&wanted);
                 let exact = aggregates[typ][position].exact;
                 (self.aggregate_at(scope, typ, position, depth), typ.clone(), exact)
             }

@@ -134,7 +134,7 @@ impl Generator<'_> {
         let definition = format!("{name} AS ({})", bound.sql);
         self.with_relation(name, bound.columns, bound.rows, |generator| {
             let query = generator.query(outer, want, depth - 1);
-            Query { sql: format!("WITH {definition} {}", query.sql), ..query }
+            Query { sql: format!("WITH {definition} {}", enclosed(&query.sql)), ..query }
         })
     }
 
@@ -249,7 +249,12 @@ impl Generator<'_> {
         }
         self.with_relation(name, columns, rows * (rounds + 1), |generator| {
             let query = generator.query(&[], None, depth - 1);
-            Query { sql: format!("WITH RECURSIVE {definition} {}", query.sql), ..query }
+            Query { sql: format!("WITH RECURSIVE {definition} {}", enclosed(&query.sql)), ..query }
         })
     }
+}
+
+/// A query that can stand behind a WITH clause: in parentheses if it has one itself.
+fn enclosed(sql: &str) -> String {
+    if sql.starts_with("WITH ") { format!("({sql})") } else { sql.to_owned() }
 }
