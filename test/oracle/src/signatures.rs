@@ -54,7 +54,6 @@ const HINTS: &[(&str, usize, &[&str])] = &[
     ("convert_to", 1, &["UTF8"]),
     ("normalize", 1, &["NFC", "NFD", "NFKC"]),
     ("jsonb_set_lax", 4, &["use_json_null", "delete_key", "return_target"]),
-    ("to_char", 1, &["YYYY-MM-DD", "HH24:MI:SS.US", "999", "FM9990.99", "Day Mon"]),
     ("to_date", 1, &["YYYY-MM-DD"]),
     ("to_timestamp", 1, &["YYYY-MM-DD HH24:MI:SS"]),
     ("to_number", 1, &["999", "99.99"]),
@@ -79,6 +78,9 @@ const HINTS: &[(&str, usize, &[&str])] = &[
     ("regexp_count", 3, FLAGS),
     ("digest", 1, &["md5", "sha256"]),
 ];
+/// A number's format without text of its own, which stands elsewhere in the two databases.
+const NUMBER_FORMATS: &[&str] = &["999", "FM9990.99", "S999", "09.9"];
+const TIME_FORMATS: &[&str] = &["YYYY-MM-DD", "HH24:MI:SS.US", "Day Mon", "Q WW"];
 const UNITS: &[&str] = &["year", "month", "day", "hour", "quarter", "week", "decade", "minute", "second", "millennium"];
 const BOUNDS: &[&str] = &["[)", "[]", "()", "(]"];
 const PATHS: &[&str] =
@@ -101,6 +103,10 @@ impl Signature {
             || (name == "substring" && argument == 1 && self.def.args[1] == ArgType::Text && self.def.args.len() == 2);
         if pattern {
             return Some(PATTERNS);
+        }
+        if name == "to_char" && argument == 1 {
+            let number = matches!(self.def.args[0], ArgType::Int4 | ArgType::Int8 | ArgType::Numeric | ArgType::Float8);
+            return Some(if number { NUMBER_FORMATS } else { TIME_FORMATS });
         }
         HINTS.iter().find(|(hinted, position, _)| *hinted == name && *position == argument).map(|(_, _, texts)| *texts)
     }

@@ -20,11 +20,13 @@ impl Generator<'_> {
             let column = self.tape.pick(&source.columns).clone();
             items.push(&column.sql, column.typ, true);
         }
-        for _ in 0..self.tape.between(1, 2) {
-            let start = self.tape.start_span();
-            let (sql, typ, exact) = self.window_call(&scope);
+        let (sql, typ, exact) = self.window_call(&scope);
+        items.push(&sql, typ, exact);
+        // A second one that numbers rows might number equal rows the other way round.
+        if self.tape.chance(40) {
+            let partition = format!("PARTITION BY {} ", self.tape.pick(&source.columns).sql);
+            let (sql, typ, exact) = self.rank_among_peers(&scope, &partition);
             items.push(&sql, typ, exact);
-            self.tape.end_span(start);
         }
         let sql = format!("SELECT {} FROM {}{filter}", items.list(), source.sql);
         Query { sql, columns: items.columns, rows: source.rows }
