@@ -265,6 +265,12 @@ impl QueryContext<'_> {
         if args.len() != expected {
             return Err(super::function::no_function(name, &shown));
         }
+        // An argument may be converted first, but DISTINCT and ORDER BY mean it as it is written.
+        let given = args.iter().filter_map(|arg| match arg {
+            Planned::Typed { scalar, .. } => Some(scalar.clone()),
+            _ => None,
+        });
+        let given: Vec<HirScalar> = given.collect();
         let mut fields = Vec::new();
         let bytes = name == "string_agg" && args[0].known_type() == Some(&ScalarType::Bytes);
         for (index, arg) in args.into_iter().enumerate() {
@@ -293,7 +299,7 @@ impl QueryContext<'_> {
             let options = super::set::order_options(order)?;
             let place = match fields.iter().position(|(field, _)| *field == scalar) {
                 Some(place) => place,
-                None if distinct => {
+                None if distinct && !given.contains(&scalar) => {
                     let message = "in an aggregate with DISTINCT, ORDER BY expressions must appear in argument list";
                     return Err(Error::new("42P10", message).at_node(&order.expr));
                 }
