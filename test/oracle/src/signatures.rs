@@ -98,9 +98,11 @@ impl Signature {
     /// The texts that an argument is taken from.
     pub(crate) fn hint(&self, argument: usize) -> Option<&'static [&'static str]> {
         let name = self.def.name;
-        let pattern = (name.starts_with("regexp_") && argument == 1)
-            || (matches!(name, "~" | "~*" | "!~" | "!~*") && argument == 1)
-            || (name == "substring" && argument == 1 && self.def.args[1] == ArgType::Text && self.def.args.len() == 2);
+        let two_texts = self.def.args == [ArgType::Text, ArgType::Text];
+        let takes_pattern = name.starts_with("regexp_")
+            || matches!(name, "~" | "~*" | "!~" | "!~*")
+            || (name == "substring" && two_texts);
+        let pattern = argument == 1 && takes_pattern;
         if pattern {
             return Some(PATTERNS);
         }

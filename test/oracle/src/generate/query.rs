@@ -191,7 +191,7 @@ impl Generator<'_> {
         let keys = self.tape.between(1, query.columns.len());
         let names: Vec<&str> = query.columns.iter().map(|column| column.sql.as_str()).collect();
         let mut order: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        order.iter_mut().for_each(|key| key.push_str(*self.tape.pick(&["", " DESC", " NULLS FIRST"])));
+        order.iter_mut().for_each(|key| key.push_str(self.tape.pick::<&str>(&["", " DESC", " NULLS FIRST"])));
         let alias = self.fresh("r");
         let sql = format!(
             "SELECT DISTINCT ON ({}) {} FROM ({}) AS {alias} ORDER BY {}",

@@ -71,7 +71,7 @@ impl Generator<'_> {
     }
 
     fn rows_frame(&mut self) -> &'static str {
-        *self.tape.pick(&[
+        self.tape.pick::<&str>(&[
             "",
             " ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING",
             " ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING",
@@ -127,7 +127,7 @@ impl Generator<'_> {
     }
 
     fn groups_frame(&mut self) -> &'static str {
-        *self.tape.pick(&[
+        self.tape.pick::<&str>(&[
             "",
             " GROUPS BETWEEN 1 PRECEDING AND CURRENT ROW",
             " GROUPS BETWEEN CURRENT ROW AND 1 FOLLOWING EXCLUDE GROUP",
@@ -137,7 +137,7 @@ impl Generator<'_> {
     }
 
     fn range_frame(&mut self) -> &'static str {
-        *self.tape.pick(&[
+        self.tape.pick::<&str>(&[
             " RANGE BETWEEN 1 PRECEDING AND 1 FOLLOWING",
             " RANGE BETWEEN UNBOUNDED PRECEDING AND 2 FOLLOWING",
             " RANGE BETWEEN 2 PRECEDING AND 1 PRECEDING",
