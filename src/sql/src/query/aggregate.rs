@@ -265,12 +265,7 @@ impl QueryContext<'_> {
         if args.len() != expected {
             return Err(super::function::no_function(name, &shown));
         }
-        // An argument may be converted first, but DISTINCT and ORDER BY mean it as it is written.
-        let given = args.iter().filter_map(|arg| match arg {
-            Planned::Typed { scalar, .. } => Some(scalar.clone()),
-            _ => None,
-        });
-        let given: Vec<HirScalar> = given.collect();
+        let given = as_written(&args);
         let mut fields = Vec::new();
         let bytes = name == "string_agg" && args[0].known_type() == Some(&ScalarType::Bytes);
         for (index, arg) in args.into_iter().enumerate() {
@@ -327,6 +322,15 @@ impl QueryContext<'_> {
         let (record, typ) = super::function::record(named.collect())?;
         Ok(finish(func, record, typ, distinct, filter))
     }
+}
+
+/// The arguments before any conversion, which is how DISTINCT and ORDER BY mean them.
+fn as_written(args: &[Planned]) -> Vec<HirScalar> {
+    let given = args.iter().filter_map(|arg| match arg {
+        Planned::Typed { scalar, .. } => Some(scalar.clone()),
+        _ => None,
+    });
+    given.collect()
 }
 
 /// The type an aggregate takes for an argument of type `known`; None if it takes no such argument.
