@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
-use repr::{ClusterId, CollectionId, ReplicaId};
+use repr::{ClusterId, CollectionId, ReplicaId, ScalarType};
 use sql::catalog_view::ReplicaSize;
-use sql::{CatalogView, Cluster, FullName, Item};
+use sql::{CatalogView, Cluster, FullName, Item, ItemDefinition};
 
 use crate::builtin;
 use crate::sizes::REPLICA_SIZES;
@@ -76,6 +76,17 @@ impl Catalog {
         self.schemas.get(&(database.to_owned(), name.to_owned()))
     }
 
+    /// The enumeration of this oid, or the array of one.
+    pub fn enum_by_oid(&self, oid: u32) -> Option<ScalarType> {
+        self.items.values().find_map(|item| match &item.definition {
+            ItemDefinition::Type { typ: typ @ ScalarType::Enum(of) } if of.oid == oid => Some(typ.clone()),
+            ItemDefinition::Type { typ: typ @ ScalarType::Enum(of) } if of.array_oid() == oid => {
+                Some(ScalarType::Array(Box::new(typ.clone())))
+            }
+            _ => None,
+        })
+    }
+
     /// Why an item cannot be used, if its SQL no longer plans.
     pub fn broken(&self, id: CollectionId) -> Option<&str> {
         self.broken.get(&id).map(String::as_str)
@@ -141,6 +152,17 @@ impl CatalogView for Catalog {
                 self.schemas.keys().filter(|(owner, _)| owner == database).map(|(_, name)| name.clone()).collect()
             }
         }
+    }
+
+    fn schema_oid(&self, database: Option<&str>, schema: &str) -> Option<u32> {
+        match database {
+            None => builtin::SCHEMAS.iter().find(|(name, _, _)| *name == schema).map(|(_, _, oid)| *oid),
+            Some(database) => self.schema_record(database, schema).map(|record| record.oid),
+        }
+    }
+
+    fn role_oid(&self, role: &str) -> Option<u32> {
+        builtin::role_oid(role)
     }
 
     fn item(&self, name: &FullName) -> Option<Arc<Item>> {

@@ -94,7 +94,7 @@ fn load_item(catalog: &mut Catalog, number: u64, stored: Stored) {
     let id = CollectionId::User(number);
     let (depends_on, definition) = match plan_item(catalog, &stored) {
         Ok(item) => {
-            let item = item.assign(number, None);
+            let item = item.assign(number, stored.oid, None);
             (item.depends_on, item.definition)
         }
         Err(reason) => {
@@ -132,6 +132,7 @@ fn plan_item(catalog: &Catalog, stored: &Stored) -> Result<NewItem, String> {
             Ok(NewItem::materialized_view(plan))
         }
         Plan::CreateIndex(plan) => Ok(NewItem::index(plan)),
+        Plan::CreateType(plan) => Ok(NewItem::typ(plan)),
         Plan::CreateSource(plan) => Ok(NewItem::source(plan)),
         other => Err(format!("not a definition: {other:?}")),
     }

@@ -60,6 +60,14 @@ impl CatalogView for Narrowed<'_> {
         self.catalog.schemas(database)
     }
 
+    fn schema_oid(&self, database: Option<&str>, schema: &str) -> Option<u32> {
+        self.catalog.schema_oid(database, schema)
+    }
+
+    fn role_oid(&self, role: &str) -> Option<u32> {
+        self.catalog.role_oid(role)
+    }
+
     fn item(&self, name: &FullName) -> Option<Arc<Item>> {
         self.catalog.item(name).map(|item| self.narrow(item))
     }

@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use persist::Columns;
-use repr::{ClusterId, CollectionId, Diff, ReplicaId, Row, ShardId};
+use repr::{ClusterId, CollectionId, Diff, ReplicaId, Row, ScalarType, ShardId};
 use sql::catalog_view::SourceReference;
-use sql::plan::{CreateIndexPlan, CreateMaterializedViewPlan, CreateSourcePlan, CreateTablePlan, CreateViewPlan};
+use sql::plan::{
+    CreateIndexPlan, CreateMaterializedViewPlan, CreateSourcePlan, CreateTablePlan, CreateTypePlan, CreateViewPlan,
+};
 use sql::{CatalogView, Cluster, Error, FullName, Item, ItemDefinition, Replica};
 
 use crate::catalog::{Catalog, Database, Schema};
@@ -87,29 +89,35 @@ const PLACEHOLDER_SOURCE: CollectionId = CollectionId::Transient(0);
 
 impl NewItem {
     pub fn table(plan: CreateTablePlan) -> NewItem {
-        let depends_on = plan.source.iter().map(|reference| reference.source).collect();
-        let CreateTablePlan { name, create_sql, desc, defaults, source, .. } = plan;
+        let CreateTablePlan { name, create_sql, desc, defaults, source, types, .. } = plan;
+        let depends_on = source.iter().map(|reference| reference.source).chain(types).collect();
         let definition = ItemDefinition::Table { desc, defaults, shard: PLACEHOLDER_SHARD, source };
         NewItem { name, create_sql, depends_on, definition }
     }
 
     pub fn view(plan: CreateViewPlan) -> NewItem {
-        let CreateViewPlan { name, create_sql, desc, relation, .. } = plan;
-        let depends_on = relation.depends_on();
+        let CreateViewPlan { name, create_sql, desc, relation, types, .. } = plan;
+        let depends_on = relation.depends_on().into_iter().chain(types).collect();
         NewItem { name, create_sql, depends_on, definition: ItemDefinition::View { desc, relation } }
     }
 
     pub fn materialized_view(plan: CreateMaterializedViewPlan) -> NewItem {
-        let CreateMaterializedViewPlan { name, create_sql, desc, relation, cluster, .. } = plan;
-        let depends_on = relation.depends_on();
+        let CreateMaterializedViewPlan { name, create_sql, desc, relation, cluster, types, .. } = plan;
+        let depends_on = relation.depends_on().into_iter().chain(types).collect();
         let definition = ItemDefinition::MaterializedView { desc, relation, cluster, shard: PLACEHOLDER_SHARD };
         NewItem { name, create_sql, depends_on, definition }
     }
 
     pub fn index(plan: CreateIndexPlan) -> NewItem {
-        let CreateIndexPlan { name, create_sql, on, keys, cluster, .. } = plan;
+        let CreateIndexPlan { name, create_sql, on, keys, cluster, types, .. } = plan;
+        let depends_on = types.into_iter().chain([on]).collect();
         let definition = ItemDefinition::Index { on, keys, cluster };
-        NewItem { name, create_sql, depends_on: BTreeSet::from([on]), definition }
+        NewItem { name, create_sql, depends_on, definition }
+    }
+
+    pub fn typ(plan: CreateTypePlan) -> NewItem {
+        let CreateTypePlan { name, create_sql, typ, types } = plan;
+        NewItem { name, create_sql, depends_on: types, definition: ItemDefinition::Type { typ } }
     }
 
     pub fn source(plan: CreateSourcePlan) -> NewItem {
@@ -118,9 +126,22 @@ impl NewItem {
         NewItem { name, create_sql, depends_on: BTreeSet::new(), definition }
     }
 
-    /// Puts the item's id wherever the definition has a placeholder.
-    pub(crate) fn assign(mut self, number: u64, latest_source: Option<CollectionId>) -> NewItem {
+    /// How many oids the item takes, its own first.
+    fn oids(&self) -> u32 {
+        match &self.definition {
+            ItemDefinition::Type { typ: ScalarType::Enum(typ) } => typ.label_oid(typ.labels.len()) - typ.oid,
+            _ => 1,
+        }
+    }
+
+    /// Puts the item's id and oid wherever the definition has a placeholder.
+    pub(crate) fn assign(mut self, number: u64, oid: u32, latest_source: Option<CollectionId>) -> NewItem {
         match &mut self.definition {
+            ItemDefinition::Type { typ } => {
+                if let ScalarType::Enum(typ) = typ {
+                    typ.oid = oid;
+                }
+            }
             ItemDefinition::Table { shard, source, .. } => {
                 *shard = ShardId(number);
                 if let Some(SourceReference { source, .. }) = source
@@ -144,7 +165,10 @@ fn owned_shard(definition: &ItemDefinition) -> Option<(ShardId, bool)> {
         ItemDefinition::Table { shard, source, .. } => Some((*shard, source.is_none())),
         ItemDefinition::MaterializedView { shard, .. } => Some((*shard, false)),
         ItemDefinition::Source { remap_shard, .. } => Some((*remap_shard, false)),
-        ItemDefinition::View { .. } | ItemDefinition::Index { .. } | ItemDefinition::Builtin { .. } => None,
+        ItemDefinition::View { .. }
+        | ItemDefinition::Index { .. }
+        | ItemDefinition::Type { .. }
+        | ItemDefinition::Builtin { .. } => None,
     }
 }
 
@@ -157,6 +181,7 @@ fn stored_columns(definition: &ItemDefinition) -> Option<(ShardId, Columns)> {
         ItemDefinition::Source { .. }
         | ItemDefinition::View { .. }
         | ItemDefinition::Index { .. }
+        | ItemDefinition::Type { .. }
         | ItemDefinition::Builtin { .. } => None,
     }
 }
@@ -213,8 +238,13 @@ impl Transaction {
     }
 
     fn next_oid(&mut self) -> u32 {
+        self.next_oids(1)
+    }
+
+    /// The first of `count` oids.
+    fn next_oids(&mut self, count: u32) -> u32 {
         let oid = self.out.catalog.next_oid;
-        self.out.catalog.next_oid += 1;
+        self.out.catalog.next_oid += count;
         oid
     }
 
@@ -270,7 +300,8 @@ impl Transaction {
             return Err(Error::new("3F000", format!("schema \"{}\" does not exist", item.name.schema)));
         }
         let number = self.next_id();
-        let item = item.assign(number, self.latest_source);
+        let oid = self.next_oids(item.oids());
+        let item = item.assign(number, oid, self.latest_source);
         let id = CollectionId::User(number);
         let NewItem { name, create_sql, depends_on, definition } = item;
         if matches!(definition, ItemDefinition::Source { .. }) {
@@ -283,7 +314,7 @@ impl Transaction {
         }
         self.out.columns.extend(stored_columns(&definition));
         let columns_seen = BTreeMap::new();
-        let item = Item { id, oid: self.next_oid(), name, create_sql, depends_on, columns_seen, definition };
+        let item = Item { id, oid, name, create_sql, depends_on, columns_seen, definition };
         self.write(&item_record(&item), Diff::ONE);
         self.out.created.push(id);
         self.out.catalog.insert_item(Arc::new(item));

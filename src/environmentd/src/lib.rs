@@ -12,6 +12,7 @@ pub mod embedded;
 pub mod environment;
 pub mod error;
 mod http;
+mod object_names;
 mod objects;
 mod open;
 mod oracle;

@@ -53,6 +53,9 @@ pub(crate) fn shard_of(catalog: &Catalog, id: CollectionId) -> Option<ShardId> {
     match &catalog.item_by_id(id)?.definition {
         ItemDefinition::Table { shard, .. } | ItemDefinition::MaterializedView { shard, .. } => Some(*shard),
         ItemDefinition::Source { remap_shard, .. } => Some(*remap_shard),
-        ItemDefinition::View { .. } | ItemDefinition::Index { .. } | ItemDefinition::Builtin { .. } => None,
+        ItemDefinition::View { .. }
+        | ItemDefinition::Index { .. }
+        | ItemDefinition::Type { .. }
+        | ItemDefinition::Builtin { .. } => None,
     }
 }

@@ -64,7 +64,6 @@ pub fn least_context(from: &ScalarType, to: &ScalarType) -> Option<CastContext> 
         }
         // Everything can be written as text and read from it.
         (_, Text | Varchar(_) | Char(_) | PgChar | Name) => Assignment,
-        (Text | Varchar(_) | Char(_) | PgChar | Name, Record(_)) => return None,
         (Text | Varchar(_) | Char(_) | PgChar | Name, _) => Explicit,
         (Int2, Int4 | Int8) | (Int4, Int8) => Implicit,
         (Int8 | Int4, Int2) | (Int8, Int4) => Assignment,
@@ -78,10 +77,11 @@ pub fn least_context(from: &ScalarType, to: &ScalarType) -> Option<CastContext> 
         (Numeric(_), Float4 | Float8) => Implicit,
         (Numeric(_), Int2 | Int4 | Int8 | UInt2 | UInt4 | UInt8) => Assignment,
         (Int4, Bool) | (Bool, Int4) => Explicit,
-        (Int2 | Int4 | Int8, Oid | RegClass | RegProc | RegType) => Implicit,
+        (Int2 | Int4 | Int8, Oid | RegClass | RegProc | RegType | RegNamespace | RegRole) => Implicit,
         (UInt4 | UInt2, Oid) => Implicit,
-        (RegClass | RegProc | RegType, Oid) | (Oid, RegClass | RegProc | RegType) => Implicit,
-        (Oid | RegClass | RegProc | RegType, Int4 | Int8) => Assignment,
+        (RegClass | RegProc | RegType | RegNamespace | RegRole, Oid)
+        | (Oid, RegClass | RegProc | RegType | RegNamespace | RegRole) => Implicit,
+        (Oid | RegClass | RegProc | RegType | RegNamespace | RegRole, Int4 | Int8) => Assignment,
         (Date, Timestamp(_) | TimestampTz(_)) | (Timestamp(_), TimestampTz(_)) | (Time, Interval) => Implicit,
         (Timestamp(_) | TimestampTz(_), Date | Time) | (TimestampTz(_), Timestamp(_)) | (Interval, Time) => Assignment,
         (Jsonb, Bool | Numeric(_) | Int2 | Int4 | Int8 | Float4 | Float8) => Explicit,
@@ -121,8 +121,11 @@ fn is_total(from: &ScalarType, to: &ScalarType) -> bool {
         (Int2 | Int4 | Int8 | UInt2 | UInt4 | UInt8 | Numeric(_), Numeric(None)) => true,
         (Int4, Bool) | (Bool, Int4) | (Float4, Float8) | (Numeric(_), Float8) => true,
         (Numeric(Some(from)), Numeric(Some(to))) => widens(from, to),
-        (Int2 | Int4 | UInt2 | UInt4, Oid | RegClass | RegProc | RegType) => true,
-        (Oid | RegClass | RegProc | RegType, Oid | RegClass | RegProc | RegType | Int8) => true,
+        (Int2 | Int4 | UInt2 | UInt4, Oid | RegClass | RegProc | RegType | RegNamespace | RegRole) => true,
+        (
+            Oid | RegClass | RegProc | RegType | RegNamespace | RegRole,
+            Oid | RegClass | RegProc | RegType | RegNamespace | RegRole | Int8,
+        ) => true,
         (Timestamp(_) | TimestampTz(_), Timestamp(None) | TimestampTz(None) | Date) => true,
         (Time, Interval) | (Interval, Time) => true,
         (UInt2 | UInt4 | UInt8, MzTimestamp) | (MzTimestamp, UInt8) => true,

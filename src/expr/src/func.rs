@@ -14,6 +14,7 @@ mod datetime;
 mod datetime_arithmetic;
 mod degrees;
 mod digest;
+mod enumeration;
 mod from_char;
 mod identifier;
 mod jsonb;
@@ -123,6 +124,8 @@ pub enum ArgType {
     RegClass,
     RegProc,
     RegType,
+    RegNamespace,
+    RegRole,
     MzTimestamp,
     TextArray,
     Int4Array,
@@ -130,6 +133,8 @@ pub enum ArgType {
     Any,
     /// One same type for all arguments of this kind.
     AnyElement,
+    /// As `AnyElement`, of an enumeration.
+    AnyEnum,
     /// An array whose elements are the call's `AnyElement`.
     AnyArray,
     /// A list whose elements are the call's `AnyElement`.
@@ -227,6 +232,7 @@ static TABLES: &[(&str, &[FuncDef])] = &[
     ("Arrays", array::TABLE),
     ("Lists, maps and records", list::TABLE),
     ("Ranges", range::TABLE),
+    ("Enumerations", enumeration::TABLE),
     ("The session, the clock and chance", session::TABLE),
     ("The system catalog", catalog::TABLE),
     ("Casts", casts::TABLE),
@@ -330,6 +336,7 @@ impl ArgType {
         match self {
             ArgType::Any => "any".to_owned(),
             ArgType::AnyElement => "anyelement".to_owned(),
+            ArgType::AnyEnum => "anyenum".to_owned(),
             ArgType::AnyArray => "anyarray".to_owned(),
             ArgType::AnyList => "list".to_owned(),
             ArgType::AnyMap => "map".to_owned(),
@@ -367,12 +374,15 @@ impl ArgType {
             ArgType::RegClass => ScalarType::RegClass,
             ArgType::RegProc => ScalarType::RegProc,
             ArgType::RegType => ScalarType::RegType,
+            ArgType::RegNamespace => ScalarType::RegNamespace,
+            ArgType::RegRole => ScalarType::RegRole,
             ArgType::MzTimestamp => ScalarType::MzTimestamp,
             ArgType::TextArray => ScalarType::Array(Box::new(ScalarType::Text)),
             ArgType::Range(range) => ScalarType::Range(range),
             ArgType::Int4Array => ScalarType::Array(Box::new(ScalarType::Int4)),
             ArgType::Any
             | ArgType::AnyElement
+            | ArgType::AnyEnum
             | ArgType::AnyArray
             | ArgType::AnyList
             | ArgType::AnyMap

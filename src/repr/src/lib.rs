@@ -37,7 +37,7 @@ pub use id::{ClusterId, CollectionId, ReplicaId, ShardId};
 pub use range::RangeType;
 pub use row::Row;
 pub use timestamp::Timestamp;
-pub use types::{ColumnType, Kind, NumericSpec, RelationDesc, RelationType, ScalarType};
+pub use types::{ColumnType, EnumType, Kind, NumericSpec, RelationDesc, RelationType, ScalarType};
 
 #[cfg(test)]
 mod tests;

@@ -64,6 +64,8 @@ const SCALARS: &[(ScalarType, PgType)] = &[
     (ScalarType::RegClass, pg_type(2205, 2210, 4, 'N', "regclass")),
     (ScalarType::RegProc, pg_type(24, 1008, 4, 'N', "regproc")),
     (ScalarType::RegType, pg_type(2206, 2211, 4, 'N', "regtype")),
+    (ScalarType::RegNamespace, pg_type(4089, 4090, 4, 'N', "regnamespace")),
+    (ScalarType::RegRole, pg_type(4096, 4097, 4, 'N', "regrole")),
     (ScalarType::MzTimestamp, pg_type(MZ_TIMESTAMP_OID, 16_553, 8, 'U', "mz_timestamp")),
 ];
 
@@ -79,6 +81,8 @@ const RANGES: &[(RangeType, PgType)] = &[
 
 const RECORD: PgType = pg_type(RECORD_OID, 2287, -1, 'P', "record");
 const LIST: PgType = pg_type(LIST_OID, 0, -1, 'U', "list");
+/// Of every enumeration; its oids and its name are its own.
+const ENUM: PgType = pg_type(0, 0, 4, 'E', "enum");
 const MAP: PgType = pg_type(MAP_OID, 0, -1, 'U', "map");
 
 /// What `pg_type` says of a type other than an array.
@@ -88,6 +92,7 @@ fn entry(typ: &ScalarType) -> PgType {
         ScalarType::List(_) => LIST,
         ScalarType::Map(_) => MAP,
         ScalarType::Record(_) => RECORD,
+        ScalarType::Enum(typ) => PgType { oid: typ.oid, array_oid: typ.array_oid(), ..ENUM },
         ScalarType::Range(range) => {
             let found = RANGES.iter().find(|(sample, _)| sample == range);
             found.expect("every range has an entry").1
@@ -176,9 +181,17 @@ pub fn sql_name(typ: &ScalarType) -> String {
         ScalarType::List(element) => return format!("{} list", sql_name(element)),
         ScalarType::Map(value) => return format!("map[text=>{}]", sql_name(value)),
         ScalarType::Record(_) => "record",
+        ScalarType::Enum(typ) => return quoted(&typ.name),
         typ => lookup(typ).name,
     };
     name.to_owned()
+}
+
+/// An identifier as it must be written in SQL: quoted unless it is plain lower case.
+pub fn quoted(identifier: &str) -> String {
+    let plain = identifier.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
+        && identifier.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    if plain { identifier.to_owned() } else { format!("\"{}\"", identifier.replace('"', "\"\"")) }
 }
 
 /// The name of a type that has no modifier, as `format_type` prints it: `character`, not `character(1)`.

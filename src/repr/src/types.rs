@@ -13,6 +13,37 @@ pub struct NumericSpec {
     pub scale: u8,
 }
 
+/// An enumeration that a user made. Its values are in the order in which the labels were declared.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct EnumType {
+    /// The type's own; that of its arrays and those of its labels follow it.
+    pub oid: u32,
+    pub name: String,
+    pub labels: Vec<String>,
+}
+
+impl EnumType {
+    /// The oid of arrays of this type.
+    pub fn array_oid(&self) -> u32 {
+        self.oid + 1
+    }
+
+    /// The oid of the label at `index`, counted from 0.
+    pub fn label_oid(&self, index: usize) -> u32 {
+        self.oid + 2 + index as u32
+    }
+
+    /// The label of a stored value.
+    pub fn label(&self, value: i64) -> Option<&str> {
+        self.labels.get(usize::try_from(value.checked_sub(1)?).ok()?).map(String::as_str)
+    }
+
+    /// What a label is stored as.
+    pub fn value(&self, label: &str) -> Option<i64> {
+        self.labels.iter().position(|other| other == label).map(|index| index as i64 + 1)
+    }
+}
+
 /// A SQL type with its modifier.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum ScalarType {
@@ -47,7 +78,10 @@ pub enum ScalarType {
     RegClass,
     RegProc,
     RegType,
+    RegNamespace,
+    RegRole,
     MzTimestamp,
+    Enum(Box<EnumType>),
     Array(Box<ScalarType>),
     List(Box<ScalarType>),
     Map(Box<ScalarType>),
@@ -101,7 +135,8 @@ impl ScalarType {
     pub fn kind(&self) -> Kind {
         match self {
             ScalarType::Bool => Kind::Bool,
-            ScalarType::Int2 | ScalarType::Int4 | ScalarType::Int8 => Kind::Int,
+            // The place of the label, from 1.
+            ScalarType::Int2 | ScalarType::Int4 | ScalarType::Int8 | ScalarType::Enum(_) => Kind::Int,
             ScalarType::UInt2
             | ScalarType::UInt4
             | ScalarType::UInt8
@@ -109,6 +144,8 @@ impl ScalarType {
             | ScalarType::RegClass
             | ScalarType::RegProc
             | ScalarType::RegType
+            | ScalarType::RegNamespace
+            | ScalarType::RegRole
             | ScalarType::MzTimestamp => Kind::UInt,
             ScalarType::Float4 => Kind::Float4,
             ScalarType::Float8 => Kind::Float8,

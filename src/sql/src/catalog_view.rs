@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use expr::{Relation, Scalar};
 use protocol::source::SourceConnection;
-use repr::{ClusterId, CollectionId, RelationDesc, ReplicaId, ShardId};
+pub use repr::pg_type::quoted;
+use repr::{ClusterId, CollectionId, RelationDesc, ReplicaId, ScalarType, ShardId};
 
 /// The full name of an item. Built-in schemas (`pg_catalog`, `mz_catalog`, `mz_internal`, `information_schema`) belong to
 /// no database.
@@ -24,13 +25,6 @@ impl fmt::Display for FullName {
         }
         write!(f, "{}.{}", quoted(&self.schema), quoted(&self.item))
     }
-}
-
-/// An identifier as it must be written in SQL: quoted unless it is plain lower case.
-pub fn quoted(identifier: &str) -> String {
-    let plain = identifier.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
-        && identifier.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-    if plain { identifier.to_owned() } else { format!("\"{}\"", identifier.replace('"', "\"\"")) }
 }
 
 /// A named object of a schema.
@@ -80,6 +74,10 @@ pub enum ItemDefinition {
         cluster: ClusterId,
         remap_shard: ShardId,
     },
+    /// A type of a user's own; its oid, if it has one, is the item's.
+    Type {
+        typ: ScalarType,
+    },
     /// A relation of the system catalog, computed from the catalog when it is read.
     Builtin {
         desc: RelationDesc,
@@ -102,7 +100,7 @@ impl Item {
             | ItemDefinition::MaterializedView { desc, .. }
             | ItemDefinition::Source { desc, .. }
             | ItemDefinition::Builtin { desc } => Some(desc),
-            ItemDefinition::Index { .. } => None,
+            ItemDefinition::Index { .. } | ItemDefinition::Type { .. } => None,
         }
     }
 
@@ -114,6 +112,7 @@ impl Item {
             ItemDefinition::MaterializedView { .. } => "materialized view",
             ItemDefinition::Index { .. } => "index",
             ItemDefinition::Source { .. } => "source",
+            ItemDefinition::Type { .. } => "type",
             ItemDefinition::Builtin { .. } => "system relation",
         }
     }
@@ -150,6 +149,9 @@ pub trait CatalogView: Send + Sync {
     fn databases(&self) -> Vec<String>;
     /// Schemas of a database, or with None the built-in ones.
     fn schemas(&self, database: Option<&str>) -> Vec<String>;
+    /// The oid of a schema of a database, or with None of a built-in one.
+    fn schema_oid(&self, database: Option<&str>, schema: &str) -> Option<u32>;
+    fn role_oid(&self, role: &str) -> Option<u32>;
     fn item(&self, name: &FullName) -> Option<Arc<Item>>;
     fn item_by_id(&self, id: CollectionId) -> Option<Arc<Item>>;
     /// All items, in order of id.

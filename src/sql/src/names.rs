@@ -2,6 +2,7 @@
 
 mod suggest;
 mod types;
+mod user_type;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,9 +11,10 @@ use sqlparser::ast::{Ident, ObjectName, ObjectNamePart};
 
 pub(crate) use self::suggest::perhaps;
 pub use self::types::resolve_type;
-pub(crate) use self::types::{COMPOSITE_TYPE, is_type_name, type_name};
+pub(crate) use self::types::{COMPOSITE_TYPE, is_type_name, resolve_system_type, type_name};
+pub use self::user_type::Names;
 
-use crate::catalog_view::{CatalogView, Cluster, FullName, Item};
+use crate::catalog_view::{CatalogView, Cluster, FullName, Item, quoted};
 use crate::error::Error;
 use crate::plan::PlanContext;
 use crate::position;

@@ -10,12 +10,14 @@ mod desugar;
 mod dialect;
 mod options;
 mod query_forms;
+mod sugar;
 mod tokens;
 
-pub(crate) use self::collection::{LIST, MAP};
+pub(crate) use self::collection::{LIST, MAP, VARIADIC};
 pub(crate) use self::cursor::Cursor;
 pub(crate) use self::options::OptionItem;
 pub(crate) use self::query_forms::{GROUPING_SETS, MUTUALLY_RECURSIVE, ROWS_FROM, excluded};
+pub use self::sugar::as_written;
 
 use sqlparser::ast::Query;
 

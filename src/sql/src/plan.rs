@@ -1,5 +1,7 @@
 //! What a statement asks for, names resolved and types checked.
 
+use std::collections::BTreeSet;
+
 use expr::{ColumnOrder, Relation, Scalar};
 use protocol::source::SourceConnection;
 use repr::{ClusterId, CollectionId, ColumnType, NumericSpec, RelationDesc, ReplicaId, Row, ScalarType, Timestamp};
@@ -30,6 +32,7 @@ pub enum Plan {
         if_not_exists: bool,
     },
     CreateTable(CreateTablePlan),
+    CreateType(CreateTypePlan),
     CreateView(CreateViewPlan),
     CreateMaterializedView(CreateMaterializedViewPlan),
     CreateIndex(CreateIndexPlan),
@@ -339,6 +342,18 @@ pub struct CreateTablePlan {
     pub defaults: Vec<Option<Scalar>>,
     /// `CREATE TABLE ... FROM SOURCE s (REFERENCE r)`.
     pub source: Option<crate::catalog_view::SourceReference>,
+    /// Users' types that its definition names.
+    pub types: BTreeSet<CollectionId>,
+}
+
+#[derive(Clone, Debug)]
+pub struct CreateTypePlan {
+    pub name: FullName,
+    pub create_sql: String,
+    /// An enumeration gets its oid when it is made.
+    pub typ: ScalarType,
+    /// Users' types that its definition names.
+    pub types: BTreeSet<CollectionId>,
 }
 
 #[derive(Clone, Debug)]
@@ -350,6 +365,8 @@ pub struct CreateViewPlan {
     pub create_sql: String,
     pub desc: RelationDesc,
     pub relation: Relation,
+    /// Users' types that its definition names.
+    pub types: BTreeSet<CollectionId>,
 }
 
 #[derive(Clone, Debug)]
@@ -361,6 +378,8 @@ pub struct CreateMaterializedViewPlan {
     pub desc: RelationDesc,
     pub relation: Relation,
     pub cluster: ClusterId,
+    /// Users' types that its definition names.
+    pub types: BTreeSet<CollectionId>,
 }
 
 #[derive(Clone, Debug)]
@@ -372,6 +391,8 @@ pub struct CreateIndexPlan {
     /// Over the columns of `on`.
     pub keys: Vec<Scalar>,
     pub cluster: ClusterId,
+    /// Users' types that its keys name.
+    pub types: BTreeSet<CollectionId>,
 }
 
 #[derive(Clone, Debug)]

@@ -30,6 +30,7 @@ mod sets;
 mod subquery;
 mod table_function;
 mod types;
+mod variadic;
 mod window;
 mod with;
 mod write;
@@ -54,6 +55,7 @@ use crate::catalog_view::CatalogView;
 use crate::decorrelate;
 use crate::error::Error;
 use crate::hir::{HirAggregate, HirRelation, HirScalar};
+use crate::names::Names;
 use crate::plan::{Finishing, Params, PlanContext};
 use crate::stack::with_stack;
 
@@ -209,6 +211,11 @@ impl<'a> QueryContext<'a> {
             next_local: 0,
             nesting: 0,
         }
+    }
+
+    /// Where names of types are looked up.
+    pub(crate) fn names(&self) -> Names<'a> {
+        Names { context: self.context, catalog: self.catalog }
     }
 
     /// Runs `plan` with one more row to look at.

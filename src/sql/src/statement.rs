@@ -6,6 +6,7 @@ mod copy;
 mod create_index;
 mod create_source;
 mod create_table;
+mod create_type;
 mod create_view;
 mod cursor;
 mod database;
@@ -32,6 +33,7 @@ use std::sync::Arc;
 use repr::{RelationDesc, ScalarType};
 
 pub(crate) use self::planner::Planner;
+pub(crate) use self::qualify::full_name;
 pub use self::table::column_defaults;
 
 use crate::catalog_view::CatalogView;
@@ -66,6 +68,7 @@ pub enum StatementKind {
     CreateDatabase(database::CreateDatabase),
     CreateSchema(database::CreateSchema),
     CreateTable(create_table::CreateTable),
+    CreateType(create_type::CreateType),
     CreateView(create_view::CreateView),
     CreateIndex(create_index::CreateIndex),
     CreateSource(create_source::CreateSource),
@@ -109,6 +112,7 @@ impl StatementKind {
             StatementKind::CreateDatabase(_) => "CREATE DATABASE",
             StatementKind::CreateSchema(_) => "CREATE SCHEMA",
             StatementKind::CreateTable(_) => "CREATE TABLE",
+            StatementKind::CreateType(_) => "CREATE TYPE",
             StatementKind::CreateView(view) => view.tag(),
             StatementKind::CreateIndex(_) => "CREATE INDEX",
             StatementKind::CreateSource(_) => "CREATE SOURCE",
@@ -217,6 +221,9 @@ fn parse_create(cursor: &mut Cursor<'_>) -> Result<StatementKind, Error> {
     if cursor.take(&["table"]) {
         return create_table::CreateTable::parse(cursor).map(Kind::CreateTable);
     }
+    if cursor.take(&["type"]) {
+        return create_type::CreateType::parse(cursor).map(Kind::CreateType);
+    }
     if cursor.take(&["default", "index"]) {
         return create_index::CreateIndex::parse_default(cursor).map(Kind::CreateIndex);
     }
@@ -239,7 +246,7 @@ fn parse_create(cursor: &mut Cursor<'_>) -> Result<StatementKind, Error> {
 }
 
 /// What CREATE may be followed by elsewhere; longer forms first.
-const CREATE_UNSUPPORTED: [&str; 27] = [
+const CREATE_UNSUPPORTED: [&str; 26] = [
     "TEMPORARY TABLE",
     "TEMP TABLE",
     "TEMPORARY VIEW",
@@ -256,7 +263,6 @@ const CREATE_UNSUPPORTED: [&str; 27] = [
     "ROLE",
     "USER",
     "GROUP",
-    "TYPE",
     "DOMAIN",
     "SEQUENCE",
     "FUNCTION",
@@ -344,6 +350,7 @@ fn plan_kind(kind: &StatementKind, planner: &mut Planner<'_>) -> Result<Plan, Er
         StatementKind::CreateDatabase(create) => create.plan(planner),
         StatementKind::CreateSchema(create) => create.plan(planner),
         StatementKind::CreateTable(create) => create.plan(planner),
+        StatementKind::CreateType(create) => create.plan(planner),
         StatementKind::CreateView(create) => create.plan(planner),
         StatementKind::CreateIndex(create) => create.plan(planner),
         StatementKind::CreateSource(create) => create.plan(planner),
@@ -353,7 +360,7 @@ fn plan_kind(kind: &StatementKind, planner: &mut Planner<'_>) -> Result<Plan, Er
         StatementKind::Declare(declare) => declare.plan(),
         StatementKind::Fetch(fetch) => fetch.plan(),
         StatementKind::Close(close) => close.plan(),
-        StatementKind::Prepare(prepare) => prepare.plan(),
+        StatementKind::Prepare(prepare) => prepare.plan(planner),
         StatementKind::Execute(execute) => execute.plan(planner),
         StatementKind::Deallocate(deallocate) => deallocate.plan(),
         StatementKind::Transaction(transaction) => Ok(transaction.plan()),
@@ -390,6 +397,7 @@ pub fn describe(
         | Kind::CreateDatabase(_)
         | Kind::CreateSchema(_)
         | Kind::CreateTable(_)
+        | Kind::CreateType(_)
         | Kind::CreateView(_)
         | Kind::CreateIndex(_)
         | Kind::CreateSource(_)

@@ -1,4 +1,5 @@
-//! ALTER TABLE across `kill -9` and restarts: durable whole or not at all, and what was defined before keeps its meaning.
+//! ALTER TABLE and types that users made across `kill -9` and restarts: durable whole or not at all, and what was defined
+//! before keeps its meaning.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -166,5 +167,45 @@ async fn indexes_come_and_go_while_others_read_and_write() -> Result<()> {
     for session in sessions {
         session.await?.map_err(|error| system_test::server::describe(&error))?;
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn types_survive_kills() -> Result<()> {
+    let mut server = Server::start()?;
+    let definitions = [
+        "CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy')",
+        "CREATE TYPE moods AS LIST (ELEMENT TYPE = mood)",
+        "CREATE TYPE point AS (x int, feeling mood)",
+        "CREATE TABLE t (a int, m mood DEFAULT 'ok', l moods, p point)",
+        "CREATE MATERIALIZED VIEW best AS SELECT max(m) AS m, 'sad'::mood AS other, (row(1, 'ok')::point).feeling FROM t",
+        "INSERT INTO t VALUES (1, 'happy', '{ok,sad}', row(1, 'sad'))",
+        "INSERT INTO t (a) VALUES (2)",
+    ];
+    run(&server, &definitions).await?;
+    let queries = [
+        "SELECT * FROM t ORDER BY m",
+        "SELECT * FROM best",
+        "SELECT (p).feeling, l[1], pg_typeof(m) FROM t ORDER BY a",
+        "SELECT oid, enumlabel FROM pg_enum ORDER BY enumsortorder",
+        "SELECT oid, typname, typarray FROM pg_type WHERE typname LIKE '%mood'",
+    ];
+    let mut before = Vec::new();
+    for query in queries {
+        before.push(answer(&server, query).await?);
+    }
+    assert_eq!(before[0], ["2 ok NULL NULL", "1 happy {ok,sad} (1,sad)"]);
+    assert_eq!(before[1], ["happy sad ok"]);
+    server.kill_and_restart()?;
+    for (query, before) in queries.iter().zip(&before) {
+        assert_eq!(answer(&server, query).await?, *before, "{query}");
+    }
+    // New types take none of the oids given out before.
+    run(&server, &["CREATE TYPE color AS ENUM ('red')", "UPDATE t SET m = 'happy'", "DROP VIEW IF EXISTS nosuch"])
+        .await?;
+    let shared =
+        "SELECT count(*) - count(DISTINCT oid) FROM (SELECT oid FROM pg_type UNION ALL SELECT oid FROM pg_enum) AS o";
+    assert_eq!(answer(&server, shared).await?, ["0"]);
+    assert_eq!(answer(&server, "SELECT m FROM best").await?, ["happy"]);
     Ok(())
 }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use repr::{ScalarType, pg_type};
 use sql::{Item, ItemDefinition};
 
-use super::{mz, pg, pg_proc};
+use super::{SCHEMAS, mz, pg, pg_proc};
 use crate::catalog::Catalog;
 
 /// The answers of the function `name`, by its arguments as texts with commas between; None if it is not answered here.
@@ -16,17 +17,43 @@ pub fn entries(catalog: &Catalog, name: &str) -> Option<Vec<(String, String)>> {
         "pg_get_indexdef" => catalog.items.values().flat_map(|item| index_definitions(catalog, item)).collect(),
         "pg_get_viewdef" => catalog.items.values().flat_map(|item| view_definitions(item)).collect(),
         "regproc_text" => function_names(),
+        "regtype_text" => enum_names(catalog),
+        "to_regnamespace" => reversed(schema_names(catalog)),
+        "to_regproc" => reversed(function_names().into_iter().filter(|(_, name)| !name.contains('.')).collect()),
+        "to_regrole" => pg::users().map(|(name, oid, _)| (sql::quoted(name), oid.to_string())).collect(),
+        "regnamespace_text" => schema_names(catalog),
+        "regrole_text" => pg::users().map(|(name, oid, _)| (oid.to_string(), sql::quoted(name))).collect(),
         "pg_get_function_result" => functions(pg_proc::Procedure::result),
         "pg_get_function_arguments" | "pg_get_function_identity_arguments" => functions(pg_proc::Procedure::arguments),
         _ => return None,
     })
 }
 
+/// The types of the system are known without a catalog.
+fn enum_names(catalog: &Catalog) -> Vec<(String, String)> {
+    let types = catalog.items.values().filter_map(|item| match &item.definition {
+        ItemDefinition::Type { typ: typ @ ScalarType::Enum(_) } => Some(typ),
+        _ => None,
+    });
+    let both = types.flat_map(|typ| [typ.clone(), ScalarType::Array(Box::new(typ.clone()))]);
+    both.map(|typ| (pg_type::oid(&typ).to_string(), pg_type::sql_name(&typ))).collect()
+}
+
+fn schema_names(catalog: &Catalog) -> Vec<(String, String)> {
+    let system = SCHEMAS.iter().map(|(name, _, oid)| (oid.to_string(), (*name).to_owned()));
+    let own = catalog.schemas.iter().map(|((_, name), schema)| (schema.oid.to_string(), sql::quoted(name)));
+    system.chain(own).collect()
+}
+
+fn reversed(names: Vec<(String, String)>) -> Vec<(String, String)> {
+    names.into_iter().map(|(oid, name)| (name, oid)).collect()
+}
+
 /// A name that several functions share does not say which is meant, and gets its schema, as in PostgreSQL.
 fn function_names() -> Vec<(String, String)> {
     let all = pg_proc::all();
     let mut uses: BTreeMap<&str, usize> = BTreeMap::new();
-    for procedure in &all {
+    for procedure in all {
         *uses.entry(procedure.name).or_default() += 1;
     }
     let shown = |name: &str| if uses.get(name) == Some(&1) { name.to_owned() } else { format!("pg_catalog.{name}") };

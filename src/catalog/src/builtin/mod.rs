@@ -7,7 +7,9 @@ mod mz;
 mod pg;
 mod pg_empty;
 mod pg_index;
+mod pg_operator;
 mod pg_proc;
+mod pg_type;
 
 pub use lookup::entries;
 
@@ -54,8 +56,13 @@ impl Facts {
         }
     }
 
-    /// The items that the reader's `pg_catalog` shows.
+    /// The relations and indexes that the reader's `pg_catalog` shows.
     pub(crate) fn items<'a>(&self, catalog: &'a Catalog) -> impl Iterator<Item = &'a Item> {
+        self.all_items(catalog).filter(|item| !matches!(item.definition, ItemDefinition::Type { .. }))
+    }
+
+    /// As [`items`](Self::items), with types.
+    pub(crate) fn all_items<'a>(&self, catalog: &'a Catalog) -> impl Iterator<Item = &'a Item> {
         catalog.items.values().map(|item| &**item).filter(move |item| self.shows(item.name.database.as_deref()))
     }
 }
@@ -69,6 +76,7 @@ pub(crate) enum Column {
     Int2,
     Int4,
     Int8,
+    Float4,
     UInt8,
     OptionalUInt8,
     Oid,
@@ -88,6 +96,7 @@ impl Column {
             Column::Int2 => ScalarType::Int2.not_null(),
             Column::Int4 => ScalarType::Int4.not_null(),
             Column::Int8 => ScalarType::Int8.not_null(),
+            Column::Float4 => ScalarType::Float4.not_null(),
             Column::UInt8 => ScalarType::UInt8.not_null(),
             Column::OptionalUInt8 => ScalarType::UInt8.nullable(),
             Column::Oid => ScalarType::Oid.not_null(),
@@ -111,7 +120,21 @@ pub(crate) struct Builtin {
 }
 
 fn builtins() -> impl Iterator<Item = &'static Builtin> {
-    mz::BUILTINS.iter().chain(pg::BUILTINS).chain(pg_index::BUILTINS).chain(pg_proc::BUILTINS).chain(pg_empty::BUILTINS)
+    let families = [
+        mz::BUILTINS,
+        pg::BUILTINS,
+        pg_type::BUILTINS,
+        pg_index::BUILTINS,
+        pg_proc::BUILTINS,
+        pg_operator::BUILTINS,
+        pg_empty::BUILTINS,
+    ];
+    families.into_iter().flatten()
+}
+
+/// The oid of a role.
+pub(crate) fn role_oid(role: &str) -> Option<u32> {
+    pg::users().find(|(name, _, _)| *name == role).map(|(_, oid, _)| oid)
 }
 
 /// Adds the built-in relations to an empty catalog.

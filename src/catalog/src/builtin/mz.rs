@@ -1,6 +1,8 @@
 //! `mz_catalog` and `mz_internal`: the dialect's own catalog.
 
-use repr::{Datum, Kind, Row, pg_type};
+use std::borrow::Cow;
+
+use repr::{Datum, Kind, Row, ScalarType, pg_type};
 use sql::catalog_view::SourceReference;
 use sql::{CatalogView, Item, ItemDefinition};
 
@@ -280,8 +282,8 @@ fn cluster_id(item: &Item) -> Option<String> {
 }
 
 /// The query of a view: what follows the first AS of its normalized SQL.
-pub(super) fn definition(item: &Item) -> &str {
-    item.create_sql.split_once(" AS ").map_or("", |(_, query)| query)
+pub(super) fn definition(item: &Item) -> Cow<'_, str> {
+    sql::parse::as_written(item.create_sql.split_once(" AS ").map_or("", |(_, query)| query))
 }
 
 fn databases(catalog: &Catalog, _: &Facts, out: &mut Vec<Row>) {
@@ -364,9 +366,9 @@ fn views(catalog: &Catalog, _: &Facts, out: &mut Vec<Row>) {
             oid(item.oid),
             Datum::Text(&schema_id(catalog, item)),
             Datum::Text(&item.name.item),
-            Datum::Text(definition(item)),
+            Datum::Text(&definition(item)),
             Datum::Text(OWNER_ID),
-            Datum::Text(&item.create_sql),
+            Datum::Text(&sql::parse::as_written(&item.create_sql)),
         ]));
     }
 }
@@ -380,9 +382,9 @@ fn materialized_views(catalog: &Catalog, _: &Facts, out: &mut Vec<Row>) {
             Datum::Text(&schema_id(catalog, item)),
             Datum::Text(&item.name.item),
             Datum::Text(&cluster.to_string()),
-            Datum::Text(definition(item)),
+            Datum::Text(&definition(item)),
             Datum::Text(OWNER_ID),
-            Datum::Text(&item.create_sql),
+            Datum::Text(&sql::parse::as_written(&item.create_sql)),
         ]));
     }
 }
@@ -401,7 +403,7 @@ fn sources(catalog: &Catalog, _: &Facts, out: &mut Vec<Row>) {
             Datum::Null,
             Datum::Text(&cluster.to_string()),
             Datum::Text(OWNER_ID),
-            Datum::Text(&item.create_sql),
+            Datum::Text(&sql::parse::as_written(&item.create_sql)),
         ]));
     }
 }
@@ -416,7 +418,7 @@ fn indexes(catalog: &Catalog, _: &Facts, out: &mut Vec<Row>) {
             Datum::Text(&on.to_string()),
             Datum::Text(&cluster.to_string()),
             Datum::Text(OWNER_ID),
-            Datum::Text(&item.create_sql),
+            Datum::Text(&sql::parse::as_written(&item.create_sql)),
         ]));
     }
 }
@@ -523,14 +525,31 @@ fn cluster_replica_sizes(_: &Catalog, _: &Facts, out: &mut Vec<Row>) {
     }
 }
 
-fn types(_: &Catalog, _: &Facts, out: &mut Vec<Row>) {
-    for typ in super::pg::TYPES {
+fn types(catalog: &Catalog, _: &Facts, out: &mut Vec<Row>) {
+    for typ in super::pg_type::system_types() {
         out.push(Row::pack([
             Datum::Text(&format!("s{}", typ.oid)),
             oid(typ.oid),
             Datum::Text("s2"),
-            Datum::Text(typ.name),
+            Datum::Text(&typ.name),
             Datum::Text(typ.category_name()),
+            Datum::Text(OWNER_ID),
+        ]));
+    }
+    for item in catalog.items.values() {
+        let ItemDefinition::Type { typ } = &item.definition else { continue };
+        let category = match typ {
+            ScalarType::Enum(_) => "enum",
+            ScalarType::List(_) => "list",
+            ScalarType::Map(_) => "map",
+            _ => "composite",
+        };
+        out.push(Row::pack([
+            Datum::Text(&item.id.to_string()),
+            oid(item.oid),
+            Datum::Text(&schema_id(catalog, item)),
+            Datum::Text(&item.name.item),
+            Datum::Text(category),
             Datum::Text(OWNER_ID),
         ]));
     }

@@ -7,92 +7,6 @@ use super::Column::{Bool, Int2, Int4, Oid, OptionalText, OptionalTextArray, Opti
 use super::{Builtin, Facts, OWNER_OID, SCHEMAS, oid, optional};
 use crate::catalog::Catalog;
 
-/// A type as `pg_type` shows it.
-pub(super) struct PgType {
-    pub(super) oid: u32,
-    pub(super) name: &'static str,
-    length: i16,
-    category: &'static str,
-    array: u32,
-    element: u32,
-}
-
-impl PgType {
-    const fn scalar(oid: u32, name: &'static str, length: i16, category: &'static str, array: u32) -> PgType {
-        PgType { oid, name, length, category, array, element: 0 }
-    }
-
-    const fn array(oid: u32, name: &'static str, element: u32) -> PgType {
-        PgType { oid, name, length: -1, category: "A", array: 0, element }
-    }
-
-    pub(super) fn category_name(&self) -> &'static str {
-        match self.category {
-            "A" => "array",
-            "B" => "boolean",
-            "D" => "date-time",
-            "N" => "numeric",
-            "R" => "range",
-            "S" => "string",
-            "T" => "timespan",
-            _ => "user-defined",
-        }
-    }
-}
-
-pub(super) const TYPES: &[PgType] = &[
-    PgType::scalar(16, "bool", 1, "B", 1000),
-    PgType::scalar(17, "bytea", -1, "U", 1001),
-    PgType::scalar(18, "char", 1, "Z", 1002),
-    PgType::scalar(19, "name", 64, "S", 1003),
-    PgType::scalar(20, "int8", 8, "N", 1016),
-    PgType::scalar(21, "int2", 2, "N", 1005),
-    PgType::scalar(23, "int4", 4, "N", 1007),
-    PgType::scalar(25, "text", -1, "S", 1009),
-    PgType::scalar(26, "oid", 4, "N", 1028),
-    PgType::scalar(700, "float4", 4, "N", 1021),
-    PgType::scalar(701, "float8", 8, "N", 1022),
-    PgType::scalar(1042, "bpchar", -1, "S", 1014),
-    PgType::scalar(1043, "varchar", -1, "S", 1015),
-    PgType::scalar(1082, "date", 4, "D", 1182),
-    PgType::scalar(1083, "time", 8, "D", 1183),
-    PgType::scalar(1114, "timestamp", 8, "D", 1115),
-    PgType::scalar(1184, "timestamptz", 8, "D", 1185),
-    PgType::scalar(1186, "interval", 16, "T", 1187),
-    PgType::scalar(1700, "numeric", -1, "N", 1231),
-    PgType::scalar(2950, "uuid", 16, "U", 2951),
-    PgType::scalar(3802, "jsonb", -1, "U", 3807),
-    PgType::scalar(3904, "int4range", -1, "R", 3905),
-    PgType::scalar(3906, "numrange", -1, "R", 3907),
-    PgType::scalar(3908, "tsrange", -1, "R", 3909),
-    PgType::scalar(3910, "tstzrange", -1, "R", 3911),
-    PgType::scalar(3912, "daterange", -1, "R", 3913),
-    PgType::scalar(3926, "int8range", -1, "R", 3927),
-    PgType::array(1000, "_bool", 16),
-    PgType::array(1001, "_bytea", 17),
-    PgType::array(1005, "_int2", 21),
-    PgType::array(1007, "_int4", 23),
-    PgType::array(1009, "_text", 25),
-    PgType::array(1015, "_varchar", 1043),
-    PgType::array(1016, "_int8", 20),
-    PgType::array(1021, "_float4", 700),
-    PgType::array(1022, "_float8", 701),
-    PgType::array(1115, "_timestamp", 1114),
-    PgType::array(1182, "_date", 1082),
-    PgType::array(1183, "_time", 1083),
-    PgType::array(1185, "_timestamptz", 1184),
-    PgType::array(1187, "_interval", 1186),
-    PgType::array(1231, "_numeric", 1700),
-    PgType::array(2951, "_uuid", 2950),
-    PgType::array(3807, "_jsonb", 3802),
-    PgType::array(3905, "_int4range", 3904),
-    PgType::array(3907, "_numrange", 3906),
-    PgType::array(3909, "_tsrange", 3908),
-    PgType::array(3911, "_tstzrange", 3910),
-    PgType::array(3913, "_daterange", 3912),
-    PgType::array(3927, "_int8range", 3926),
-];
-
 pub(super) const BUILTINS: &[Builtin] = &[
     Builtin {
         id: 101,
@@ -157,31 +71,6 @@ pub(super) const BUILTINS: &[Builtin] = &[
         rows: attributes,
     },
     Builtin {
-        id: 104,
-        schema: "pg_catalog",
-        name: "pg_type",
-        columns: &[
-            ("oid", Oid),
-            ("typname", Text),
-            ("typnamespace", Oid),
-            ("typowner", Oid),
-            ("typlen", Int2),
-            ("typtype", Text),
-            ("typcategory", Text),
-            ("typdelim", Text),
-            ("typrelid", Oid),
-            ("typelem", Oid),
-            ("typarray", Oid),
-            ("typnotnull", Bool),
-            ("typbasetype", Oid),
-            ("typtypmod", Int4),
-            ("typcollation", Oid),
-            ("typdefault", OptionalText),
-            ("typacl", OptionalTextArray),
-        ],
-        rows: types,
-    },
-    Builtin {
         id: 105,
         schema: "pg_catalog",
         name: "pg_database",
@@ -225,10 +114,41 @@ pub(super) const BUILTINS: &[Builtin] = &[
         rows: roles,
     },
     Builtin {
+        id: 157,
+        schema: "pg_catalog",
+        name: "pg_stat_activity",
+        columns: &[
+            ("datid", Oid),
+            ("datname", OptionalText),
+            ("pid", Int4),
+            ("usesysid", Oid),
+            ("usename", Text),
+            ("application_name", OptionalText),
+            ("client_addr", OptionalText),
+            ("backend_start", OptionalTimestampTz),
+            ("xact_start", OptionalTimestampTz),
+            ("query_start", OptionalTimestampTz),
+            ("state_change", OptionalTimestampTz),
+            ("wait_event_type", OptionalText),
+            ("wait_event", OptionalText),
+            ("state", OptionalText),
+            ("query", OptionalText),
+            ("backend_type", Text),
+        ],
+        rows: activity,
+    },
+    Builtin {
         id: 107,
         schema: "information_schema",
         name: "tables",
-        columns: &[("table_catalog", OptionalText), ("table_schema", Text), ("table_name", Text), ("table_type", Text)],
+        columns: &[
+            ("table_catalog", OptionalText),
+            ("table_schema", Text),
+            ("table_name", Text),
+            ("table_type", Text),
+            ("is_insertable_into", Text),
+            ("is_typed", Text),
+        ],
         rows: information_tables,
     },
     Builtin {
@@ -285,6 +205,7 @@ pub(super) fn relkind(item: &Item) -> &'static str {
         ItemDefinition::View { .. } => "v",
         ItemDefinition::MaterializedView { .. } => "m",
         ItemDefinition::Index { .. } => "i",
+        ItemDefinition::Type { .. } => "c",
     }
 }
 
@@ -402,30 +323,6 @@ fn attribute(attribute: &Attribute<'_>) -> Row {
     ])
 }
 
-fn types(_: &Catalog, _: &Facts, out: &mut Vec<Row>) {
-    for typ in TYPES {
-        out.push(Row::pack([
-            oid(typ.oid),
-            Datum::Text(typ.name),
-            oid(11),
-            oid(OWNER_OID),
-            Datum::Int(i64::from(typ.length)),
-            Datum::Text(if typ.category == "R" { "r" } else { "b" }),
-            Datum::Text(typ.category),
-            Datum::Text(","),
-            oid(0),
-            oid(typ.element),
-            oid(typ.array),
-            Datum::FALSE,
-            oid(0),
-            Datum::Int(-1),
-            oid(0),
-            Datum::Null,
-            Datum::Null,
-        ]));
-    }
-}
-
 /// PostgreSQL's number for UTF8.
 const ENCODING_UTF8: i64 = 6;
 /// PostgreSQL's oid of the tablespace `pg_default`.
@@ -479,6 +376,16 @@ fn roles(_: &Catalog, _: &Facts, out: &mut Vec<Row>) {
     }
 }
 
+/// The sessions. What they run is not kept.
+fn activity(_: &Catalog, facts: &Facts, out: &mut Vec<Row>) {
+    for (id, user) in &facts.sessions {
+        let user_oid = users().find(|(name, _, _)| name == user).map_or(0, |(_, oid, _)| oid);
+        let known = [oid(0), Datum::Null, Datum::Int(i64::from(*id)), oid(user_oid), Datum::Text(user)];
+        let unknown = std::iter::repeat_n(Datum::Null, 10);
+        out.push(Row::pack(known.into_iter().chain(unknown).chain([Datum::Text("client backend")])));
+    }
+}
+
 fn information_tables(catalog: &Catalog, _: &Facts, out: &mut Vec<Row>) {
     for item in catalog.items.values().filter(|item| item.desc().is_some()) {
         let kind = match &item.definition {
@@ -487,11 +394,14 @@ fn information_tables(catalog: &Catalog, _: &Facts, out: &mut Vec<Row>) {
             ItemDefinition::Source { .. } => "SOURCE",
             _ => "BASE TABLE",
         };
+        let is_insertable = matches!(item.definition, ItemDefinition::Table { source: None, .. });
         out.push(Row::pack([
             optional(item.name.database.as_deref()),
             Datum::Text(&item.name.schema),
             Datum::Text(&item.name.item),
             Datum::Text(kind),
+            Datum::Text(if is_insertable { "YES" } else { "NO" }),
+            Datum::Text("NO"),
         ]));
     }
 }

@@ -119,12 +119,6 @@ pub(super) const BUILTINS: &[Builtin] = &[
             ("tgparentid", Oid),
         ],
     ),
-    empty(143, "pg_enum", &[("oid", Oid), ("enumtypid", Oid), ("enumsortorder", Int4), ("enumlabel", Text)]),
-    empty(
-        144,
-        "pg_range",
-        &[("rngtypid", Oid), ("rngsubtype", Oid), ("rngmultitypid", Oid), ("rngcollation", Oid), ("rngsubopc", Oid)],
-    ),
     empty(
         145,
         "pg_extension",

@@ -190,6 +190,6 @@ fn tables(catalog: &Catalog, facts: &Facts, out: &mut Vec<Row>) {
 fn views(catalog: &Catalog, facts: &Facts, kind: &str, out: &mut Vec<Row>) {
     for item in facts.items(catalog).filter(|item| item.kind() == kind) {
         let names = [&item.name.schema, &item.name.item].map(|name| Datum::Text(name));
-        out.push(Row::pack(names.into_iter().chain([owner(), Datum::Text(mz::definition(item))])));
+        out.push(Row::pack(names.into_iter().chain([owner(), Datum::Text(&mz::definition(item))])));
     }
 }

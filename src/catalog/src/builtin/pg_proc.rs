@@ -1,10 +1,13 @@
 //! `pg_proc`: the functions, from the table by which they are also found and evaluated.
 
+use std::sync::LazyLock;
+
 use expr::Func;
 use expr::func::{ArgType, FuncKind, Volatility};
 use repr::{Datum, Kind, Row, pg_type};
 
 use super::Column::{Bool, Int2, Oid, OidArray, Text};
+use super::pg_type::{PG_CATALOG_OID, PSEUDO};
 use super::{Builtin, Facts, OWNER_OID, oid, push_array};
 use crate::catalog::Catalog;
 
@@ -30,8 +33,6 @@ pub(super) const BUILTINS: &[Builtin] = &[Builtin {
     rows: procedures,
 }];
 
-/// PostgreSQL's oid of `pg_catalog`.
-const PG_CATALOG_OID: u32 = 11;
 /// PostgreSQL's oid of the language `internal`.
 const LANGUAGE_OID: u32 = 12;
 /// The first function's oid; the others follow in the order of the table, so that they change from version to version.
@@ -67,11 +68,17 @@ impl Procedure {
 }
 
 /// All functions, aggregates and set-returning functions.
-pub(super) fn all() -> Vec<Procedure> {
+pub(super) fn all() -> &'static [Procedure] {
+    static ALL: LazyLock<Vec<Procedure>> = LazyLock::new(list);
+    &ALL
+}
+
+fn list() -> Vec<Procedure> {
     let functions = expr::func::all().filter(|func| func.kind == FuncKind::Function).map(function);
     let aggregates = AGGREGATES.iter().map(|(name, arg, returns)| special(name, arg, returns, "a", false));
+    let windows = WINDOWS.iter().map(|(name, args, returns)| special(name, args, returns, "w", false));
     let sets = SETS.iter().map(|(name, args, returns)| special(name, args, returns, "f", true));
-    let mut all: Vec<Procedure> = functions.chain(aggregates).chain(sets).collect();
+    let mut all: Vec<Procedure> = functions.chain(aggregates).chain(windows).chain(sets).collect();
     for (number, procedure) in (FIRST_OID..).zip(&mut all) {
         procedure.oid = number;
     }
@@ -107,53 +114,54 @@ fn special(
     Procedure { oid: 0, name, kind, strict: false, returns_set, volatility: "i", args, returns }
 }
 
-/// PostgreSQL's pseudo-types.
-const PSEUDO: &[(&str, u32)] = &[
-    ("record", 2249),
-    ("any", 2276),
-    ("anyarray", 2277),
-    ("anyelement", 2283),
-    ("anycompatible", 5077),
-    ("anyrange", 3831),
-];
-
 fn by_name(name: &str) -> Shown {
-    let pseudo = PSEUDO.iter().find(|(known, _)| *known == name).map(|(_, oid)| *oid);
-    let oid = pseudo.or_else(|| pg_type::from_name(name).map(|typ| pg_type::oid(&typ)));
-    Shown { oid: oid.unwrap_or(0), name: name.to_owned() }
+    Shown { oid: type_oid_by_name(name), name: name.to_owned() }
+}
+
+/// The oid of a type, also of one that stands for many.
+pub(super) fn type_oid_by_name(name: &str) -> u32 {
+    let many = PSEUDO.iter().find(|(known, _, _)| *known == name).map(|(_, oid, _)| *oid);
+    let single = || match name {
+        "record" => Some(pg_type::RECORD_OID),
+        "list" => Some(pg_type::LIST_OID),
+        "map" => Some(pg_type::MAP_OID),
+        name => pg_type::from_name(name).map(|typ| pg_type::oid(&typ)),
+    };
+    many.or_else(single).expect("the tables name types that there are")
+}
+
+/// The oid of a declared argument's type.
+pub(super) fn type_oid(arg: ArgType) -> u32 {
+    shown(arg).oid
 }
 
 fn shown(arg: ArgType) -> Shown {
-    match arg {
-        ArgType::Any => by_name("any"),
-        ArgType::AnyElement => by_name("anyelement"),
-        ArgType::AnyArray => by_name("anyarray"),
-        ArgType::AnyCompatible => by_name("anycompatible"),
-        ArgType::Record => by_name("record"),
-        ArgType::AnyList => by_name("list"),
-        ArgType::AnyMap => by_name("map"),
-        ArgType::AnyRange => by_name("anyrange"),
-        concrete => match concrete.concrete() {
-            Some(typ) => Shown { oid: pg_type::oid(&typ), name: pg_type::sql_name(&typ) },
-            None => by_name("any"),
-        },
+    match arg.concrete() {
+        Some(typ) => Shown { oid: pg_type::oid(&typ), name: pg_type::sql_name(&typ) },
+        None => by_name(&arg.name()),
     }
 }
 
 type Special = (&'static str, &'static [&'static str], &'static str);
 
-/// Aggregates, each with its most general argument.
+/// Aggregates, each with its most general arguments.
 const AGGREGATES: &[Special] = &[
     ("count", &["any"], "bigint"),
     ("sum", &["smallint"], "bigint"),
     ("sum", &["integer"], "bigint"),
     ("sum", &["bigint"], "numeric"),
+    ("sum", &["uint2"], "uint8"),
+    ("sum", &["uint4"], "uint8"),
+    ("sum", &["uint8"], "numeric"),
     ("sum", &["numeric"], "numeric"),
     ("sum", &["real"], "real"),
     ("sum", &["double precision"], "double precision"),
     ("sum", &["interval"], "interval"),
+    ("avg", &["smallint"], "numeric"),
+    ("avg", &["integer"], "numeric"),
     ("avg", &["bigint"], "numeric"),
     ("avg", &["numeric"], "numeric"),
+    ("avg", &["real"], "double precision"),
     ("avg", &["double precision"], "double precision"),
     ("avg", &["interval"], "interval"),
     ("min", &["anyelement"], "anyelement"),
@@ -162,17 +170,72 @@ const AGGREGATES: &[Special] = &[
     ("bool_or", &["boolean"], "boolean"),
     ("every", &["boolean"], "boolean"),
     ("stddev", &["numeric"], "numeric"),
+    ("stddev", &["double precision"], "double precision"),
     ("stddev_samp", &["numeric"], "numeric"),
+    ("stddev_samp", &["double precision"], "double precision"),
     ("stddev_pop", &["numeric"], "numeric"),
+    ("stddev_pop", &["double precision"], "double precision"),
     ("variance", &["numeric"], "numeric"),
+    ("variance", &["double precision"], "double precision"),
     ("var_samp", &["numeric"], "numeric"),
+    ("var_samp", &["double precision"], "double precision"),
     ("var_pop", &["numeric"], "numeric"),
+    ("var_pop", &["double precision"], "double precision"),
+    ("bit_and", &["smallint"], "smallint"),
+    ("bit_and", &["integer"], "integer"),
+    ("bit_and", &["bigint"], "bigint"),
+    ("bit_or", &["smallint"], "smallint"),
+    ("bit_or", &["integer"], "integer"),
+    ("bit_or", &["bigint"], "bigint"),
+    ("bit_xor", &["smallint"], "smallint"),
+    ("bit_xor", &["integer"], "integer"),
+    ("bit_xor", &["bigint"], "bigint"),
+    ("corr", &["double precision", "double precision"], "double precision"),
+    ("covar_pop", &["double precision", "double precision"], "double precision"),
+    ("covar_samp", &["double precision", "double precision"], "double precision"),
+    ("regr_avgx", &["double precision", "double precision"], "double precision"),
+    ("regr_avgy", &["double precision", "double precision"], "double precision"),
+    ("regr_intercept", &["double precision", "double precision"], "double precision"),
+    ("regr_r2", &["double precision", "double precision"], "double precision"),
+    ("regr_slope", &["double precision", "double precision"], "double precision"),
+    ("regr_sxx", &["double precision", "double precision"], "double precision"),
+    ("regr_sxy", &["double precision", "double precision"], "double precision"),
+    ("regr_syy", &["double precision", "double precision"], "double precision"),
+    ("regr_count", &["double precision", "double precision"], "bigint"),
+    ("percentile_cont", &["double precision", "double precision"], "double precision"),
+    ("percentile_disc", &["double precision", "anyelement"], "anyelement"),
+    ("mode", &["anyelement"], "anyelement"),
     ("string_agg", &["text", "text"], "text"),
+    ("string_agg", &["bytea", "bytea"], "bytea"),
     ("array_agg", &["anyelement"], "anyarray"),
+    ("list_agg", &["any"], "list"),
+    ("map_agg", &["text", "any"], "map"),
     ("jsonb_agg", &["anyelement"], "jsonb"),
+    ("json_agg", &["anyelement"], "jsonb"),
     ("jsonb_object_agg", &["any", "any"], "jsonb"),
+    ("json_object_agg", &["any", "any"], "jsonb"),
 ];
 
+/// What is called over a window only.
+const WINDOWS: &[Special] = &[
+    ("row_number", &[], "bigint"),
+    ("rank", &[], "bigint"),
+    ("dense_rank", &[], "bigint"),
+    ("percent_rank", &[], "double precision"),
+    ("cume_dist", &[], "double precision"),
+    ("ntile", &["integer"], "integer"),
+    ("lag", &["anyelement"], "anyelement"),
+    ("lag", &["anyelement", "integer"], "anyelement"),
+    ("lag", &["anycompatible", "integer", "anycompatible"], "anycompatible"),
+    ("lead", &["anyelement"], "anyelement"),
+    ("lead", &["anyelement", "integer"], "anyelement"),
+    ("lead", &["anycompatible", "integer", "anycompatible"], "anycompatible"),
+    ("first_value", &["anyelement"], "anyelement"),
+    ("last_value", &["anyelement"], "anyelement"),
+    ("nth_value", &["anyelement", "integer"], "anyelement"),
+];
+
+/// Functions that return sets of rows.
 const SETS: &[Special] = &[
     ("generate_series", &["integer", "integer"], "integer"),
     ("generate_series", &["integer", "integer", "integer"], "integer"),
@@ -202,9 +265,27 @@ const SETS: &[Special] = &[
     ("string_to_table", &["text", "text"], "text"),
     ("string_to_table", &["text", "text", "text"], "text"),
     ("unnest", &["anyarray"], "anyelement"),
+    ("unnest", &["list"], "anyelement"),
+    ("unnest", &["map"], "record"),
+    ("generate_series", &["numeric", "numeric"], "numeric"),
+    ("generate_series", &["numeric", "numeric", "numeric"], "numeric"),
+    ("jsonb_path_query", &["jsonb", "text"], "jsonb"),
+    ("jsonb_path_query", &["jsonb", "text", "jsonb"], "jsonb"),
+    ("jsonb_path_query", &["jsonb", "text", "jsonb", "boolean"], "jsonb"),
+    ("jsonb_to_record", &["jsonb"], "record"),
+    ("jsonb_to_recordset", &["jsonb"], "record"),
+    ("csv_extract", &["bigint", "text"], "record"),
+    ("regexp_extract", &["text", "text"], "record"),
+    ("_pg_expandarray", &["anyarray"], "record"),
 ];
 
 fn procedures(_: &Catalog, _: &Facts, out: &mut Vec<Row>) {
+    static ROWS: LazyLock<Vec<Row>> = LazyLock::new(rows);
+    out.extend(ROWS.iter().cloned());
+}
+
+fn rows() -> Vec<Row> {
+    let mut out = Vec::new();
     for procedure in all() {
         let mut row = Row::pack([
             oid(procedure.oid),
@@ -224,4 +305,5 @@ fn procedures(_: &Catalog, _: &Facts, out: &mut Vec<Row>) {
         push_array(&mut row, &args, Kind::UInt);
         out.push(row);
     }
+    out
 }

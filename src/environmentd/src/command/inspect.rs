@@ -54,7 +54,10 @@ async fn names(state: &State, store: &ReadStore) -> BTreeMap<ShardId, String> {
             ItemDefinition::Source { remap_shard, .. } => {
                 names.insert(*remap_shard, format!("progress of source {}", item.name))
             }
-            ItemDefinition::View { .. } | ItemDefinition::Index { .. } | ItemDefinition::Builtin { .. } => None,
+            ItemDefinition::View { .. }
+            | ItemDefinition::Index { .. }
+            | ItemDefinition::Type { .. }
+            | ItemDefinition::Builtin { .. } => None,
         };
     }
     names

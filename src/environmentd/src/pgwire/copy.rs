@@ -10,6 +10,7 @@ use sql::plan::{CopyFormat, CopyFromPlan, CopyOptions};
 use super::connection::{Connection, End, ROW_BATCH, Stop, terminated};
 use super::reader::Incoming;
 use crate::error::Error;
+use crate::object_names::ObjectNames;
 use crate::sequence::copy::{write_header, write_row};
 use crate::session::Rows;
 
@@ -70,13 +71,14 @@ impl Connection {
         let columns = i16::try_from(desc.arity()).map_err(|_| Error::new("54011", "too many columns"))?;
         let response = CopyOutResponse::new(0, columns, vec![0; desc.arity()]);
         self.put(&PgWireBackendMessage::CopyOutResponse(response));
+        let names = ObjectNames::of(&self.session, desc);
         let mut line = Vec::new();
         write_header(desc, options, &mut line);
         self.put_data(&mut line);
         let mut count = 0_u64;
         while let Some(batch) = self.next_rows(&mut rows, ROW_BATCH).await? {
             for row in &batch {
-                write_row(row, desc, options, &mut line);
+                write_row(row, desc, &names, options, &mut line);
                 self.put_data(&mut line);
             }
             count += batch.len() as u64;

@@ -1,14 +1,13 @@
 //! From rows and errors to messages.
 
-use std::collections::BTreeMap;
-
 use bytes::{BufMut, BytesMut};
 use pgwire::messages::PgWireBackendMessage;
 use pgwire::messages::data::{FieldDescription, RowDescription};
 use pgwire::messages::response::{ErrorResponse, NoticeResponse};
-use repr::{Datum, Kind, RelationDesc, Row, ScalarType, pg_type};
+use repr::{Kind, RelationDesc, Row, ScalarType, pg_type};
 
 use crate::error::{Error, Severity};
+use crate::object_names::ObjectNames;
 
 /// How a column goes over the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,13 +62,12 @@ pub(super) struct RowEncoder {
     kinds: Vec<Kind>,
     types: Vec<ScalarType>,
     formats: Vec<Format>,
-    /// The names of relations and functions by their oids, if a column is of their reg types.
-    names: BTreeMap<u32, String>,
+    names: ObjectNames,
     text: String,
 }
 
 impl RowEncoder {
-    pub(super) fn new(desc: &RelationDesc, formats: Vec<Format>, names: BTreeMap<u32, String>) -> RowEncoder {
+    pub(super) fn new(desc: &RelationDesc, formats: Vec<Format>, names: ObjectNames) -> RowEncoder {
         let types = desc.typ.columns.iter().map(|column| column.scalar.clone()).collect();
         RowEncoder { kinds: desc.typ.kinds(), types, formats, names, text: String::new() }
     }
@@ -92,17 +90,7 @@ impl RowEncoder {
             match self.formats[index] {
                 Format::Text => {
                     self.text.clear();
-                    match (&self.types[index], datum) {
-                        (ScalarType::RegClass | ScalarType::RegProc, Datum::UInt(oid)) => {
-                            let name = u32::try_from(oid).ok().and_then(|oid| self.names.get(&oid));
-                            match name {
-                                Some(name) => self.text.push_str(name),
-                                None if oid == 0 => self.text.push('-'),
-                                None => self.text.push_str(&oid.to_string()),
-                            }
-                        }
-                        (typ, datum) => repr::text::format(datum, typ, &mut self.text),
-                    }
+                    self.names.format(datum, &self.types[index], &mut self.text);
                     out.put_slice(self.text.as_bytes());
                 }
                 Format::Binary => {

@@ -1,8 +1,9 @@
 //! The extended protocol: Parse, Bind, Describe, Execute, Close.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
+use catalog::Catalog;
 use expr::Scalar;
 use pgwire::messages::data::{NoData, ParameterDescription};
 use pgwire::messages::extendedquery::{
@@ -18,9 +19,9 @@ use super::connection::{Connection, End, ROW_BATCH, Stop, rows_tag};
 use super::encode::{Format, RowEncoder, formats, row_description};
 use super::reader::Incoming;
 use crate::error::Error;
+use crate::object_names::ObjectNames;
 use crate::sequence::bind::check_result;
 use crate::sequence::generic::GenericSlot;
-use crate::sequence::prepare::object_names;
 use crate::session::{PreparedStatement, Response, Rows};
 
 /// A statement with its parameters, ready to run or running.
@@ -87,7 +88,10 @@ impl Connection {
         if statements.len() > 1 {
             return Err(Error::new("42601", "cannot insert multiple commands into a prepared statement"));
         }
-        let types = type_oids.iter().map(|oid| parameter_type(*oid)).collect::<Result<_, _>>()?;
+        let types = type_oids
+            .iter()
+            .map(|oid| parameter_type(&self.session.environment.catalog(), *oid))
+            .collect::<Result<_, _>>()?;
         let prepared = match statements.pop() {
             None => {
                 PreparedStatement { statement: None, types: Vec::new(), desc: None, generic: GenericSlot::default() }
@@ -214,7 +218,7 @@ impl Connection {
             match response.await.map_err(Stop::End)?? {
                 Response::Rows { desc, rows, verb } => {
                     check_result(&statement, &desc, portal.desc.as_ref())?;
-                    let names = object_names(&self.session, &desc);
+                    let names = ObjectNames::of(&self.session, &desc);
                     portal.running = Some(Running::new(&desc, rows, verb, &portal.formats, names)?);
                 }
                 other => return self.finish_rowless(other).await,
@@ -278,7 +282,7 @@ impl Running {
         rows: Rows,
         verb: &'static str,
         formats: &[Format],
-        names: BTreeMap<u32, String>,
+        names: ObjectNames,
     ) -> Result<Running, Error> {
         if formats.len() != desc.arity() {
             return Err(Error::new("0A000", "cached plan must not change result type"));
@@ -293,12 +297,12 @@ fn no_portal(name: &str) -> Error {
 }
 
 /// The declared type of a parameter; oid 0 leaves it to inference.
-fn parameter_type(oid: u32) -> Result<Option<ScalarType>, Error> {
+fn parameter_type(catalog: &Catalog, oid: u32) -> Result<Option<ScalarType>, Error> {
     const UNKNOWN: u32 = 705;
     if oid == 0 || oid == UNKNOWN {
         return Ok(None);
     }
-    let typ = pg_type::from_oid(oid);
+    let typ = pg_type::from_oid(oid).or_else(|| catalog.enum_by_oid(oid));
     typ.map(Some).ok_or_else(|| Error::new("42704", format!("type with OID {oid} does not exist")))
 }
 

@@ -7,7 +7,7 @@ use sql::statement::Statement;
 
 use super::connection::{Connection, End, Stop, rows_tag};
 use super::encode::{RowEncoder, row_description};
-use crate::sequence::prepare::object_names;
+use crate::object_names::ObjectNames;
 use crate::session::Response;
 
 impl Connection {
@@ -64,7 +64,7 @@ impl Connection {
                 let description = row_description(&desc, &formats)?;
                 self.put_notices();
                 self.put(&description);
-                let mut encoder = RowEncoder::new(&desc, formats, object_names(&self.session, &desc));
+                let mut encoder = RowEncoder::new(&desc, formats, ObjectNames::of(&self.session, &desc));
                 let count = self.send_rows(rows, &mut encoder).await?;
                 Ok(Some(rows_tag(verb, count)))
             }

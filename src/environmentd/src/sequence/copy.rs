@@ -12,6 +12,7 @@ use super::prepare;
 use super::write::{Target, target};
 use crate::committer::Appends;
 use crate::error::Error;
+use crate::object_names::ObjectNames;
 use crate::session::Session;
 
 /// Bytes in one record of the input.
@@ -386,7 +387,7 @@ pub(crate) fn write_header(desc: &RelationDesc, options: &CopyOptions, out: &mut
 }
 
 /// Writes one row with its line end.
-pub(crate) fn write_row(row: &Row, desc: &RelationDesc, options: &CopyOptions, out: &mut Vec<u8>) {
+pub(crate) fn write_row(row: &Row, desc: &RelationDesc, names: &ObjectNames, options: &CopyOptions, out: &mut Vec<u8>) {
     let mut text = String::new();
     let datums = row.unpack(&desc.typ.kinds());
     for (index, (datum, typ)) in datums.into_iter().zip(&desc.typ.columns).enumerate() {
@@ -398,14 +399,10 @@ pub(crate) fn write_row(row: &Row, desc: &RelationDesc, options: &CopyOptions, o
             continue;
         }
         text.clear();
-        format_datum(datum, &typ.scalar, &mut text);
+        names.format(datum, &typ.scalar, &mut text);
         write_field(&text, options, out);
     }
     out.push(b'\n');
-}
-
-fn format_datum(datum: Datum<'_>, typ: &ScalarType, text: &mut String) {
-    repr::text::format(datum, typ, text);
 }
 
 fn write_field(text: &str, options: &CopyOptions, out: &mut Vec<u8>) {

@@ -149,6 +149,7 @@ fn tag(plan: &Plan) -> &'static str {
         Plan::CreateDatabase { .. } => "CREATE DATABASE",
         Plan::CreateSchema { .. } => "CREATE SCHEMA",
         Plan::CreateTable(_) => "CREATE TABLE",
+        Plan::CreateType(_) => "CREATE TYPE",
         Plan::CreateView(_) => "CREATE VIEW",
         Plan::CreateMaterializedView(_) => "CREATE MATERIALIZED VIEW",
         Plan::CreateIndex(_) => "CREATE INDEX",
@@ -168,6 +169,7 @@ fn creates(plan: Plan) -> Vec<Op> {
         Plan::CreateDatabase { name, .. } => vec![Op::CreateDatabase { name }],
         Plan::CreateSchema { database, name, .. } => vec![Op::CreateSchema { database, name }],
         Plan::CreateTable(plan) => vec![item(NewItem::table(plan))],
+        Plan::CreateType(plan) => vec![item(NewItem::typ(plan))],
         Plan::CreateView(plan) => replaced(plan.replace).into_iter().chain([item(NewItem::view(plan))]).collect(),
         Plan::CreateMaterializedView(plan) => {
             replaced(plan.replace).into_iter().chain([item(NewItem::materialized_view(plan))]).collect()

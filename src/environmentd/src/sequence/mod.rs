@@ -102,6 +102,7 @@ impl Session {
             | Plan::CreateDatabase { .. }
             | Plan::CreateSchema { .. }
             | Plan::CreateTable(_)
+            | Plan::CreateType(_)
             | Plan::CreateView(_)
             | Plan::CreateMaterializedView(_)
             | Plan::CreateIndex(_)

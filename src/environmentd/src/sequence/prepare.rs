@@ -237,7 +237,7 @@ fn bind_call(session: &Session, node: &mut Scalar) -> Result<(), Error> {
 }
 
 /// What a function of the catalog answers, for every object; None for other functions.
-fn catalog_entries(session: &Session, name: &str) -> Option<Vec<(String, String)>> {
+pub(crate) fn catalog_entries(session: &Session, name: &str) -> Option<Vec<(String, String)>> {
     let catalog = session.environment.catalog();
     match name {
         "pg_table_is_visible" => {
@@ -247,6 +247,7 @@ fn catalog_entries(session: &Session, name: &str) -> Option<Vec<(String, String)
             Some(visible.into_iter().map(|item| (item.oid.to_string(), "t".to_owned())).collect())
         }
         "regclass_text" => Some(relation_names(session)),
+        "to_regclass" => Some(relation_oids(session)),
         _ => catalog::builtin::entries(&catalog, name),
     }
 }
@@ -264,17 +265,18 @@ fn relation_names(session: &Session) -> Vec<(String, String)> {
     catalog.items().into_iter().map(|item| (item.oid.to_string(), name(&item))).collect()
 }
 
-/// What values of the reg types are shown as: relations and functions by their oids.
-pub(crate) fn object_names(session: &Session, desc: &repr::RelationDesc) -> BTreeMap<u32, String> {
-    let asks_for = |wanted: &ScalarType| desc.typ.columns.iter().any(|column| column.scalar == *wanted);
-    let mut names = Vec::new();
-    if asks_for(&ScalarType::RegClass) {
-        names.extend(relation_names(session));
+/// The oids of relations by the names they can be given: with their schema, and without it where the search path finds them.
+fn relation_oids(session: &Session) -> Vec<(String, String)> {
+    let catalog = session.environment.catalog();
+    let quoted = sql::quoted;
+    let mut oids: BTreeMap<String, String> = BTreeMap::new();
+    for item in catalog.items().into_iter().filter(|item| item.kind() != "type") {
+        oids.insert(format!("{}.{}", quoted(&item.name.schema), quoted(&item.name.item)), item.oid.to_string());
     }
-    if asks_for(&ScalarType::RegProc) {
-        names.extend(catalog::builtin::entries(&session.environment.catalog(), "regproc_text").unwrap_or_default());
+    for item in sql::names::visible_items(&session.plan_context(), &*catalog) {
+        oids.insert(quoted(&item.name.item), item.oid.to_string());
     }
-    names.into_iter().filter_map(|(oid, name)| Some((oid.parse().ok()?, name))).collect()
+    oids.into_iter().collect()
 }
 
 /// A look-up of the arguments among `entries`; of a truth, whether there is an entry.
@@ -291,7 +293,15 @@ fn catalog_call(entries: &[(String, String)], args: Vec<Scalar>, types: &CallTyp
     let all = std::iter::once(Scalar::Literal(Ok(object.finish_row()), column)).chain(args).collect();
     let arg_types = std::iter::once(ScalarType::Jsonb).chain(types.args.iter().cloned()).collect();
     let found = Scalar::call(expr::func::catalog_lookup(), all, arg_types, ScalarType::Text);
-    Ok(if types.ret == ScalarType::Bool { found.is_null().not() } else { found })
+    Ok(match &types.ret {
+        ScalarType::Bool => found.is_null().not(),
+        // They are listed as numbers.
+        of @ (ScalarType::RegClass | ScalarType::RegNamespace | ScalarType::RegRole | ScalarType::RegProc) => {
+            let oid = expr::cast::cast(found, &ScalarType::Text, of, expr::cast::CastContext::Explicit);
+            oid.ok_or_else(|| Error::new("XX000", "text does not cast to an object identifier"))?
+        }
+        _ => found,
+    })
 }
 
 /// `v26.38.0 ...` as 263800: two digits for each part behind the first.

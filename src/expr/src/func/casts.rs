@@ -77,9 +77,10 @@ pub(crate) fn convert<'a>(
         (Text | Varchar(_) | Char(_) | PgChar | Name, _) => crate::value::parse(datum.unwrap_text(), to, arena),
         (Jsonb, Jsonb) => Ok(datum),
         (Jsonb, _) => from_jsonb(datum.unwrap_jsonb(), to, overlong, arena),
-        (_, Int2 | Int4 | Int8 | UInt2 | UInt4 | UInt8 | Oid | RegClass | RegProc | RegType) => {
-            to_integer(datum, from, to)
-        }
+        (
+            _,
+            Int2 | Int4 | Int8 | UInt2 | UInt4 | UInt8 | Oid | RegClass | RegProc | RegType | RegNamespace | RegRole,
+        ) => to_integer(datum, from, to),
         (_, Float4 | Float8) => to_float(datum, to),
         (_, Numeric(_)) => to_numeric(datum, to, arena),
         (Int4, Bool) => Ok(Datum::Bool(datum.unwrap_int() != 0)),

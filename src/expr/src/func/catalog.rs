@@ -6,7 +6,9 @@
 use repr::jsonb::Json;
 use repr::{Arena, Datum, ScalarType, pg_type};
 
-use super::ArgType::{Any, Bool, Int4, Int8, Jsonb, Name, Oid, RegClass, RegProc, RegType, Text};
+use super::ArgType::{
+    Any, Bool, Int4, Int8, Jsonb, Name, Oid, RegClass, RegNamespace, RegProc, RegRole, RegType, Text,
+};
 use super::{ArgType, FuncDef, Value, Volatility, function, internal, text};
 use crate::error::EvalError;
 use crate::scalar::CallTypes;
@@ -16,6 +18,9 @@ pub(super) static TABLE: &[FuncDef] = &[
     of_session("pg_get_userbyid", &[Oid], Name, "The name of the role with this oid."),
     of_session("regclass_text", &[RegClass], Text, "The name of a relation.").nullable(),
     of_session("regproc_text", &[RegProc], Text, "The name of a function.").nullable(),
+    of_session("regtype_text", &[RegType], Text, "The name of a type that a user made.").nullable(),
+    of_session("regnamespace_text", &[RegNamespace], Text, "The name of a schema.").nullable(),
+    of_session("regrole_text", &[RegRole], Text, "The name of a role.").nullable(),
     of_session("pg_table_is_visible", &[Oid], Bool, "True if the relation can be named without its schema."),
     of_session("pg_get_indexdef", &[Oid], Text, "The statement that makes the index."),
     overload(
@@ -63,6 +68,38 @@ pub(super) static TABLE: &[FuncDef] = &[
     truth("has_schema_privilege", &[Any, Any], "True: there are no privileges yet.").variadic(Any),
     truth("has_table_privilege", &[Any, Any], "True: there are no privileges yet.").variadic(Any),
     truth("has_any_column_privilege", &[Any, Any], "True: there are no privileges yet.").variadic(Any),
+    truth("has_column_privilege", &[Any, Any, Any], "True: there are no privileges yet.").variadic(Any),
+    truth("has_type_privilege", &[Any, Any], "True: there are no privileges yet.").variadic(Any),
+    truth("has_function_privilege", &[Any, Any], "True: there are no privileges yet.").variadic(Any),
+    truth("has_sequence_privilege", &[Any, Any], "True: there are no privileges yet.").variadic(Any),
+    truth("has_tablespace_privilege", &[Any, Any], "True: there are no privileges yet.").variadic(Any),
+    truth("has_cluster_privilege", &[Any, Any], "True: there are no privileges yet.").variadic(Any),
+    truth("has_connection_privilege", &[Any, Any], "True: there are no privileges yet.").variadic(Any),
+    truth("has_secret_privilege", &[Any, Any], "True: there are no privileges yet.").variadic(Any),
+    truth("has_system_privilege", &[Any], "True: there are no privileges yet.").variadic(Any),
+    truth("pg_has_role", &[Any, Any], "True: there are no privileges yet.").variadic(Any),
+    truth("pg_opfamily_is_visible", &[Oid], "True: operator families are named without a schema."),
+    truth("pg_conversion_is_visible", &[Oid], "True: there are no conversions."),
+    function("pg_column_size", "pg_column_size", &[Any], Int4, datum_size, "The bytes of a value as it is stored."),
+    function("pg_client_encoding", "pg_client_encoding", &[], Name, |_, _, _| Ok(Datum::Text("UTF8")), "UTF8."),
+    function("getdatabaseencoding", "getdatabaseencoding", &[], Name, |_, _, _| Ok(Datum::Text("UTF8")), "UTF8."),
+    function(
+        "pg_char_to_encoding",
+        "pg_char_to_encoding",
+        &[Name],
+        Int4,
+        encoding_number,
+        "The number of an encoding; -1 if there is none of the name.",
+    ),
+    of_session("to_regclass", &[Text], RegClass, "The relation of a name; NULL if there is none."),
+    of_session("to_regnamespace", &[Text], RegNamespace, "The schema of a name; NULL if there is none."),
+    of_session("to_regrole", &[Text], RegRole, "The role of a name; NULL if there is none."),
+    of_session(
+        "to_regproc",
+        &[Text],
+        RegProc,
+        "The function of a name; NULL if there is none or if there are several.",
+    ),
     function(
         "pg_relation_is_publishable",
         "pg_relation_is_publishable",
@@ -163,6 +200,15 @@ fn first<'a>(args: &[Datum<'a>], _: &CallTypes, _: &'a Arena) -> Value<'a> {
 fn encoding<'a>(args: &[Datum<'a>], _: &CallTypes, _: &'a Arena) -> Value<'a> {
     // PostgreSQL's number for the one encoding there is.
     Ok(Datum::Text(if args[0].unwrap_int() == 6 { "UTF8" } else { "" }))
+}
+
+fn encoding_number<'a>(args: &[Datum<'a>], _: &CallTypes, _: &'a Arena) -> Value<'a> {
+    let name = args[0].unwrap_text().replace('-', "");
+    Ok(Datum::Int(if name.eq_ignore_ascii_case("utf8") || name.eq_ignore_ascii_case("unicode") { 6 } else { -1 }))
+}
+
+fn datum_size<'a>(args: &[Datum<'a>], _: &CallTypes, _: &'a Arena) -> Value<'a> {
+    Ok(Datum::Int(repr::Row::pack_one(args[0]).as_bytes().len() as i64))
 }
 
 /// Each unit is used up to 10240 of it, rounded half away from zero, as PostgreSQL does.

@@ -71,7 +71,7 @@ pub(crate) fn push(builder: &mut JsonbBuilder, datum: Datum<'_>, typ: &ScalarTyp
             builder.bool(value);
             Ok(())
         }
-        Datum::Int(value) => {
+        Datum::Int(value) if !matches!(typ, ScalarType::Enum(_)) => {
             builder.int(value);
             Ok(())
         }

@@ -68,9 +68,13 @@ fn samples(arg: ArgType, arena: &Arena) -> Vec<(Datum<'_>, ScalarType)> {
         ArgType::Int4 => ints(i32::MIN.into(), i32::MAX.into()),
         ArgType::Int8 => ints(i64::MIN, i64::MAX),
         ArgType::UInt2 => uints(u16::MAX.into()),
-        ArgType::UInt4 | ArgType::Oid | ArgType::RegClass | ArgType::RegProc | ArgType::RegType => {
-            uints(u32::MAX.into())
-        }
+        ArgType::UInt4
+        | ArgType::Oid
+        | ArgType::RegClass
+        | ArgType::RegProc
+        | ArgType::RegType
+        | ArgType::RegNamespace
+        | ArgType::RegRole => uints(u32::MAX.into()),
         ArgType::UInt8 | ArgType::MzTimestamp => uints(u64::MAX),
         ArgType::Float4 => {
             [0.0, 1.5, -1.0, f32::MAX, f32::MIN_POSITIVE, f32::NAN, f32::INFINITY].map(Datum::float4).to_vec()
@@ -110,6 +114,11 @@ fn samples(arg: ArgType, arena: &Arena) -> Vec<(Datum<'_>, ScalarType)> {
             .map(|elements| crate::datum_in(&pack_vector(elements, repr::Kind::Int), repr::Kind::Array, arena))
             .to_vec(),
         ArgType::Any | ArgType::AnyElement | ArgType::AnyCompatible => return samples(ArgType::Int4, arena),
+        ArgType::AnyEnum => {
+            let labels = ["x", "y", "z"].map(str::to_owned).to_vec();
+            let typ = repr::EnumType { oid: 20_000, name: "sample".to_owned(), labels };
+            return [1, 2, 3].map(|value| (Datum::Int(value), ScalarType::Enum(Box::new(typ.clone())))).to_vec();
+        }
         container => return container_samples(container, arena),
     };
     datums.into_iter().map(|datum| (datum, typ.clone().expect("concrete"))).collect()

@@ -32,6 +32,7 @@ pub fn encode(datum: Datum<'_>, typ: &ScalarType, out: &mut Vec<u8>) {
         Datum::Int(value) => match typ {
             ScalarType::Int2 => out.extend((value as i16).to_be_bytes()),
             ScalarType::Int4 => out.extend((value as i32).to_be_bytes()),
+            ScalarType::Enum(_) => encode_text(datum, typ, out),
             _ => out.extend(value.to_be_bytes()),
         },
         Datum::UInt(value) => match typ {
@@ -54,12 +55,7 @@ pub fn encode(datum: Datum<'_>, typ: &ScalarType, out: &mut Vec<u8>) {
             out.extend(days.to_be_bytes());
             out.extend(months.to_be_bytes());
         }
-        Datum::Text(_) => {
-            let mut text = String::new();
-            // Pads a char(n).
-            crate::text::format(datum, typ, &mut text);
-            out.extend(text.as_bytes());
-        }
+        Datum::Text(_) => encode_text(datum, typ, out),
         Datum::Bytes(bytes) => out.extend(bytes.iter()),
         Datum::Uuid(uuid) => out.extend(uuid.as_bytes()),
         Datum::Jsonb(json) => {
@@ -69,6 +65,13 @@ pub fn encode(datum: Datum<'_>, typ: &ScalarType, out: &mut Vec<u8>) {
         Datum::Array(_) => encode_array(datum, typ, out),
         Datum::List(_) | Datum::Map(_) => encode_elements(datum, typ, out),
     }
+}
+
+/// The text form, in which a char(n) is padded.
+fn encode_text(datum: Datum<'_>, typ: &ScalarType, out: &mut Vec<u8>) {
+    let mut text = String::new();
+    crate::text::format(datum, typ, &mut text);
+    out.extend(text.as_bytes());
 }
 
 /// A length and the bytes, or -1 for NULL.
@@ -209,16 +212,23 @@ fn decode_from<'a>(reader: &mut Reader<'_>, typ: &ScalarType, arena: &'a Arena) 
         ScalarType::Int4 => Datum::Int(reader.i32()?.into()),
         ScalarType::Int8 => Datum::Int(reader.i64()?),
         ScalarType::UInt2 => Datum::UInt(reader.u16()?.into()),
-        ScalarType::UInt4 | ScalarType::Oid | ScalarType::RegClass | ScalarType::RegProc | ScalarType::RegType => {
-            Datum::UInt(u32::from_be_bytes(reader.array()?).into())
-        }
+        ScalarType::UInt4
+        | ScalarType::Oid
+        | ScalarType::RegClass
+        | ScalarType::RegProc
+        | ScalarType::RegType
+        | ScalarType::RegNamespace
+        | ScalarType::RegRole => Datum::UInt(u32::from_be_bytes(reader.array()?).into()),
         ScalarType::UInt8 | ScalarType::MzTimestamp => Datum::UInt(u64::from_be_bytes(reader.array()?)),
         ScalarType::Float4 => Datum::float4(f32::from_be_bytes(reader.array()?)),
         ScalarType::Float8 => Datum::float8(f64::from_be_bytes(reader.array()?)),
         ScalarType::Numeric(spec) => Datum::Numeric(numeric::decode(reader, *spec)?.pack(arena)),
-        ScalarType::Text | ScalarType::Varchar(_) | ScalarType::Char(_) | ScalarType::PgChar | ScalarType::Name => {
-            crate::text::parse(text(reader.rest())?, typ, arena)?
-        }
+        ScalarType::Text
+        | ScalarType::Varchar(_)
+        | ScalarType::Char(_)
+        | ScalarType::PgChar
+        | ScalarType::Name
+        | ScalarType::Enum(_) => crate::text::parse(text(reader.rest())?, typ, arena)?,
         ScalarType::Bytes => Datum::bytes(arena.bytes(reader.rest())),
         ScalarType::Date => Datum::Date(date(reader.i32()?)?),
         ScalarType::Time => Datum::Time(time(reader.i64()?)?),

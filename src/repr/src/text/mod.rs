@@ -12,7 +12,7 @@ pub use float::{format_float4, format_float8};
 
 use crate::datetime::{self, TimeZone};
 use crate::numeric::{Numeric, NumericError};
-use crate::{Arena, Datum, NumericSpec, ScalarType};
+use crate::{Arena, Datum, EnumType, NumericSpec, ScalarType};
 
 /// What a session sets that text depends on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,6 +48,9 @@ pub fn parse_in<'a>(
         ScalarType::RegClass => Datum::UInt(scalar::parse_int::<u32>("regclass", text)?.into()),
         ScalarType::RegProc => Datum::UInt(scalar::parse_int::<u32>("regproc", text)?.into()),
         ScalarType::RegType => Datum::UInt(parse_type_name(text)?.into()),
+        ScalarType::RegNamespace => Datum::UInt(scalar::parse_int::<u32>("regnamespace", text)?.into()),
+        ScalarType::RegRole => Datum::UInt(scalar::parse_int::<u32>("regrole", text)?.into()),
+        ScalarType::Enum(typ) => Datum::Int(typ.value(text).ok_or_else(|| no_label(typ, text))?),
         ScalarType::MzTimestamp => Datum::UInt(scalar::parse_int::<u64>("mz_timestamp", text)?),
         ScalarType::Float4 => Datum::float4(float::parse_float4(text)?),
         ScalarType::Float8 => Datum::float8(float::parse_float8(text)?),
@@ -86,7 +89,10 @@ pub fn format_in(datum: Datum<'_>, typ: &ScalarType, context: &FormatContext, ou
     match datum {
         Datum::Null => {}
         Datum::Bool(value) => out.push(if value { 't' } else { 'f' }),
-        Datum::Int(value) => put(out, value),
+        Datum::Int(value) => match typ {
+            ScalarType::Enum(typ) => out.push_str(typ.label(value).expect("only labels of the type are stored")),
+            _ => put(out, value),
+        },
         Datum::UInt(value) => match typ {
             ScalarType::RegType => put_type_name(value, out),
             _ => put(out, value),
@@ -121,6 +127,11 @@ pub fn format_in(datum: Datum<'_>, typ: &ScalarType, context: &FormatContext, ou
         },
         Datum::Map(map) => composite::format_map(map, typ, context, out),
     }
+}
+
+fn no_label(typ: &EnumType, text: &str) -> ParseError {
+    let name = crate::pg_type::sql_name(&ScalarType::Enum(Box::new(typ.clone())));
+    ParseError::new(ParseErrorKind::InvalidText, format!("invalid input value for enum {name}: \"{text}\""))
 }
 
 /// The oid of the type that a text names.

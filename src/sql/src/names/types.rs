@@ -5,6 +5,7 @@ use sqlparser::ast::{
     ArrayElemTypeDef, CharacterLength, DataType, ExactNumberInfo, ObjectName, ObjectNamePart, TimezoneInfo,
 };
 
+use super::user_type::Names;
 use super::{fold, perhaps};
 use crate::error::Error;
 use crate::parse::{LIST, MAP};
@@ -59,9 +60,8 @@ const NAMED: [(&str, ScalarType); 43] = [
     ("regclass", ScalarType::RegClass),
     ("regproc", ScalarType::RegProc),
     ("regtype", ScalarType::RegType),
-    // Only clients' look-ups name these.
-    ("regnamespace", ScalarType::Oid),
-    ("regrole", ScalarType::Oid),
+    ("regnamespace", ScalarType::RegNamespace),
+    ("regrole", ScalarType::RegRole),
 ];
 
 /// The name of the type whose one modifier, in quotes, is the name of a list or a map: how the parser passes these on.
@@ -73,39 +73,73 @@ pub(crate) fn is_type_name(name: &str) -> bool {
     OTHERS.contains(&name) || NAMED.iter().any(|(known, _)| *known == name)
 }
 
-/// The type of a name that may be of a list or a map: `int list`, `map[text=>int][]`.
-fn composite(text: &str) -> Result<ScalarType, Error> {
+/// How the name of a type is put together, where it may be of a list or a map: `int list`, `map[text=>int][]`.
+pub(super) enum Spelled<'a> {
+    List(&'a str),
+    Array(&'a str),
+    Map { key: &'a str, value: &'a str },
+    Plain(&'a str),
+}
+
+/// Takes the outermost part of a type's name apart.
+pub(super) fn spelled(text: &str) -> Spelled<'_> {
     let text = text.trim();
     let behind_word = |before: &str| before.ends_with([' ', ']', ')', '"']);
     if let Some(element) = text
         .get(..text.len().saturating_sub(LIST.len()))
         .filter(|element| text[element.len()..].eq_ignore_ascii_case(LIST) && behind_word(element))
     {
-        return Ok(ScalarType::List(Box::new(composite(element)?)));
+        return Spelled::List(element.trim_end());
     }
     let opening = text.rfind('[').filter(|_| text.ends_with(']'));
     if let Some(opening) = opening {
         let inside = text[opening + 1..text.len() - 1].trim();
         if inside.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Ok(match composite(&text[..opening])? {
-                array @ ScalarType::Array(_) => array,
-                element => ScalarType::Array(Box::new(element)),
-            });
+            return Spelled::Array(&text[..opening]);
         }
     }
     let map = text.get(..MAP.len()).filter(|word| word.eq_ignore_ascii_case(MAP));
     let inside = map.and_then(|_| text[MAP.len()..].trim_start().strip_prefix('[')?.strip_suffix(']'));
-    if let Some((key, value)) = inside.and_then(|inside| inside.split_once("=>")) {
-        if composite(key)? != ScalarType::Text {
-            return Err(Error::unsupported("a map whose keys are not text"));
-        }
-        return Ok(ScalarType::Map(Box::new(composite(value)?)));
+    match inside.and_then(|inside| inside.split_once("=>")) {
+        Some((key, value)) => Spelled::Map { key, value },
+        None => Spelled::Plain(text),
     }
-    resolve_type(&crate::parse::data_type(text)?)
 }
 
-/// The type that `data_type` names. Errors: 42704 unknown, 0A000 known but not offered, 22023 a modifier out of range.
-pub fn resolve_type(data_type: &DataType) -> Result<ScalarType, Error> {
+fn composite(names: Option<Names<'_>>, text: &str) -> Result<ScalarType, Error> {
+    match spelled(text) {
+        Spelled::List(element) => Ok(ScalarType::List(Box::new(composite(names, element)?))),
+        Spelled::Array(element) => Ok(array_of(composite(names, element)?)),
+        Spelled::Map { key, value } => {
+            if composite(names, key)? != ScalarType::Text {
+                return Err(Error::unsupported("a map whose keys are not text"));
+            }
+            Ok(ScalarType::Map(Box::new(composite(names, value)?)))
+        }
+        Spelled::Plain(text) => resolve(names, &crate::parse::data_type(text)?),
+    }
+}
+
+/// An array has any number of dimensions: `int[][]` is `int[]`.
+fn array_of(element: ScalarType) -> ScalarType {
+    match element {
+        array @ ScalarType::Array(_) => array,
+        element => ScalarType::Array(Box::new(element)),
+    }
+}
+
+/// The type that `data_type` names, also one that a user made. Errors: 42704 unknown, 0A000 known but not offered, 22023 a
+/// modifier out of range.
+pub fn resolve_type(names: Names<'_>, data_type: &DataType) -> Result<ScalarType, Error> {
+    resolve(Some(names), data_type)
+}
+
+/// The type of the system that `data_type` names. Errors: as [`resolve_type`].
+pub(crate) fn resolve_system_type(data_type: &DataType) -> Result<ScalarType, Error> {
+    resolve(None, data_type)
+}
+
+fn resolve(names: Option<Names<'_>>, data_type: &DataType) -> Result<ScalarType, Error> {
     Ok(match data_type {
         DataType::Bool | DataType::Boolean => ScalarType::Bool,
         DataType::Int2(None) | DataType::SmallInt(None) => ScalarType::Int2,
@@ -140,21 +174,17 @@ pub fn resolve_type(data_type: &DataType) -> Result<ScalarType, Error> {
         DataType::JSON | DataType::JSONB => ScalarType::Jsonb,
         DataType::Regclass => ScalarType::RegClass,
         DataType::Array(ArrayElemTypeDef::SquareBracket(element, _) | ArrayElemTypeDef::Qualified(element, _)) => {
-            match resolve_type(element)? {
-                // An array has any number of dimensions: `int[][]` is `int[]`.
-                array @ ScalarType::Array(_) => array,
-                element => ScalarType::Array(Box::new(element)),
-            }
+            array_of(resolve(names, element)?)
         }
-        DataType::Custom(name, modifiers) => custom(name, modifiers)?,
-        other => return Err(unknown(&other.to_string().to_lowercase())),
+        DataType::Custom(name, modifiers) => custom(names, name, modifiers)?,
+        other => return Err(unknown(names, &other.to_string().to_lowercase())),
     })
 }
 
-fn custom(name: &ObjectName, modifiers: &[String]) -> Result<ScalarType, Error> {
+fn custom(names: Option<Names<'_>>, name: &ObjectName, modifiers: &[String]) -> Result<ScalarType, Error> {
     let idents: Vec<_> = name.0.iter().filter_map(ObjectNamePart::as_ident).collect();
     let [qualifier @ .., last] = &idents[..] else {
-        return Err(unknown(&name.to_string()));
+        return Err(unknown(names, &name.to_string()));
     };
     let folded = fold(last);
     let known_schema = match qualifier {
@@ -162,8 +192,9 @@ fn custom(name: &ObjectName, modifiers: &[String]) -> Result<ScalarType, Error> 
         [schema] => matches!(fold(schema).as_str(), "pg_catalog" | "mz_catalog"),
         _ => false,
     };
+    let user_type = || names.and_then(|names| names.user_type(name));
     if !known_schema {
-        return Err(unknown(&name.to_string()).at_node(name));
+        return user_type().ok_or_else(|| unknown(names, &name.to_string()).at_node(name));
     }
     // `"char"` in quotes is the one-byte type of the system catalog; `char` without is `char(1)`.
     let typ = match folded.as_str() {
@@ -171,7 +202,7 @@ fn custom(name: &ObjectName, modifiers: &[String]) -> Result<ScalarType, Error> 
         "bpchar" | "character" => Some(ScalarType::Char(modifier(modifiers, name)?.unwrap_or(1) as u32)),
         "mz_timestamp" => Some(ScalarType::MzTimestamp),
         COMPOSITE_TYPE => match modifiers {
-            [name] => return composite(name.trim_matches('"')),
+            [name] => return composite(names, name.trim_matches('"')),
             _ => None,
         },
         "interval" => Some(ScalarType::Interval),
@@ -179,7 +210,10 @@ fn custom(name: &ObjectName, modifiers: &[String]) -> Result<ScalarType, Error> 
         "timestamp" => Some(ScalarType::Timestamp(second_digits(modifier(modifiers, name)?)?)),
         "timestamptz" => Some(ScalarType::TimestampTz(second_digits(modifier(modifiers, name)?)?)),
         "numeric" => Some(ScalarType::Numeric(numeric(numeric_modifiers(modifiers, name)?)?)),
-        folded => NAMED.iter().find(|(known, _)| *known == folded).map(|(_, typ)| typ.clone()),
+        folded => match folded.strip_prefix('_').and_then(repr::pg_type::from_name) {
+            Some(element) => Some(array_of(element)),
+            None => NAMED.iter().find(|(known, _)| *known == folded).map(|(_, typ)| typ.clone()).or_else(user_type),
+        },
     };
     let takes_modifiers =
         matches!(folded.as_str(), "bpchar" | "character" | "varchar" | "timestamp" | "timestamptz" | "numeric");
@@ -188,15 +222,18 @@ fn custom(name: &ObjectName, modifiers: &[String]) -> Result<ScalarType, Error> 
             Err(Error::new("42601", format!("type modifier is not allowed for type \"{folded}\"")).at_node(name))
         }
         Some(typ) => Ok(typ),
-        None => Err(unknown(&folded).at_node(name)),
+        None => Err(unknown(names, &folded).at_node(name)),
     }
 }
 
-fn unknown(name: &str) -> Error {
+fn unknown(names: Option<Names<'_>>, name: &str) -> Error {
     let error = Error::new("42704", format!("type \"{name}\" does not exist"));
     match name {
         "serial" | "bigserial" | "smallserial" => error.with_hint("Sequences are not supported; use an integer type."),
-        _ => error.hinted(perhaps(name, NAMED.iter().map(|(known, _)| *known))),
+        _ => {
+            let own = names.map(Names::user_type_names).unwrap_or_default();
+            error.hinted(perhaps(name, NAMED.iter().map(|(known, _)| *known).chain(own.iter().map(String::as_str))))
+        }
     }
 }
 
@@ -306,11 +343,13 @@ pub(crate) fn type_name(typ: &ScalarType) -> String {
         ScalarType::RegClass => "regclass".into(),
         ScalarType::RegProc => "regproc".into(),
         ScalarType::RegType => "regtype".into(),
+        ScalarType::RegNamespace => "regnamespace".into(),
+        ScalarType::RegRole => "regrole".into(),
         ScalarType::MzTimestamp => "mz_timestamp".into(),
         ScalarType::Array(element) => format!("{}[]", type_name(element)),
         ScalarType::List(element) => format!("{} list", type_name(element)),
         ScalarType::Map(value) => format!("map[text=>{}]", type_name(value)),
-        ScalarType::Range(_) => repr::pg_type::sql_name(typ),
+        ScalarType::Range(_) | ScalarType::Enum(_) => repr::pg_type::sql_name(typ),
         ScalarType::Record(_) => "record".into(),
     }
 }
@@ -340,7 +379,7 @@ mod tests {
         for typ in types {
             let text = type_name(&typ);
             let parsed = crate::parse::data_type(&text).expect("a type");
-            assert_eq!(resolve_type(&parsed).expect("a known type"), typ, "{text}");
+            assert_eq!(resolve_system_type(&parsed).expect("a known type"), typ, "{text}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `LIST[1, 2]` and `MAP['a' => 1]`, which become calls of functions of these names.
+//! `LIST[1, 2]`, `MAP['a' => 1]` and `VARIADIC array`, which become calls of functions of these names.
 
 use sqlparser::ast::{
     Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName,
@@ -10,6 +10,25 @@ use sqlparser::tokenizer::{Span, Token};
 pub(crate) const LIST: &str = "list";
 /// The name of a map's function; keys and values are its arguments in turn.
 pub(crate) const MAP: &str = "map";
+
+/// The name of the function that marks an array of arguments; what it is called on reads as what it stands for.
+pub(crate) const VARIADIC: &str = "variadic";
+
+/// Parses `VARIADIC array`, if that comes.
+pub(super) fn variadic(parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
+    let Token::Word(word) = &parser.peek_token_ref().token else { return None };
+    if word.quote_style.is_some() || !word.value.eq_ignore_ascii_case(VARIADIC) {
+        return None;
+    }
+    let span = parser.next_token().span;
+    Some(parser.parse_expr().map(|array| {
+        let array = match array {
+            Expr::Nested(inner) => *inner,
+            other => other,
+        };
+        call(VARIADIC, span, vec![array])
+    }))
+}
 
 /// Parses a literal, if there is one.
 pub(super) fn literal(parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
@@ -47,9 +66,13 @@ fn elements(parser: &mut Parser, name: &'static str, span: Span) -> Result<Expr,
         });
     }
     parser.expect_token(&Token::RBracket)?;
+    Ok(call(name, span, args))
+}
+
+fn call(name: &str, span: Span, args: Vec<Expr>) -> Expr {
     let ident = Ident { value: name.to_owned(), quote_style: None, span };
     let args = args.into_iter().map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))).collect();
-    Ok(Expr::Function(Function {
+    Expr::Function(Function {
         name: ObjectName::from(vec![ident]),
         uses_odbc_syntax: false,
         parameters: FunctionArguments::None,
@@ -58,5 +81,5 @@ fn elements(parser: &mut Parser, name: &'static str, span: Span) -> Result<Expr,
         null_treatment: None,
         over: None,
         within_group: Vec::new(),
-    }))
+    })
 }

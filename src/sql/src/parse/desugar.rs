@@ -9,6 +9,7 @@
 //! | `trim(leading FROM s)` | `trim(leading s)` | the crate expects characters before FROM |
 //! | `top` | the same, but no keyword | the crate reads `SELECT TOP 5` |
 //! | `current_schema` | `current_schema()` | the crate knows it only as a call |
+//! | `pg_catalog.floor(x)` | `pg_catalog."floor"(x)` | the crate takes keywords for forms of their own behind a dot, too |
 //! | `current_role` | `current_user` | the crate takes only the other names for it without brackets |
 //! | `int list`, `map[text=>int]` as types | `mz_type("int list")` | the crate has no such types |
 //! | `q AS OF e` | `q EOF OF e` | the crate would read `OF` as an alias; at the EOF it stops, and the statement reads on |
@@ -50,6 +51,18 @@ pub(crate) fn desugar(tokens: &mut Vec<TokenWithSpan>) {
             Some(Keyword::TOP) => {
                 if let Token::Word(word) = &mut tokens[index].token {
                     word.keyword = Keyword::NoKeyword;
+                }
+            }
+            // A name behind a dot is no keyword, such as that of a function in `pg_catalog.floor(x)`.
+            Some(keyword)
+                if keyword != Keyword::NoKeyword
+                    && at.checked_sub(1).and_then(token) == Some(&Token::Period)
+                    && token(at + 1) == Some(&Token::LParen) =>
+            {
+                if let Token::Word(word) = &tokens[index].token
+                    && word.quote_style.is_none()
+                {
+                    tokens[index].token = Token::make_word(&word.value.to_lowercase(), Some('"'));
                 }
             }
             Some(Keyword::CURRENT_ROLE) if is_plain_call(at.checked_sub(1).and_then(token), token(at + 1)) => {

@@ -69,7 +69,7 @@ impl Dialect for FreshetDialect {
     }
 
     fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
-        collection::literal(parser).or_else(|| signed(parser))
+        collection::literal(parser).or_else(|| collection::variadic(parser)).or_else(|| signed(parser))
     }
 
     fn get_next_precedence(&self, parser: &Parser) -> Option<Result<u8, ParserError>> {

@@ -44,6 +44,11 @@ pub(crate) fn excluded(partition_by: &[Expr]) -> (Vec<Expr>, Option<Exclude>) {
     (partition_by.iter().filter(|expr| exclusion(expr).is_none()).cloned().collect(), exclude)
 }
 
+/// The words behind EXCLUDE that the name `marker` stands for.
+pub(super) fn exclusion_words(marker: &str) -> Option<&'static [&'static str]> {
+    EXCLUSIONS.iter().find(|(name, ..)| *name == marker).map(|(_, words, _)| *words)
+}
+
 /// Tokens `from` to `to`, exclusive, to be replaced.
 struct Edit {
     from: usize,

@@ -2,6 +2,8 @@
 
 use super::*;
 
+mod printing;
+
 fn error(sql: &str) -> Error {
     parse(sql).expect_err(sql)
 }

@@ -15,8 +15,9 @@ use crate::error::Error;
 use crate::hir::{HirAggregate, HirScalar};
 use crate::interval_key;
 
-const NAMES: [&str; 41] = [
+const NAMES: [&str; 42] = [
     "count",
+    "approx_count_distinct",
     "sum",
     "avg",
     "min",
@@ -160,6 +161,8 @@ impl QueryContext<'_> {
             }
             "json_agg" => self.listing("jsonb_agg", args, distinct, order_by, filter),
             "json_object_agg" => self.listing("jsonb_object_agg", args, distinct, order_by, filter),
+            // The exact count is as near as any.
+            "approx_count_distinct" => self.plain("count", args, true, filter),
             "xmlagg" => Err(Error::unsupported(format!("aggregate function {name}"))),
             _ if Regression::by_name(name).is_some() => {
                 for order in order_by {
@@ -345,7 +348,15 @@ fn argument_type(func: &AggregateFunc, known: Option<&ScalarType>) -> Option<Sca
         });
     };
     let number = category(known) == Category::Number
-        && !matches!(known, ScalarType::Oid | ScalarType::RegClass | ScalarType::RegProc | ScalarType::RegType);
+        && !matches!(
+            known,
+            ScalarType::Oid
+                | ScalarType::RegClass
+                | ScalarType::RegProc
+                | ScalarType::RegType
+                | ScalarType::RegNamespace
+                | ScalarType::RegRole
+        );
     match func {
         AggregateFunc::Count => Some(known.clone()),
         AggregateFunc::Min | AggregateFunc::Max => match known {

@@ -127,6 +127,9 @@ impl QueryContext<'_> {
         let key = match (from, to.kind()) {
             (ScalarType::RegClass, Kind::Text) => "regclass_text",
             (ScalarType::RegProc, Kind::Text) => "regproc_text",
+            (ScalarType::RegType, Kind::Text) => "regtype_text",
+            (ScalarType::RegNamespace, Kind::Text) => "regnamespace_text",
+            (ScalarType::RegRole, Kind::Text) => "regrole_text",
             _ => return Ok(None),
         };
         let func = func::by_key(key).expect("in the table of the catalog's functions");
@@ -135,6 +138,17 @@ impl QueryContext<'_> {
         // What has no name is shown as a number.
         let number = cast::cast(Scalar::Column(0), from, &ScalarType::Text, CastContext::Explicit).ok_or(None)?;
         Ok(Some(HirScalar::Coalesce(vec![named, HirScalar::from_scalar(number, std::slice::from_ref(scalar))])))
+    }
+
+    /// An object identifier as the name that it is shown by; anything else as it is.
+    pub(crate) fn named_object(&mut self, planned: Planned) -> Result<Planned, Error> {
+        use ScalarType::{RegClass, RegNamespace, RegProc, RegRole, RegType};
+        match planned.known_type() {
+            Some(RegClass | RegNamespace | RegProc | RegRole | RegType) => {
+                Ok(Planned::typed(self.coerce_explicit(planned, &ScalarType::Text)?, ScalarType::Text))
+            }
+            _ => Ok(planned),
+        }
     }
 
     /// Errors: 42804 with `message` if there is no implicit cast.
@@ -263,8 +277,14 @@ impl QueryContext<'_> {
     /// The literal `text` as a value of type `to` (without modifier). Errors: 22P02 and the like.
     fn literal_of_text(&mut self, text: &str, to: &ScalarType) -> Result<HirScalar, Error> {
         let is_oid = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        if *to == ScalarType::RegClass && !is_oid {
-            return self.regclass(text);
+        if !is_oid && text != "-" {
+            match to {
+                ScalarType::RegClass => return self.regclass(text),
+                ScalarType::RegNamespace => return self.regnamespace(text),
+                ScalarType::RegRole => return self.regrole(text),
+                ScalarType::RegType => return self.regtype(text),
+                _ => {}
+            }
         }
         if text.contains('\0') {
             return Err(Error::new("22021", "invalid byte sequence for encoding \"UTF8\": 0x00"));
@@ -285,6 +305,30 @@ impl QueryContext<'_> {
         let name = super::literal::object_name(text)?;
         let item = names::resolve_item(self.context, self.catalog, &name)?;
         Ok(HirScalar::literal(Datum::UInt(item.oid.into()), ScalarType::RegClass))
+    }
+
+    /// The oid of the schema that `text` names.
+    fn regnamespace(&mut self, text: &str) -> Result<HirScalar, Error> {
+        let name = super::literal::object_name(text)?;
+        let (database, schema) = names::resolve_schema(self.context, self.catalog, &name)?;
+        let oid = self.catalog.schema_oid(database.as_deref(), &schema);
+        let oid = oid.ok_or_else(|| Error::new("3F000", format!("schema \"{schema}\" does not exist")))?;
+        Ok(HirScalar::literal(Datum::UInt(oid.into()), ScalarType::RegNamespace))
+    }
+
+    fn regrole(&mut self, text: &str) -> Result<HirScalar, Error> {
+        let name = super::literal::object_name(text)?;
+        let [ident] = names::parts(&name)?[..] else { return Err(Error::new("42602", "invalid name syntax")) };
+        let role = names::fold(ident);
+        let oid = self.catalog.role_oid(&role);
+        let oid = oid.ok_or_else(|| Error::new("42704", format!("role \"{role}\" does not exist")))?;
+        Ok(HirScalar::literal(Datum::UInt(oid.into()), ScalarType::RegRole))
+    }
+
+    fn regtype(&mut self, text: &str) -> Result<HirScalar, Error> {
+        let named = crate::parse::data_type(text).and_then(|typ| names::resolve_type(self.names(), &typ));
+        let typ = named.map_err(|error| Error { position: None, ..error })?;
+        Ok(HirScalar::literal(Datum::UInt(repr::pg_type::oid(&typ).into()), ScalarType::RegType))
     }
 
     /// The parameter `index` as a value of type `typ`: its literal, or NULL while only its type is asked for.

@@ -234,7 +234,7 @@ impl QueryContext<'_> {
         if matches!(kind, CastKind::TryCast | CastKind::SafeCast) || format.is_some() {
             return Err(Error::unsupported("this form of CAST").at_node(expr));
         }
-        let typ = names::resolve_type(data_type).map_err(|error| error.at_node(expr))?;
+        let typ = names::resolve_type(self.names(), data_type).map_err(|error| error.at_node(expr))?;
         let planned = match (&typ, strip(inner)) {
             // ARRAY[] has no type of its own.
             (ScalarType::Array(element), Expr::Array(array)) => self.array_of(&array.elem, Some(element))?,

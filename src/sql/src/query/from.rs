@@ -300,7 +300,7 @@ impl QueryContext<'_> {
     ) -> Result<Source, Error> {
         let name = calls[0].0;
         let table = alias.map_or_else(|| name.to_owned(), |alias| fold(&alias.name));
-        let definitions = column_definitions(alias)?;
+        let definitions = column_definitions(self.names(), alias)?;
         let is_scalar = definitions.is_empty() && calls.len() == 1;
         let (relation, names, types) = self.with_level(Scope::default(), Clause::FromFunction, |qcx| {
             let mut planned = Vec::with_capacity(calls.len());

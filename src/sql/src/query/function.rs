@@ -46,6 +46,11 @@ impl QueryContext<'_> {
         if let (FunctionArguments::Subquery(query), "array") = (&function.args, name.as_str()) {
             return self.array_of_subquery(query).map_err(|error| error.at_node(&function.name));
         }
+        match self.variadic_call(&name, function) {
+            Ok(None) => {}
+            Ok(Some(planned)) => return Ok(planned),
+            Err(error) => return Err(error.at_node(&function.name)),
+        }
         let args = self.arguments(&name, function)?;
         self.call_by_name(&name, args).map_err(|error| error.at_node(&function.name))
     }
@@ -79,6 +84,9 @@ impl QueryContext<'_> {
     }
 
     pub(super) fn call_by_name(&mut self, name: &str, mut args: Vec<Planned>) -> Result<Planned, Error> {
+        if shows_arguments(name) {
+            args = args.into_iter().map(|arg| self.named_object(arg)).collect::<Result<_, _>>()?;
+        }
         match (name, args.len()) {
             ("mz_now", 0) => self.mz_now(),
             ("row", _) => Ok(Planned::Row(args)),
@@ -435,6 +443,12 @@ pub(super) fn function_name(name: &ObjectName) -> Result<String, Error> {
         }
         _ => Err(Error::new("42883", format!("function {} does not exist", folded.join("."))).at_node(name)),
     }
+}
+
+/// True for functions whose result has their arguments' texts in it, whatever their types.
+fn shows_arguments(name: &str) -> bool {
+    matches!(name, "concat" | "concat_ws" | "format" | "quote_literal" | "quote_nullable" | "to_jsonb" | "to_json")
+        || matches!(name, "jsonb_build_array" | "jsonb_build_object" | "json_build_array" | "json_build_object")
 }
 
 /// The expression of an unnamed argument.

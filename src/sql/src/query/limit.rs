@@ -2,7 +2,7 @@
 
 use expr::ColumnOrder;
 use repr::{Datum, ScalarType};
-use sqlparser::ast::{Expr, LimitClause, Query};
+use sqlparser::ast::{Expr, GroupByExpr, LimitClause, Query, Select, SelectItem, SetExpr};
 
 use super::coerce::{Planned, evaluate, from_eval};
 use super::expression::constant;
@@ -62,11 +62,11 @@ impl QueryContext<'_> {
         let fetch_one = query.fetch.as_ref().is_some_and(|fetch| fetch.quantity.is_none());
         let with_ties = query.fetch.as_ref().is_some_and(|fetch| fetch.with_ties);
         let limit = match limit {
-            Some(expr) => self.count(expr, Clause::Limit)?,
+            Some(expr) => self.count(query, expr, Clause::Limit)?,
             None => Count::Constant(fetch_one.then_some(1)),
         };
         let offset = match offset {
-            Some(expr) => self.count(expr, Clause::Offset)?,
+            Some(expr) => self.count(query, expr, Clause::Offset)?,
             None => Count::Constant(None),
         };
         Ok(match (limit, offset) {
@@ -80,7 +80,7 @@ impl QueryContext<'_> {
     }
 
     /// The value of LIMIT or OFFSET. It may look at enclosing rows, not at the query's own.
-    fn count(&mut self, expr: &Expr, clause: Clause) -> Result<Count, Error> {
+    fn count(&mut self, query: &Query, expr: &Expr, clause: Clause) -> Result<Count, Error> {
         let name = clause.name();
         let at = |error: Error| error.at_node(expr);
         let scalar = self.with_level(Scope::default(), clause, |qcx| {
@@ -99,7 +99,7 @@ impl QueryContext<'_> {
                 format!("argument of {name} must be type bigint, not type {found}")
             })
         });
-        let scalar = scalar.map_err(at)?;
+        let scalar = scalar.map_err(|error| at(self.of_own_rows(query, expr, name, error)))?;
         let Some(value) = constant(&scalar) else { return Ok(Count::Computed(checked(scalar, clause))) };
         let literal = evaluate(&value, &ScalarType::Int8).map_err(at)?;
         match literal.as_literal() {
@@ -110,6 +110,24 @@ impl QueryContext<'_> {
             },
             Some(Err(error)) => Err(at(from_eval(error))),
             None => Ok(Count::Computed(checked(scalar, clause))),
+        }
+    }
+}
+
+impl QueryContext<'_> {
+    /// The error of a count that names no column, unless it names one of the query's own rows.
+    fn of_own_rows(&mut self, query: &Query, expr: &Expr, name: &str, error: Error) -> Error {
+        let SetExpr::Select(select) = &*query.body else { return error };
+        if error.code != "42703" {
+            return error;
+        }
+        let mut select = Select::clone(select);
+        select.projection = vec![SelectItem::UnnamedExpr(expr.clone())];
+        (select.distinct, select.having) = (None, None);
+        select.group_by = GroupByExpr::Expressions(Vec::new(), Vec::new());
+        match self.select(&select, &[]) {
+            Ok(_) => Error::new("42P10", format!("argument of {name} must not contain variables")),
+            Err(_) => error,
         }
     }
 }

@@ -33,7 +33,7 @@ impl QueryContext<'_> {
 
     /// `DATE '2024-01-01'` and the like.
     pub(super) fn plan_typed_string(&mut self, typed: &ast::TypedString) -> Result<Planned, Error> {
-        let typ = names::resolve_type(&typed.data_type)?;
+        let typ = names::resolve_type(self.names(), &typed.data_type)?;
         let Some(text) = text_of(&typed.value.value) else {
             return Err(Error::new("42601", "a string is expected").at_node(&typed.value));
         };

@@ -1,6 +1,9 @@
 //! The names that PostgreSQL gives to columns without an alias.
 
-use sqlparser::ast::{AccessExpr, Expr, FunctionArguments, ObjectName, Query, SelectItem, SetExpr, TrimWhereField};
+use sqlparser::ast::{
+    AccessExpr, ArrayElemTypeDef, DataType, Expr, FunctionArguments, ObjectName, Query, SelectItem, SetExpr,
+    TrimWhereField,
+};
 
 use super::types;
 use crate::names::{self, fold};
@@ -31,11 +34,9 @@ fn name_of(expr: &Expr) -> Option<(String, bool)> {
         },
         Expr::Cast { expr, data_type, .. } => match name_of(expr) {
             Some((name, true)) => Some((name, true)),
-            _ => names::resolve_type(data_type).ok().map(|typ| (types::column_name(&typ), false)),
+            _ => type_name(data_type),
         },
-        Expr::TypedString(typed) => {
-            names::resolve_type(&typed.data_type).ok().map(|typ| (types::column_name(&typ), false))
-        }
+        Expr::TypedString(typed) => type_name(&typed.data_type),
         Expr::Interval(_) => Some(("interval".to_owned(), false)),
         Expr::Value(value) if matches!(value.value, sqlparser::ast::Value::Boolean(_)) => {
             Some(("bool".to_owned(), false))
@@ -63,6 +64,17 @@ fn name_of(expr: &Expr) -> Option<(String, bool)> {
         }),
         _ => None,
     }
+}
+
+/// The name of a column that is cast to a type.
+fn type_name(data_type: &DataType) -> Option<(String, bool)> {
+    let system = names::resolve_system_type(data_type).ok().map(|typ| types::column_name(&typ));
+    let of_user = || match data_type {
+        DataType::Custom(name, _) => Some(function_name(name)),
+        DataType::Array(ArrayElemTypeDef::SquareBracket(element, _)) => type_name(element).map(|(name, _)| name),
+        _ => None,
+    };
+    system.or_else(of_user).map(|name| (name, false))
 }
 
 fn function_name(name: &ObjectName) -> String {

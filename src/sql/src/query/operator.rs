@@ -122,6 +122,10 @@ impl QueryContext<'_> {
         }
         match symbol {
             "OVERLAPS" => self.overlaps(left, right),
+            "||" if !is_array(&left) && !is_array(&right) => {
+                let operands = vec![self.named_object(left)?, self.named_object(right)?];
+                self.operator(symbol, operands)
+            }
             "!~~" | "!~~*" if operators(symbol, 2).is_empty() => {
                 let positive = self.operator(&symbol[1..], vec![left, right])?;
                 let scalar = self.coerce_bool(positive, "argument of NOT")?;
@@ -378,6 +382,10 @@ pub(super) fn symbol(op: &BinaryOperator) -> Result<String, Error> {
         BinaryOperator::BitwiseXor | BinaryOperator::PGBitwiseXor => op.to_string(),
         other => other.to_string(),
     })
+}
+
+fn is_array(planned: &Planned) -> bool {
+    matches!(planned.known_type(), Some(ScalarType::Array(_)))
 }
 
 fn operator_shown(symbol: &str, operands: &[String]) -> String {

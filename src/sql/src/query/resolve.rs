@@ -171,6 +171,10 @@ fn bind(signature: &Signature<'_>, args: &[Option<ScalarType>]) -> Option<Vec<Sc
                     Some(_) => return None,
                     None => ScalarType::Range(RangeType::of_element(&element())?),
                 },
+                ArgType::AnyEnum => match element() {
+                    of @ ScalarType::Enum(_) => of,
+                    _ => return None,
+                },
                 ArgType::AnyCompatible => compatible.clone(),
                 ArgType::Record => match arg {
                     Some(record @ ScalarType::Record(_)) => record.clone(),
@@ -185,7 +189,7 @@ fn bind(signature: &Signature<'_>, args: &[Option<ScalarType>]) -> Option<Vec<Sc
 /// What AnyElement, AnyArray and AnyList stand for in this call; None if the arguments contradict each other.
 #[allow(clippy::option_option)]
 fn element_type(declared: &[ArgType], args: &[Option<ScalarType>]) -> Option<Option<ScalarType>> {
-    // A range says of what it is; values are cast to that.
+    // A range says of what it is.
     let range = declared.iter().zip(args).find_map(|(declared, arg)| match (declared, arg) {
         (ArgType::AnyRange, Some(ScalarType::Range(range))) => Some(*range),
         _ => None,
@@ -194,13 +198,14 @@ fn element_type(declared: &[ArgType], args: &[Option<ScalarType>]) -> Option<Opt
     for (declared, arg) in declared.iter().zip(args) {
         let Some(arg) = arg else { continue };
         let found = match (declared, arg) {
-            (ArgType::AnyElement, _) if range.is_some() => continue,
-            (ArgType::AnyElement, typ) => typ.clone(),
+            (ArgType::AnyElement, typ) if range.is_some_and(|range| same_base(typ, &range.element())) => continue,
+            (ArgType::AnyElement, _) if range.is_some() => return None,
+            (ArgType::AnyElement, typ) | (ArgType::AnyEnum, typ @ ScalarType::Enum(_)) => typ.clone(),
             (ArgType::AnyArray, ScalarType::Array(inner)) | (ArgType::AnyList, ScalarType::List(inner)) => {
                 (**inner).clone()
             }
             (ArgType::AnyRange, ScalarType::Range(found)) if range == Some(*found) => found.element(),
-            (ArgType::AnyArray | ArgType::AnyList | ArgType::AnyRange, _) => return None,
+            (ArgType::AnyArray | ArgType::AnyList | ArgType::AnyRange | ArgType::AnyEnum, _) => return None,
             _ => continue,
         };
         element = Some(match element {
@@ -232,8 +237,14 @@ pub(crate) fn return_type(func: &FuncDef, types: &[ScalarType]) -> ScalarType {
             wanted.contains(&declared).then(|| (declared, types[index].clone()))
         })
     };
-    const CONTAINERS: [ArgType; 5] =
-        [ArgType::AnyElement, ArgType::AnyArray, ArgType::AnyList, ArgType::AnyMap, ArgType::AnyRange];
+    const CONTAINERS: [ArgType; 6] = [
+        ArgType::AnyElement,
+        ArgType::AnyEnum,
+        ArgType::AnyArray,
+        ArgType::AnyList,
+        ArgType::AnyMap,
+        ArgType::AnyRange,
+    ];
     let element = || match arg_of(&CONTAINERS) {
         Some((ArgType::AnyRange, ScalarType::Range(range))) => range.element(),
         Some((ArgType::AnyArray, ScalarType::Array(inner)))
@@ -243,7 +254,7 @@ pub(crate) fn return_type(func: &FuncDef, types: &[ScalarType]) -> ScalarType {
         None => ScalarType::Text,
     };
     match func.returns {
-        ArgType::AnyElement => element(),
+        ArgType::AnyElement | ArgType::AnyEnum => element(),
         ArgType::AnyArray => ScalarType::Array(Box::new(element())),
         ArgType::AnyList => ScalarType::List(Box::new(element())),
         ArgType::AnyMap => ScalarType::Map(Box::new(element())),

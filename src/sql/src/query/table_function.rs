@@ -10,7 +10,7 @@ use super::coerce::Planned;
 use super::resolve::{Resolution, Signature, resolve};
 use crate::error::Error;
 use crate::hir::HirScalar;
-use crate::names::{fold, resolve_type};
+use crate::names::{Names, fold, resolve_type};
 
 /// A table function with its arguments.
 pub(super) struct TableCall {
@@ -102,18 +102,28 @@ fn element(typ: &ScalarType) -> ScalarType {
 }
 
 pub(super) fn is_table_function(name: &str) -> bool {
-    EXTRACTS.contains(&name) || RECORDS.contains(&name) || ENTRIES.iter().any(|entry| entry.name == synonym(name))
+    EXTRACTS.contains(&name)
+        || RECORDS.contains(&name)
+        || POPULATED.contains(&name)
+        || ENTRIES.iter().any(|entry| entry.name == synonym(name))
 }
 
 /// The columns that an alias declares with their types: `AS t(a int, b text)`. Errors: some have no type.
-pub(super) fn column_definitions(alias: Option<&TableAlias>) -> Result<Vec<(String, ScalarType)>, Error> {
+pub(super) fn column_definitions(
+    names: Names<'_>,
+    alias: Option<&TableAlias>,
+) -> Result<Vec<(String, ScalarType)>, Error> {
     let columns = alias.map_or(&[][..], |alias| &alias.columns[..]);
     let typed = columns.iter().filter_map(|column| Some((&column.name, column.data_type.as_ref()?)));
-    typed.map(|(name, typ)| Ok((fold(name), resolve_type(typ)?))).collect()
+    typed.map(|(name, typ)| Ok((fold(name), resolve_type(names, typ)?))).collect()
 }
 
 /// Functions that return the rows their column definitions declare.
 const RECORDS: [&str; 4] = ["jsonb_to_record", "jsonb_to_recordset", "json_to_record", "json_to_recordset"];
+
+/// Functions that return rows of the type of their first argument.
+const POPULATED: [&str; 4] =
+    ["jsonb_populate_record", "jsonb_populate_recordset", "json_populate_record", "json_populate_recordset"];
 
 /// Functions whose first argument, a constant, says which columns there are.
 const EXTRACTS: [&str; 2] = ["csv_extract", "regexp_extract"];
@@ -135,7 +145,7 @@ fn synonym(name: &str) -> &str {
 
 /// The names of all table functions, for near misses.
 pub(super) fn table_function_names() -> impl Iterator<Item = &'static str> {
-    ENTRIES.iter().map(|entry| entry.name).chain(EXTRACTS).chain(RECORDS)
+    ENTRIES.iter().map(|entry| entry.name).chain(EXTRACTS).chain(RECORDS).chain(POPULATED)
 }
 
 impl QueryContext<'_> {
@@ -183,6 +193,9 @@ impl QueryContext<'_> {
         if RECORDS.contains(&name) {
             return self.record_call(name, args, &[]);
         }
+        if POPULATED.contains(&name) {
+            return self.populate_call(name, args);
+        }
         if EXTRACTS.contains(&name) {
             return self.extract_call(name, args);
         }
@@ -226,6 +239,40 @@ impl QueryContext<'_> {
         }
         let value = self.coerce_implicit(value, &ScalarType::Jsonb, |_| String::new()).map_err(|_| missing)?;
         let func = TableFunc::JsonbToRecord { columns: definitions.to_vec(), is_set: name.ends_with("set") };
+        let names = func.output_names();
+        Ok(TableCall { func, args: vec![value], names })
+    }
+
+    /// The call of one of [`POPULATED`].
+    fn populate_call(&mut self, name: &str, args: Vec<Planned>) -> Result<TableCall, Error> {
+        let args = self.settle_rows(args)?;
+        let missing = super::function::no_function(name, &args);
+        let Ok([base, value]) = <[Planned; 2]>::try_from(args) else { return Err(missing) };
+        let Planned::Typed { scalar: defaults, typ: typ @ ScalarType::Record(_) } = base else {
+            return Err(Error::new("42804", format!("first argument of {name} must be a row type")));
+        };
+        let ScalarType::Record(fields) = &typ else { return Err(missing) };
+        let columns: Vec<(String, ScalarType)> =
+            fields.iter().map(|(name, column)| (name.clone(), column.scalar.clone())).collect();
+        let value = self.coerce_implicit(value, &ScalarType::Jsonb, |_| String::new()).map_err(|_| missing)?;
+        let is_set = name.ends_with("set");
+        let is_null = super::expression::constant(&defaults)
+            .and_then(|scalar| scalar.as_literal().map(|value| value.is_ok_and(|value| value.is_null())));
+        let value = match is_null {
+            Some(true) => value,
+            _ if is_set => return Err(Error::unsupported(format!("{name} with a row that is not NULL"))),
+            // What the value does not have, it has from the row.
+            _ => {
+                let row = self.call_by_name("to_jsonb", vec![Planned::typed(defaults, typ.clone())])?;
+                let empty = || Planned::Unknown { text: Some("{}".to_owned()), position: None };
+                let row = self.call_by_name("coalesce", vec![row, empty()])?;
+                let value = Planned::typed(value, ScalarType::Jsonb);
+                let value = self.call_by_name("coalesce", vec![value, empty()])?;
+                let merged = self.infix("||", row, value)?;
+                self.settle(merged)?.0
+            }
+        };
+        let func = TableFunc::JsonbToRecord { columns, is_set };
         let names = func.output_names();
         Ok(TableCall { func, args: vec![value], names })
     }

@@ -15,6 +15,7 @@ pub(crate) enum Category {
     Array,
     Range,
     Composite,
+    Enum,
     User,
 }
 
@@ -33,7 +34,9 @@ pub(crate) fn category(typ: &ScalarType) -> Category {
         | ScalarType::Oid
         | ScalarType::RegClass
         | ScalarType::RegProc
-        | ScalarType::RegType => Category::Number,
+        | ScalarType::RegType
+        | ScalarType::RegNamespace
+        | ScalarType::RegRole => Category::Number,
         ScalarType::Text | ScalarType::Varchar(_) | ScalarType::Char(_) | ScalarType::PgChar | ScalarType::Name => {
             Category::String
         }
@@ -44,6 +47,7 @@ pub(crate) fn category(typ: &ScalarType) -> Category {
         ScalarType::Array(_) => Category::Array,
         ScalarType::Range(_) => Category::Range,
         ScalarType::Record(_) => Category::Composite,
+        ScalarType::Enum(_) => Category::Enum,
         ScalarType::Bytes
         | ScalarType::Uuid
         | ScalarType::Jsonb

@@ -20,7 +20,7 @@ use super::types::shown;
 use super::{Cte, CteBody, QueryContext, scope, types};
 use crate::error::Error;
 use crate::hir::{HirBinding, HirRelation, HirScalar, JoinKind};
-use crate::names::{self, fold};
+use crate::names::{self, Names, fold};
 use crate::parse::MUTUALLY_RECURSIVE;
 use crate::position;
 use crate::stack::with_stack;
@@ -92,7 +92,7 @@ impl QueryContext<'_> {
         let mut declared = Vec::with_capacity(ctes.len());
         for cte in ctes {
             let name = fold(&cte.alias.name);
-            let columns = declared_columns(cte)?;
+            let columns = declared_columns(self.names(), cte)?;
             let id = self.new_local();
             self.ctes.push(Cte { name: name.clone(), columns: columns.clone(), body: CteBody::Bound(id) });
             declared.push((id, name, columns));
@@ -236,7 +236,7 @@ fn check_uncorrelated(value: &HirRelation, name: &str) -> Result<(), Error> {
 }
 
 /// The columns of a binding of WITH MUTUALLY RECURSIVE. Errors: 42601 if they are not declared with types.
-fn declared_columns(cte: &AstCte) -> Result<Vec<(String, ScalarType)>, Error> {
+fn declared_columns(names: Names<'_>, cte: &AstCte) -> Result<Vec<(String, ScalarType)>, Error> {
     let missing = || {
         let message = format!("WITH MUTUALLY RECURSIVE query \"{}\" needs columns with types", fold(&cte.alias.name));
         Error::new("42601", message).with_hint("Declare them, as in name (a int, b text) AS (...).").at_node(&cte.alias)
@@ -246,7 +246,7 @@ fn declared_columns(cte: &AstCte) -> Result<Vec<(String, ScalarType)>, Error> {
     }
     let column = |column: &sqlparser::ast::TableAliasColumnDef| {
         let data_type = column.data_type.as_ref().ok_or_else(missing)?;
-        let typ = names::resolve_type(data_type).map_err(|error| at_name(error, &column.name))?;
+        let typ = names::resolve_type(names, data_type).map_err(|error| at_name(error, &column.name))?;
         Ok((fold(&column.name), typ))
     };
     cte.alias.columns.iter().map(column).collect()

@@ -71,7 +71,7 @@ impl AlterTable {
             return Err(Error::new("54011", format!("tables can have at most {COLUMNS_MAX} columns")));
         }
         let desc = RelationDesc::new(columns);
-        let create_sql = create_sql(&item, written, &desc)?;
+        let create_sql = create_sql(planner, &item, written, &desc)?;
         Ok(Plan::AddColumns(AddColumnsPlan {
             table: item.id,
             create_sql,
@@ -155,7 +155,8 @@ impl Adding<'_> {
             }
             return Err(Error::new("42701", message).at_ident(&column.name));
         }
-        let scalar = names::resolve_type(&column.typ).map_err(|error| error.at(column.typ_position))?;
+        let scalar =
+            names::resolve_type(planner.names(), &column.typ).map_err(|error| error.at(column.typ_position))?;
         let typ = ColumnType { scalar, nullable: !column.not_null };
         let desc = RelationDesc::new([(name.clone(), typ.clone())]);
         let default = column.plan_default(planner, &desc, 0)?;
@@ -189,13 +190,19 @@ fn constant(mut scalar: Scalar) -> Result<Row, Error> {
 }
 
 /// The statement that makes the table as it will be.
-fn create_sql(item: &Item, added: Vec<Column>, desc: &RelationDesc) -> Result<String, Error> {
+fn create_sql(planner: &Planner<'_>, item: &Item, added: Vec<Column>, desc: &RelationDesc) -> Result<String, Error> {
     let statements = parse::parse(&item.create_sql)?;
     match statements.first().map(|statement| statement.kind.as_ref()) {
         Some(StatementKind::CreateTable(create)) => {
             let mut create = create.clone();
             create.columns.extend(added);
-            Ok(create.normalized(&item.name, desc))
+            let (text, types) = create.normalized(planner, &item.name, desc)?;
+            if !types.iter().all(|id| item.depends_on.contains(id)) {
+                return Err(Error::unsupported(
+                    "ADD COLUMN of a type that a user made, unless the table names it already",
+                ));
+            }
+            Ok(text)
         }
         _ => Err(Error::new("XX000", format!("{} was not made by CREATE TABLE", item.name))),
     }

@@ -1,15 +1,17 @@
 //! `CREATE [DEFAULT] INDEX [name] [IN CLUSTER c] ON object [USING arrangement] [(keys)]`.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use expr::Scalar;
+use repr::CollectionId;
 use sqlparser::ast::{Expr, Ident, ObjectName};
 use sqlparser::tokenizer::Token;
 
 use super::Planner;
 use super::create_table::{check_new, refuse_options};
 use super::planner::Over;
-use super::qualify::full_name;
+use super::qualify::{full_name, qualify};
 use crate::catalog_view::{FullName, Item, ItemDefinition};
 use crate::error::Error;
 use crate::names::{self, in_quotes};
@@ -89,9 +91,9 @@ impl CreateIndex {
         if let Some(plan) = check_new(planner, &name, self.if_not_exists, "CREATE INDEX")? {
             return Ok(plan);
         }
-        let create_sql = self.normalized(&name, &item, &cluster.name, &keys);
+        let (create_sql, types) = self.normalized(planner, &name, &item, &cluster.name, &keys)?;
         let (on, if_not_exists) = (item.id, self.if_not_exists);
-        Ok(Plan::CreateIndex(CreateIndexPlan { name, if_not_exists, create_sql, on, keys, cluster: cluster.id }))
+        Ok(Plan::CreateIndex(CreateIndexPlan { name, if_not_exists, create_sql, on, keys, cluster: cluster.id, types }))
     }
 
     fn plan_keys(&self, planner: &mut Planner<'_>, item: &Item) -> Result<Vec<Scalar>, Error> {
@@ -143,21 +145,36 @@ impl CreateIndex {
             .expect("some number is free")
     }
 
-    fn normalized(&self, name: &FullName, item: &Item, cluster: &str, keys: &[Scalar]) -> String {
+    fn normalized(
+        &self,
+        planner: &Planner<'_>,
+        name: &FullName,
+        item: &Item,
+        cluster: &str,
+        keys: &[Scalar],
+    ) -> Result<(String, BTreeSet<CollectionId>), Error> {
         let desc = item.desc().expect("the item is a relation");
-        let column = |column: usize| Ident::with_quote('"', &desc.names[column]).to_string();
-        let exprs = keys.iter().enumerate().map(|(index, key)| match (key, &self.keys) {
-            (Scalar::Column(index), _) => column(*index),
-            (_, Some(exprs)) => exprs[index].to_string(),
-            (_, None) => unreachable!("default keys are columns"),
-        });
-        format!(
+        let mut types = BTreeSet::new();
+        let mut exprs = Vec::with_capacity(keys.len());
+        for (index, key) in keys.iter().enumerate() {
+            exprs.push(match (key, &self.keys) {
+                (Scalar::Column(column), _) => Ident::with_quote('"', &desc.names[*column]).to_string(),
+                (_, Some(written)) => {
+                    let mut expr = written[index].clone();
+                    types.append(&mut qualify(planner, &mut expr)?);
+                    expr.to_string()
+                }
+                (_, None) => unreachable!("default keys are columns"),
+            });
+        }
+        let text = format!(
             "CREATE INDEX {} IN CLUSTER {} ON {} ({})",
             Ident::with_quote('"', &name.item),
             Ident::with_quote('"', cluster),
             full_name(&item.name),
-            exprs.collect::<Vec<_>>().join(", "),
-        )
+            exprs.join(", "),
+        );
+        Ok((text, types))
     }
 }
 

@@ -1,13 +1,15 @@
 //! `CREATE TABLE name (columns)`, `CREATE TABLE name FROM SOURCE source (REFERENCE upstream)`.
 
+use std::collections::BTreeSet;
+
 use expr::Scalar;
-use repr::{ColumnType, RelationDesc};
+use repr::{CollectionId, ColumnType, RelationDesc};
 use sqlparser::ast::{DataType, Expr, Ident, ObjectName};
 use sqlparser::tokenizer::Token;
 
 use super::database::exists;
 use super::planner::Over;
-use super::qualify::full_name;
+use super::qualify::{full_name, qualify};
 use super::{Planner, create_source};
 use crate::catalog_view::{FullName, ItemDefinition, SourceReference};
 use crate::error::Error;
@@ -88,37 +90,48 @@ impl CreateTable {
                 let message = format!("column {} specified more than once", in_quotes(&column_name));
                 return Err(Error::new("42701", message).at_ident(&column.name));
             }
-            let scalar = names::resolve_type(&column.typ).map_err(|error| error.at(column.typ_position))?;
+            let scalar =
+                names::resolve_type(planner.names(), &column.typ).map_err(|error| error.at(column.typ_position))?;
             columns.push((column_name, ColumnType { scalar, nullable: !column.not_null }));
         }
         let desc = RelationDesc::new(columns);
         let defaults = self.plan_defaults(planner, &desc)?;
-        let create_sql = self.normalized(&name, &desc);
+        let (create_sql, types) = self.normalized(planner, &name, &desc)?;
         let if_not_exists = self.if_not_exists;
-        Ok(CreateTablePlan { name, if_not_exists, create_sql, desc, defaults, source: None })
+        Ok(CreateTablePlan { name, if_not_exists, create_sql, desc, defaults, source: None, types })
     }
 
     fn plan_defaults(&self, planner: &Planner<'_>, desc: &RelationDesc) -> Result<Vec<Option<Scalar>>, Error> {
         self.columns.iter().enumerate().map(|(index, column)| column.plan_default(planner, desc, index)).collect()
     }
 
-    pub(crate) fn normalized(&self, name: &FullName, desc: &RelationDesc) -> String {
-        let columns: Vec<String> = self
-            .columns
-            .iter()
-            .zip(desc.iter())
-            .map(|(column, (name, typ))| {
-                let mut text = format!("{} {}", Ident::with_quote('"', name), names::type_name(&typ.scalar));
-                if !typ.nullable {
-                    text.push_str(" NOT NULL");
-                }
-                if let Some(default) = &column.default {
-                    text.push_str(&format!(" DEFAULT {default}"));
-                }
-                text
-            })
-            .collect();
-        format!("CREATE TABLE {} ({})", full_name(name), columns.join(", "))
+    /// The statement with the full names of what it names, and the users' types among those.
+    pub(crate) fn normalized(
+        &self,
+        planner: &Planner<'_>,
+        name: &FullName,
+        desc: &RelationDesc,
+    ) -> Result<(String, BTreeSet<CollectionId>), Error> {
+        let mut types = BTreeSet::new();
+        let mut columns = Vec::with_capacity(self.columns.len());
+        for (column, (name, typ)) in self.columns.iter().zip(desc.iter()) {
+            let mut written = column.typ.clone();
+            let mut own = BTreeSet::new();
+            planner.names().qualify_type(&mut written, &mut own)?;
+            let shown = if own.is_empty() { names::type_name(&typ.scalar) } else { written.to_string() };
+            types.append(&mut own);
+            let mut text = format!("{} {shown}", Ident::with_quote('"', name));
+            if !typ.nullable {
+                text.push_str(" NOT NULL");
+            }
+            if let Some(default) = &column.default {
+                let mut default = default.clone();
+                types.append(&mut qualify(planner, &mut default)?);
+                text.push_str(&format!(" DEFAULT {default}"));
+            }
+            columns.push(text);
+        }
+        Ok((format!("CREATE TABLE {} ({})", full_name(name), columns.join(", ")), types))
     }
 }
 
@@ -179,7 +192,8 @@ pub(crate) fn from_source(
     let create_sql =
         format!("CREATE TABLE {} FROM SOURCE {} (REFERENCE = {reference})", full_name(&name), full_name(source_name));
     let defaults = vec![None; desc.arity()];
-    CreateTablePlan { name, if_not_exists, create_sql, desc, defaults, source: Some(source) }
+    let types = BTreeSet::new();
+    CreateTablePlan { name, if_not_exists, create_sql, desc, defaults, source: Some(source), types }
 }
 
 /// Checks that no item of this name exists. Returns what is to be done instead. Errors: 42P07.

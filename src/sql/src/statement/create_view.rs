@@ -83,12 +83,14 @@ impl CreateView {
         // Known keys make the default index of the view a narrow one.
         desc.typ.keys = planned.relation.typ().keys;
         let mut query = self.query.clone();
-        qualify(planner, &mut query)?;
+        let types = qualify(planner, &mut *query)?;
         let in_cluster = cluster.as_ref().map(|cluster| cluster.name.as_str());
         let create_sql = normalized(&name, &self.columns, in_cluster, &query);
         let (if_not_exists, relation) = (self.if_not_exists, planned.relation);
         Ok(match cluster {
-            None => Plan::CreateView(CreateViewPlan { name, if_not_exists, replace, create_sql, desc, relation }),
+            None => {
+                Plan::CreateView(CreateViewPlan { name, if_not_exists, replace, create_sql, desc, relation, types })
+            }
             Some(cluster) => Plan::CreateMaterializedView(CreateMaterializedViewPlan {
                 name,
                 if_not_exists,
@@ -97,6 +99,7 @@ impl CreateView {
                 desc,
                 relation,
                 cluster: cluster.id,
+                types,
             }),
         })
     }

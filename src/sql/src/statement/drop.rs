@@ -30,6 +30,7 @@ pub enum Kind {
     MaterializedView,
     Index,
     Source,
+    Type,
     Cluster,
     Replica,
 }
@@ -44,6 +45,7 @@ impl Kind {
             Kind::MaterializedView => "DROP MATERIALIZED VIEW",
             Kind::Index => "DROP INDEX",
             Kind::Source => "DROP SOURCE",
+            Kind::Type => "DROP TYPE",
             Kind::Cluster => "DROP CLUSTER",
             Kind::Replica => "DROP CLUSTER REPLICA",
         }
@@ -63,7 +65,7 @@ impl Drop {
     pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Result<Drop, Error> {
         let start = cursor.position();
         cursor.expect(&["drop"])?;
-        let kinds: [(&[&str], Kind); 9] = [
+        let kinds: [(&[&str], Kind); 10] = [
             (&["database"], Kind::Database),
             (&["schema"], Kind::Schema),
             (&["table"], Kind::Table),
@@ -71,22 +73,13 @@ impl Drop {
             (&["materialized", "view"], Kind::MaterializedView),
             (&["index"], Kind::Index),
             (&["source"], Kind::Source),
+            (&["type"], Kind::Type),
             (&["cluster", "replica"], Kind::Replica),
             (&["cluster"], Kind::Cluster),
         ];
         let Some(kind) = kinds.iter().find(|(words, _)| cursor.take(words)).map(|(_, kind)| *kind) else {
-            let refused = [
-                "sink",
-                "connection",
-                "secret",
-                "role",
-                "user",
-                "type",
-                "owned",
-                "function",
-                "sequence",
-                "network policy",
-            ];
+            let refused =
+                ["sink", "connection", "secret", "role", "user", "owned", "function", "sequence", "network policy"];
             let found = refused.iter().find(|name| cursor.peek_words(&name.split(' ').collect::<Vec<_>>()));
             return Err(match found {
                 Some(name) => Error::unsupported(format!("DROP {}", name.to_uppercase())).at(start),
@@ -162,7 +155,7 @@ impl Drop {
 
     fn add_item(&self, planner: &Planner<'_>, name: &ObjectName, doomed: &mut Doomed) -> Result<(), Error> {
         let noun = self.kind.noun();
-        let code = if self.kind == Kind::Index { "42704" } else { "42P01" };
+        let code = if matches!(self.kind, Kind::Index | Kind::Type) { "42704" } else { "42P01" };
         let item = names::resolve_or_none(planner.context, planner.catalog, name)?
             .ok_or_else(|| names::unknown(planner.context, planner.catalog, name, &noun, code))?;
         if matches!(item.id, CollectionId::System(_)) {
@@ -258,6 +251,13 @@ impl Doomed {
                     return Err(still_needed(&subject, &needed));
                 }
             }
+            // PostgreSQL drops the column, not the table.
+            let of_type = planner.catalog.item_by_id(root).filter(|item| item.kind() == "type");
+            let table = order.iter().find(|item| item.kind() == "table" && !roots.contains(&item.id));
+            if let (Some(typ), Some(table)) = (of_type, table) {
+                let what = format!("dropping {}, of which {} has a column,", described(&typ), described(table));
+                return Err(Error::unsupported(what).with_hint("Drop the table first."));
+            }
             self.plan.items.extend(order.iter().map(|item| item.id));
         }
         Ok(())
@@ -322,7 +322,10 @@ fn cluster_of(item: &Item) -> Option<ClusterId> {
         ItemDefinition::MaterializedView { cluster, .. }
         | ItemDefinition::Index { cluster, .. }
         | ItemDefinition::Source { cluster, .. } => Some(*cluster),
-        ItemDefinition::Table { .. } | ItemDefinition::View { .. } | ItemDefinition::Builtin { .. } => None,
+        ItemDefinition::Table { .. }
+        | ItemDefinition::View { .. }
+        | ItemDefinition::Type { .. }
+        | ItemDefinition::Builtin { .. } => None,
     }
 }
 

@@ -6,6 +6,7 @@ use sqlparser::ast::{Expr, Query};
 
 use crate::catalog_view::CatalogView;
 use crate::error::Error;
+use crate::names::Names;
 use crate::plan::{Params, Plan, PlanContext, ReadThenWritePlan, ReturningPlan, SelectPlan, When, WriteKind};
 use crate::query::{self, Lifetime, Mutation, PlannedMutation, PlannedQuery, QueryContext};
 
@@ -36,7 +37,11 @@ impl<'a> Over<'a> {
     }
 }
 
-impl Planner<'_> {
+impl<'a> Planner<'a> {
+    /// Where names of types are looked up.
+    pub(crate) fn names(&self) -> Names<'a> {
+        Names { context: self.context, catalog: self.catalog }
+    }
     pub(crate) fn query_context(&mut self, lifetime: Lifetime) -> QueryContext<'_> {
         QueryContext::new(self.context, self.catalog, self.params, lifetime)
     }

@@ -53,11 +53,11 @@ impl Prepare {
         }
     }
 
-    pub(crate) fn plan(&self) -> Result<Plan, Error> {
+    pub(crate) fn plan(&self, planner: &Planner<'_>) -> Result<Plan, Error> {
         let types = self.types.iter().map(|typ| match typ {
             // The pseudo-type of a parameter whose type is to be inferred.
             DataType::Custom(name, _) if name.to_string().eq_ignore_ascii_case("unknown") => Ok(None),
-            typ => names::resolve_type(typ).map(Some),
+            typ => names::resolve_type(planner.names(), typ).map(Some),
         });
         Ok(Plan::Prepare {
             name: names::check_identifier(&self.name)?,

@@ -1,19 +1,22 @@
-//! Names of relations inside queries, made full, so that the text means the same whatever the session.
+//! Names of relations and types inside queries, made full, so that the text means the same whatever the session.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use sqlparser::ast::{Ident, ObjectName, Query, TableFactor, VisitMut, VisitorMut};
+use repr::CollectionId;
+use sqlparser::ast::{DataType, Expr, Ident, ObjectName, Query, TableAlias, TableFactor, VisitMut, VisitorMut};
 
 use super::Planner;
 use crate::catalog_view::FullName;
 use crate::error::Error;
 use crate::names;
 
-/// Gives every relation that `query` reads its full name. Names of WITH are left as they are.
-pub(crate) fn qualify(planner: &Planner<'_>, query: &mut Query) -> Result<(), Error> {
-    let mut visitor = Qualifier { planner, scopes: Vec::new() };
-    match query.visit(&mut visitor) {
-        ControlFlow::Continue(()) => Ok(()),
+/// Gives every relation and type that `query` or an expression names its full name; names of WITH are left as they are.
+/// Returns the users' types among them.
+pub(crate) fn qualify(planner: &Planner<'_>, node: &mut impl VisitMut) -> Result<BTreeSet<CollectionId>, Error> {
+    let mut visitor = Qualifier { planner, scopes: Vec::new(), types: BTreeSet::new() };
+    match node.visit(&mut visitor) {
+        ControlFlow::Continue(()) => Ok(visitor.types),
         ControlFlow::Break(error) => Err(error),
     }
 }
@@ -28,6 +31,26 @@ struct Qualifier<'a, 'b> {
     planner: &'a Planner<'b>,
     /// The queries that enclose this place.
     scopes: Vec<Scope>,
+    /// Users' types that were met.
+    types: BTreeSet<CollectionId>,
+}
+
+impl Qualifier<'_, '_> {
+    fn qualify_type(&mut self, data_type: &mut DataType) -> ControlFlow<Error> {
+        match self.planner.names().qualify_type(data_type, &mut self.types) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        }
+    }
+
+    /// The types of the columns that an alias declares.
+    fn qualify_alias(&mut self, alias: &mut TableAlias) -> ControlFlow<Error> {
+        alias
+            .columns
+            .iter_mut()
+            .filter_map(|column| column.data_type.as_mut())
+            .try_for_each(|typ| self.qualify_type(typ))
+    }
 }
 
 /// The names that one query's WITH binds.
@@ -52,7 +75,8 @@ impl VisitorMut for Qualifier<'_, '_> {
         let with = query.with.as_ref();
         let names = with.iter().flat_map(|with| &with.cte_tables).map(|cte| names::fold(&cte.alias.name)).collect();
         self.scopes.push(Scope { names, done: 0, recursive: with.is_some_and(|with| with.recursive) });
-        ControlFlow::Continue(())
+        let mut ctes = query.with.iter_mut().flat_map(|with| &mut with.cte_tables);
+        ctes.try_for_each(|cte| self.qualify_alias(&mut cte.alias))
     }
 
     fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<Error> {
@@ -64,6 +88,14 @@ impl VisitorMut for Qualifier<'_, '_> {
             parent.done += 1;
         }
         ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        match expr {
+            Expr::Cast { data_type, .. } => self.qualify_type(data_type),
+            Expr::TypedString(typed) => self.qualify_type(&mut typed.data_type),
+            _ => ControlFlow::Continue(()),
+        }
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Error> {
@@ -82,6 +114,11 @@ impl VisitorMut for Qualifier<'_, '_> {
                 }
             }
         }
-        ControlFlow::Continue(())
+        match factor {
+            TableFactor::Table { alias: Some(alias), .. } | TableFactor::Function { alias: Some(alias), .. } => {
+                self.qualify_alias(alias)
+            }
+            _ => ControlFlow::Continue(()),
+        }
     }
 }

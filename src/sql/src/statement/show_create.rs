@@ -9,7 +9,7 @@ use crate::catalog_view::{Cluster, Item, quoted};
 use crate::error::Error;
 use crate::names;
 use crate::names::in_quotes;
-use crate::parse::Cursor;
+use crate::parse::{self, Cursor};
 use crate::plan::{Finishing, SelectPlan, When};
 
 #[derive(Clone, Debug)]
@@ -21,15 +21,15 @@ pub struct ShowCreate {
 impl ShowCreate {
     /// Reads what follows `SHOW CREATE`.
     pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Result<ShowCreate, Error> {
-        let kinds = ["table", "view", "materialized view", "index", "source", "cluster"];
+        let kinds = ["table", "view", "materialized view", "index", "source", "type", "cluster"];
         let found = kinds.into_iter().find(|kind| cursor.take(&kind.split(' ').collect::<Vec<_>>()));
         let Some(kind) = found else {
-            for refused in ["sink", "connection", "type"] {
+            for refused in ["sink", "connection"] {
                 if cursor.peek_words(&[refused]) {
                     return Err(cursor.unsupported(&format!("SHOW CREATE {}", refused.to_uppercase())));
                 }
             }
-            return Err(cursor.expected("TABLE, VIEW, MATERIALIZED VIEW, INDEX, SOURCE or CLUSTER"));
+            return Err(cursor.expected("TABLE, VIEW, MATERIALIZED VIEW, INDEX, SOURCE, TYPE or CLUSTER"));
         };
         Ok(ShowCreate { kind, name: cursor.name()? })
     }
@@ -43,13 +43,13 @@ impl ShowCreate {
             (quoted(&cluster.name), cluster_sql(&cluster))
         } else {
             let item = self.item(planner)?;
-            (item.name.to_string(), item.create_sql.clone())
+            (item.name.to_string(), parse::as_written(&item.create_sql).into_owned())
         };
         Ok(one_row(&[("name", &name), ("create_sql", &create_sql)]))
     }
 
     fn item(&self, planner: &Planner<'_>) -> Result<std::sync::Arc<Item>, Error> {
-        let code = if self.kind == "index" { "42704" } else { "42P01" };
+        let code = if matches!(self.kind, "index" | "type") { "42704" } else { "42P01" };
         let item = names::resolve_or_none(planner.context, planner.catalog, &self.name)?
             .ok_or_else(|| names::unknown(planner.context, planner.catalog, &self.name, self.kind, code))?;
         if item.create_sql.is_empty() {

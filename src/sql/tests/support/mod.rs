@@ -81,7 +81,8 @@ impl Fake {
         if let (Some(reference), Some(source)) = (&mut reference, source) {
             reference.source = source;
         }
-        let depends_on = reference.iter().map(|reference| reference.source).collect();
+        let source = reference.iter().map(|reference| reference.source);
+        let depends_on = source.chain(plan.types.iter().copied()).collect();
         let (desc, defaults) = (plan.desc.clone(), plan.defaults.clone());
         let definition = ItemDefinition::Table { desc, defaults, shard, source: reference };
         self.add(&plan.name, &plan.create_sql, depends_on, definition);
@@ -100,15 +101,23 @@ impl Fake {
             Plan::CreateView(plan) => {
                 plan.replace.iter().for_each(|id| drop(self.items.remove(id)));
                 let (desc, relation) = (plan.desc.clone(), plan.relation.clone());
-                self.add(&plan.name, &plan.create_sql, relation.depends_on(), ItemDefinition::View { desc, relation });
+                let depends_on = relation.depends_on().into_iter().chain(plan.types.iter().copied()).collect();
+                self.add(&plan.name, &plan.create_sql, depends_on, ItemDefinition::View { desc, relation });
             }
             Plan::CreateMaterializedView(plan) => {
                 plan.replace.iter().for_each(|id| drop(self.items.remove(id)));
                 let shard = ShardId(self.next());
                 let (desc, relation, cluster) = (plan.desc.clone(), plan.relation.clone(), plan.cluster);
-                let depends_on = relation.depends_on();
+                let depends_on = relation.depends_on().into_iter().chain(plan.types.iter().copied()).collect();
                 let definition = ItemDefinition::MaterializedView { desc, relation, cluster, shard };
                 self.add(&plan.name, &plan.create_sql, depends_on, definition);
+            }
+            Plan::CreateType(plan) => {
+                let mut typ = plan.typ.clone();
+                if let ScalarType::Enum(typ) = &mut typ {
+                    typ.oid = 30_000 + u32::try_from(self.next()).expect("few items") * 100;
+                }
+                self.add(&plan.name, &plan.create_sql, plan.types.clone(), ItemDefinition::Type { typ });
             }
             Plan::CreateIndex(plan) => {
                 let definition = ItemDefinition::Index { on: plan.on, keys: plan.keys.clone(), cluster: plan.cluster };
@@ -184,6 +193,15 @@ impl CatalogView for Fake {
             None => ["mz_catalog", "mz_internal", "pg_catalog", "information_schema"].map(str::to_owned).into(),
             Some(database) => self.schemas.get(database).into_iter().flatten().cloned().collect(),
         }
+    }
+
+    fn schema_oid(&self, database: Option<&str>, schema: &str) -> Option<u32> {
+        let place = self.schemas(database).iter().position(|name| name == schema)?;
+        Some(if database.is_none() { 10 } else { 20_000 } + u32::try_from(place).expect("few schemas"))
+    }
+
+    fn role_oid(&self, role: &str) -> Option<u32> {
+        (role == "materialize").then_some(16_400)
     }
 
     fn item(&self, name: &FullName) -> Option<Arc<Item>> {

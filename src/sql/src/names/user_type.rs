@@ -1,0 +1,96 @@
+//! Types that users made: found by name, and named in full where a definition keeps its text.
+
+use std::collections::BTreeSet;
+
+use repr::{CollectionId, ScalarType};
+use sqlparser::ast::{ArrayElemTypeDef, DataType, ObjectName};
+
+use super::types::{COMPOSITE_TYPE, Spelled, spelled};
+use super::{fold, parts, resolve_or_none};
+use crate::catalog_view::{CatalogView, Item, ItemDefinition};
+use crate::error::Error;
+use crate::plan::PlanContext;
+
+/// Where names of types are looked up.
+#[derive(Clone, Copy)]
+pub struct Names<'a> {
+    pub context: &'a PlanContext,
+    pub catalog: &'a dyn CatalogView,
+}
+
+impl Names<'_> {
+    /// The type that a user made under this name.
+    pub(super) fn user_type(self, name: &ObjectName) -> Option<ScalarType> {
+        match &self.item(name)?.definition {
+            ItemDefinition::Type { typ } => Some(typ.clone()),
+            _ => None,
+        }
+    }
+
+    fn item(self, name: &ObjectName) -> Option<std::sync::Arc<Item>> {
+        resolve_or_none(self.context, self.catalog, name).ok().flatten()
+    }
+
+    /// The names of users' types that need no schema, for near misses.
+    pub(super) fn user_type_names(self) -> Vec<String> {
+        let visible = super::visible_items(self.context, self.catalog);
+        let types = visible.iter().filter(|item| matches!(item.definition, ItemDefinition::Type { .. }));
+        types.map(|item| item.name.item.clone()).collect()
+    }
+
+    /// Gives the users' types in `data_type` their full names, and adds them to `used`.
+    pub(crate) fn qualify_type(self, data_type: &mut DataType, used: &mut BTreeSet<CollectionId>) -> Result<(), Error> {
+        match data_type {
+            DataType::Array(ArrayElemTypeDef::SquareBracket(element, _) | ArrayElemTypeDef::Qualified(element, _)) => {
+                self.qualify_type(element, used)
+            }
+            DataType::Custom(name, modifiers) => {
+                if let ([text], true) = (&mut modifiers[..], is_composite(name)) {
+                    *text = format!("\"{}\"", self.qualify_composite(text.trim_matches('"'), used)?);
+                    return Ok(());
+                }
+                if super::is_type_name(&last(name)) && name.0.len() == 1 {
+                    return Ok(());
+                }
+                let Some(item) = self.item(name) else { return Ok(()) };
+                if matches!(item.definition, ItemDefinition::Type { .. }) {
+                    used.insert(item.id);
+                    *name = crate::statement::full_name(&item.name);
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// As [`Names::qualify_type`], of a list or a map, which the parser passes on as text.
+    fn qualify_composite(self, text: &str, used: &mut BTreeSet<CollectionId>) -> Result<String, Error> {
+        Ok(match spelled(text) {
+            Spelled::List(element) => format!("{} list", self.qualify_composite(element, used)?),
+            Spelled::Array(element) => format!("{}[]", self.qualify_composite(element, used)?),
+            Spelled::Map { key, value } => format!("map[{key}=>{}]", self.qualify_composite(value, used)?),
+            Spelled::Plain(text) => {
+                let mut data_type = crate::parse::data_type(text)?;
+                let before = used.len();
+                self.qualify_type(&mut data_type, used)?;
+                if before == used.len() {
+                    return Ok(text.to_owned());
+                }
+                let DataType::Custom(name, _) = &data_type else { return Ok(data_type.to_string()) };
+                let plain: Vec<String> = parts(name)?.into_iter().map(|ident| super::quoted(&fold(ident))).collect();
+                if plain.iter().any(|part| part.starts_with('"')) {
+                    return Err(Error::unsupported(format!("a list or map of {name}, whose name needs quotes")));
+                }
+                plain.join(".")
+            }
+        })
+    }
+}
+
+fn last(name: &ObjectName) -> String {
+    name.0.last().and_then(|part| part.as_ident()).map(fold).unwrap_or_default()
+}
+
+fn is_composite(name: &ObjectName) -> bool {
+    name.0.len() == 1 && last(name) == COMPOSITE_TYPE
+}
