@@ -59,6 +59,14 @@ const TORTURES: &[Torture] = &[
         programs: true,
     },
     Torture {
+        name: "sqlsmith",
+        about: "queries made up by sqlsmith (a package of Debian); --rounds is their number",
+        test: "sqlsmith",
+        filter: None,
+        size: Some(("FRESHET_TEST_QUERIES", "20000")),
+        programs: true,
+    },
+    Torture {
         name: "faults",
         about: "failed syncs, full and slow disks (root, strace)",
         test: "disk_faults",

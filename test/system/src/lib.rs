@@ -7,10 +7,12 @@ pub mod postgres;
 pub mod server;
 pub mod slt;
 pub mod strace;
+pub mod wiretap;
 
 pub use disk::Disk;
 pub use ledger::Ledger;
 pub use server::Server;
+pub use wiretap::Wiretap;
 
 /// A seed for a random test: `FRESHET_TEST_SEED`, or one from the operating system. Printed, so that a failure can be
 /// replayed.
