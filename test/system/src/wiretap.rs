@@ -13,6 +13,8 @@ use tokio::net::{TcpListener, TcpStream};
 /// A statement, and what became of it.
 #[derive(Clone, Debug)]
 pub struct Heard {
+    /// Connections are numbered from 0 in the order in which they were made.
+    pub connection: usize,
     pub sql: String,
     /// SQLSTATE and message, if it failed.
     pub error: Option<(String, String)>,
@@ -34,11 +36,12 @@ impl Wiretap {
         let heard = Arc::new(Mutex::new(Vec::new()));
         let notes = Arc::clone(&heard);
         tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
+            let mut connections = 0..;
+            while let (Ok((client, _)), Some(connection)) = (listener.accept().await, connections.next()) {
                 let notes = Arc::clone(&notes);
                 tokio::spawn(async move {
                     // A connection that breaks leaves its last statement without an answer.
-                    let _ = pass(client, server_port, notes).await;
+                    let _ = pass(connection, client, server_port, notes).await;
                 });
             }
         });
@@ -62,17 +65,17 @@ struct Waiting {
     error: Option<(String, String)>,
 }
 
-async fn pass(client: TcpStream, server_port: u16, heard: Arc<Mutex<Vec<Heard>>>) -> Result<()> {
+async fn pass(connection: usize, client: TcpStream, server_port: u16, heard: Arc<Mutex<Vec<Heard>>>) -> Result<()> {
     let server = TcpStream::connect(("127.0.0.1", server_port)).await?;
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     let waiting = Arc::new(Mutex::new(Waiting::default()));
     let asked = tokio::spawn(pass_questions(from_client, to_server, Arc::clone(&waiting)));
-    let answered = pass_answers(from_server, to_client, &waiting, &heard).await;
+    let answered = pass_answers(connection, from_server, to_client, &waiting, &heard).await;
     asked.abort();
     let Waiting { sql, error } = std::mem::take(&mut *waiting.lock());
     if let Some((sql, _)) = sql {
-        heard.lock().push(Heard { sql, error, took: None });
+        heard.lock().push(Heard { connection, sql, error, took: None });
     }
     answered
 }
@@ -93,6 +96,7 @@ async fn pass_questions(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, waiting
 }
 
 async fn pass_answers(
+    connection: usize,
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     waiting: &Mutex<Waiting>,
@@ -106,7 +110,7 @@ async fn pass_answers(
             b'Z' => {
                 let Waiting { sql, error } = std::mem::take(&mut *waiting.lock());
                 if let Some((sql, start)) = sql {
-                    heard.lock().push(Heard { sql, error, took: Some(start.elapsed()) });
+                    heard.lock().push(Heard { connection, sql, error, took: Some(start.elapsed()) });
                 }
             }
             _ => {}

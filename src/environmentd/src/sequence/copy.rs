@@ -4,7 +4,7 @@
 //! rows are committed at the end, all or none.
 
 use expr::Scalar;
-use repr::{Arena, Datum, Diff, RelationDesc, Row, ScalarType};
+use repr::{Arena, Datum, Diff, RelationDesc, Row};
 use sql::plan::{CopyFormat, CopyFromPlan, CopyOptions};
 use sql::{CatalogView, ItemDefinition};
 

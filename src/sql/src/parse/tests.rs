@@ -2,8 +2,6 @@
 
 use super::*;
 
-mod printing;
-
 fn error(sql: &str) -> Error {
     parse(sql).expect_err(sql)
 }

@@ -89,10 +89,22 @@ impl QueryContext<'_> {
                 let scalar = self.parameter(index, &base);
                 self.cast(scalar, &base, to, context)
             }
-            Planned::Row(fields) => {
-                let (scalar, typ) = self.settle_row(fields).map_err(Some)?;
-                self.cast(scalar, &typ, to, context)
-            }
+            Planned::Row(fields) => match to {
+                // Fields of no type yet take that of their column.
+                ScalarType::Record(columns) if columns.len() == fields.len() => {
+                    let mut coerced = Vec::with_capacity(fields.len());
+                    for (field, (name, column)) in fields.into_iter().zip(columns) {
+                        let scalar = self.try_coerce(field, &column.scalar, context)?;
+                        coerced.push((name.clone(), scalar, column.scalar.clone()));
+                    }
+                    let (scalar, typ) = super::function::record(coerced).map_err(Some)?;
+                    self.cast(scalar, &typ, to, context)
+                }
+                _ => {
+                    let (scalar, typ) = self.settle_row(fields).map_err(Some)?;
+                    self.cast(scalar, &typ, to, context)
+                }
+            },
         }
     }
 
@@ -132,6 +144,13 @@ impl QueryContext<'_> {
             (ScalarType::RegRole, Kind::Text) => "regrole_text",
             _ => return Ok(None),
         };
+        // The types of the system have names that need no catalog.
+        if let (ScalarType::RegType, Some(Scalar::Literal(Ok(row), _))) = (from, scalar.to_scalar())
+            && let Datum::UInt(oid) = row.unpack_first(Kind::UInt)
+            && u32::try_from(oid).ok().and_then(repr::pg_type::from_oid).is_some()
+        {
+            return Ok(None);
+        }
         let func = func::by_key(key).expect("in the table of the catalog's functions");
         self.check_volatility(func)?;
         let named = HirScalar::call(func, vec![scalar.clone()], vec![from.clone()], ScalarType::Text);

@@ -112,6 +112,16 @@ impl QueryContext<'_> {
                 let (scalar, typ) = self.settle(left)?;
                 Ok(Planned::typed(HirScalar::if_then_else(equal, HirScalar::null(typ.clone()), scalar), typ))
             }
+            ("format_type", 2) => {
+                // Users' types are named by the catalog.
+                let of_type = self.coerce_implicit(args[0].clone(), &ScalarType::RegType, |found| {
+                    format!("cannot convert {found} to regtype")
+                })?;
+                let of_user = self.named_call("regtype_text", vec![Planned::typed(of_type, ScalarType::RegType)])?;
+                let of_system = self.named_call(name, args)?;
+                let (scalars, typ) = self.coerce_common(vec![of_user, of_system], "format_type")?;
+                Ok(Planned::typed(HirScalar::Coalesce(scalars), typ))
+            }
             ("age", 1) => self.age_today(args.remove(0)),
             ("timezone_offset", 2) => self.timezone_offset(args),
             ("pg_typeof", 1) => {

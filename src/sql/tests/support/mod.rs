@@ -6,7 +6,7 @@ mod render;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use repr::{ClusterId, CollectionId, ReplicaId, ShardId};
+use repr::{ClusterId, CollectionId, ReplicaId, ScalarType, ShardId};
 use sql::catalog_view::ReplicaSize;
 use sql::plan::{CreateTablePlan, DropPlan};
 use sql::{CatalogView, Cluster, FullName, Item, ItemDefinition, Plan, PlanContext, Replica};
