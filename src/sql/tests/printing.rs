@@ -177,6 +177,11 @@ impl Draw {
             "NOT LIKE",
             "OVERLAPS",
         ]);
+        self.form(depth, operator, [a, b, c])
+    }
+
+    /// An expression of these parts.
+    fn form(&mut self, depth: u64, operator: &str, [a, b, c]: [String; 3]) -> String {
         let typ = self.typ();
         match self.below(34) {
             0..=5 => format!("({a}) {operator} ({b})"),

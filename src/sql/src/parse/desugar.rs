@@ -136,7 +136,16 @@ fn starts_type<'a>(token: &dyn Fn(usize) -> Option<&'a Token>, at: usize) -> boo
         Some(Token::DoubleColon) => true,
         Some(Token::Word(word)) if word.keyword == Keyword::AS => true,
         Some(Token::Word(word)) => {
-            let reserved = matches!(word.keyword, Keyword::SELECT | Keyword::DISTINCT | Keyword::ALL | Keyword::VALUES);
+            let reserved = matches!(
+                word.keyword,
+                Keyword::SELECT
+                    | Keyword::DISTINCT
+                    | Keyword::ALL
+                    | Keyword::VALUES
+                    | Keyword::BOTH
+                    | Keyword::LEADING
+                    | Keyword::TRAILING
+            );
             (word.quote_style.is_some() || !reserved) && matches!(before(2), Some(Token::LParen | Token::Comma))
         }
         _ => false,

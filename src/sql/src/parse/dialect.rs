@@ -23,15 +23,28 @@ pub(crate) struct FreshetDialect;
 /// A sign binds tighter than COLLATE, AT and `^` (so `-2 ^ 2` is 4): only `.`, `::` and `[]` come before it.
 const SIGN_PRECEDENCE: u8 = 120;
 
-/// A sign and its operand, if there is one.
-fn signed(parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
-    let op = match parser.peek_token_ref().token {
-        Token::Minus => UnaryOperator::Minus,
-        Token::Plus => UnaryOperator::Plus,
+/// A prefix operator and its operand, if there is one.
+///
+/// Of several, each but the first is put in brackets: the crate prints them without a blank between, and `--` is a comment.
+fn prefixed(parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
+    let others = POSTGRES.prec_value(Precedence::PlusMinus);
+    let (op, precedence) = match parser.peek_token_ref().token {
+        Token::Minus => (UnaryOperator::Minus, SIGN_PRECEDENCE),
+        Token::Plus => (UnaryOperator::Plus, SIGN_PRECEDENCE),
+        Token::Tilde => (UnaryOperator::BitwiseNot, others),
+        Token::PGSquareRoot => (UnaryOperator::PGSquareRoot, others),
+        Token::PGCubeRoot => (UnaryOperator::PGCubeRoot, others),
+        Token::AtSign => (UnaryOperator::PGAbs, others),
         _ => return None,
     };
     parser.next_token();
-    Some(parser.parse_subexpr(SIGN_PRECEDENCE).map(|expr| Expr::UnaryOp { op, expr: Box::new(expr) }))
+    Some(parser.parse_subexpr(precedence).map(|operand| {
+        let operand = match operand {
+            inner @ Expr::UnaryOp { .. } => Expr::Nested(Box::new(inner)),
+            other => other,
+        };
+        Expr::UnaryOp { op, expr: Box::new(operand) }
+    }))
 }
 
 impl Dialect for FreshetDialect {
@@ -69,7 +82,7 @@ impl Dialect for FreshetDialect {
     }
 
     fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
-        collection::literal(parser).or_else(|| collection::variadic(parser)).or_else(|| signed(parser))
+        collection::literal(parser).or_else(|| collection::variadic(parser)).or_else(|| prefixed(parser))
     }
 
     fn get_next_precedence(&self, parser: &Parser) -> Option<Result<u8, ParserError>> {

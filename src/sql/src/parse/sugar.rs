@@ -87,7 +87,15 @@ fn edits(tokens: &[TokenWithSpan]) -> Vec<Edit> {
                 if is_quoted(Some(&tokens[at].token), ROWS_FROM) {
                     edits.push(replace(at, at, "ROWS FROM "));
                 } else if is_quoted(Some(&tokens[at].token), GROUPING_SETS) {
-                    edits.push(replace(at, at, "GROUPING SETS "));
+                    // The tree has it as a set of one expression, which is printed in brackets.
+                    let close = closing(tokens, at + 1);
+                    match close.filter(|close| at > 0 && is_bracketed(tokens, at - 1, close + 1)) {
+                        Some(close) => {
+                            edits.push(replace(at - 1, at, "GROUPING SETS "));
+                            edits.push(replace(close + 1, close + 1, ""));
+                        }
+                        None => edits.push(replace(at, at, "GROUPING SETS ")),
+                    }
                 } else if let (true, Some(Token::Word(name))) = (word.value == COMPOSITE_TYPE, token(at + 2)) {
                     edits.push(replace(at, at + 3, &name.value));
                 }
@@ -96,6 +104,19 @@ fn edits(tokens: &[TokenWithSpan]) -> Vec<Edit> {
         }
     }
     edits
+}
+
+/// The place of the bracket that closes the one at `open`.
+fn closing(tokens: &[TokenWithSpan], open: usize) -> Option<usize> {
+    let mut depth = 0;
+    (open..tokens.len()).find(|at| {
+        depth += i32::from(tokens[*at].token == Token::LParen) - i32::from(tokens[*at].token == Token::RParen);
+        depth == 0
+    })
+}
+
+fn is_bracketed(tokens: &[TokenWithSpan], open: usize, close: usize) -> bool {
+    tokens[open].token == Token::LParen && tokens.get(close).is_some_and(|token| token.token == Token::RParen)
 }
 
 fn is_quoted(token: Option<&Token>, name: &str) -> bool {
