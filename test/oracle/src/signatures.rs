@@ -37,7 +37,7 @@ const EXCLUDED: &[(&str, &str)] = &[
 const INEXACT: &[&str] = &[
     "sqrt", "cbrt", "ln", "log", "log10", "sin", "cos", "tan", "cot", "asin", "acos", "atan", "atan2", "sinh", "cosh",
     "tanh", "asinh", "acosh", "atanh", "sind", "cosd", "tand", "cotd", "asind", "acosd", "atand", "atan2d", "degrees",
-    "radians", "exp", "pi", "|/", "||/", "|/ ", "random",
+    "radians", "exp", "pi", "|/", "||/", "|/ ", "random", "pg_column_size",
 ];
 
 /// Arguments that only make sense with certain texts: of which function, which argument, which texts.
@@ -192,6 +192,9 @@ fn is_shared(arg: ArgType) -> bool {
             | Oid
             | RegClass
             | RegProc
+            | RegNamespace
+            | RegRole
+            | AnyEnum
             | RegType
             | MzTimestamp
             | AnyList
