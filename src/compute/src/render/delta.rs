@@ -184,7 +184,9 @@ impl Ties {
 }
 
 /// How what was met is collected before it is sent.
-type Output<T, D> = CapacityContainerBuilder<Vec<((Result<D, EvalError>, T), T, Diff)>>;
+type Output<T, D> = CapacityContainerBuilder<Vec<MetUpdate<T, D>>>;
+/// A row that a half join has made, when its first input's update began, and when it is there.
+type MetUpdate<T, D> = ((Result<D, EvalError>, T), T, Diff);
 type Met<'scope, T, D> = VecCollection<'scope, T, (Result<D, EvalError>, T), Diff>;
 
 fn half_join<'scope, T: RenderTime, D: Clone + 'static>(
@@ -358,7 +360,7 @@ where
         layout: &RowLayout,
         ties: Ties,
         logic: &mut RowLogic<D>,
-        output: &mut Vec<((Result<D, EvalError>, T), T, Diff)>,
+        output: &mut Vec<MetUpdate<T, D>>,
     ) -> bool
     where
         D: Clone,
