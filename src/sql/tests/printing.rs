@@ -234,7 +234,7 @@ impl Draw {
     fn query(&mut self, depth: u64) -> String {
         let (a, b, c) = (self.expr(depth), self.expr(depth), self.expr(depth));
         let from = self.from(depth);
-        let simple = match self.below(12) {
+        match self.below(12) {
             0 => format!("VALUES ({a}, {b}), ({c}, NULL)"),
             1 => format!("SELECT DISTINCT ON ({a}) {b} AS x, * FROM {from} ORDER BY {c} DESC LIMIT 1 OFFSET 2"),
             2 => format!("SELECT {a} FROM {from} GROUP BY GROUPING SETS ((a, b), GROUPING SETS ((a), ())) HAVING {b}"),
@@ -247,8 +247,7 @@ impl Draw {
             9 => format!("SELECT {a} FROM {from} WINDOW w AS (PARTITION BY {b} ORDER BY {c})"),
             10 => format!("SELECT {a} FROM {from} ORDER BY {b} FETCH FIRST 3 ROWS WITH TIES"),
             _ => format!("SELECT {a}, {b} AS \"B b\", t.*, {c} of FROM {from} WHERE {b}"),
-        };
-        simple
+        }
     }
 }
 
