@@ -29,7 +29,7 @@ impl Realize for Realizer {
     fn realize(&self, transacted: Transacted) {
         let old = self.catalog.load_full();
         let new = Arc::new(transacted.catalog);
-        self.catalog.store(Arc::clone(&new));
+        // Whoever plans on a catalog finds all that is in it: what is new is made before, what is gone is dropped behind.
         self.add_clusters(&old, &new);
         let mut changed_sources = Vec::new();
         for id in &transacted.created {
@@ -37,6 +37,7 @@ impl Realize for Realizer {
             self.create_item(&new, &item);
             changed_sources.extend(source_of(&item));
         }
+        self.catalog.store(Arc::clone(&new));
         self.drop_items(&old, &new, &mut changed_sources);
         self.remove_clusters(&old, &new);
         changed_sources.sort_unstable();
