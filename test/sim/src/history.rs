@@ -167,7 +167,8 @@ impl History {
     fn check_ticks(&self) {
         let mut before = 0;
         let mut reads: Vec<&Read> = self.reads.iter().collect();
-        reads.sort_by_key(|read| read.at);
+        // Of the reads of one millisecond nobody knows which was at the earlier time.
+        reads.sort_by_key(|read| (read.at, read.contents.ticks));
         for read in reads {
             let Some(ticks) = read.contents.ticks else { continue };
             assert!(ticks >= before, "at {}: the source went back from {before} to {ticks} ticks", read.at);
@@ -180,7 +181,9 @@ impl History {
         let mut before: BTreeMap<i64, i64> = BTreeMap::new();
         let mut sum_before = 0;
         let mut reads: Vec<&Read> = self.reads.iter().collect();
-        reads.sort_by_key(|read| read.at);
+        // As for ticks: counters only grow.
+        let of_keys = |read: &Read| read.contents.counters.iter().flatten().map(|(_, value)| *value).sum::<i64>();
+        reads.sort_by_key(|read| (read.at, read.contents.counters_sum, of_keys(read)));
         for read in reads {
             let bounds = |wanted: Option<i64>| {
                 let ours = |write: &&Write| match write.change {
