@@ -23,7 +23,7 @@ pub(crate) struct Options {
 
 pub(crate) async fn run(options: &Options) -> Result<()> {
     ensure!(options.rows > 0 && options.rounds > 0, "rows and rounds must be positive");
-    let (server, postgres) = (Server::start()?, Postgres::start_durable()?);
+    let (server, postgres) = (Server::start()?, Postgres::start_peer()?);
     let systems = [("freshet", server.connect().await?), ("postgres", postgres.connect().await?)];
     let text = text(options.rows);
     let mut rates = [Vec::new(), Vec::new()];

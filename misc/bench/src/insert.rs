@@ -36,7 +36,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
         "clients and rounds must be positive"
     );
     let server = Server::start()?;
-    let postgres = Postgres::start_durable()?;
+    let postgres = Postgres::start_peer()?;
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for index in 0..options.clients.iter().copied().max().unwrap_or(0) {
         ours.push(session(server.connect().await?, index).await?);

@@ -29,7 +29,7 @@ pub(crate) struct Cost {
 impl Peer {
     /// Starts a server, loads it, and returns with the first complete answer and the time that took, without the start.
     pub(crate) async fn load(text: &CopyText) -> Result<(Peer, Answer, f64)> {
-        let postgres = Postgres::start_durable()?;
+        let postgres = Postgres::start_peer()?;
         let client = postgres.connect().await?;
         let start = now();
         database::execute(&client, database::TABLES).await?;

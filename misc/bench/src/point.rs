@@ -37,7 +37,7 @@ struct Contestant {
 pub(crate) async fn run(options: &Options) -> Result<()> {
     ensure!(options.rows > 0 && options.clients > 0 && options.rounds > 0, "rows, clients and rounds must be positive");
     let server = Server::start()?;
-    let postgres = Postgres::start_durable()?;
+    let postgres = Postgres::start_peer()?;
     let text: String = (0..options.rows).map(|id| format!("{id}\t{}\n", value(i64::from(id)))).collect();
     for (client, key) in [
         (server.connect().await?, "CREATE INDEX points_by_id ON points (id)"),

@@ -24,6 +24,8 @@ pub struct Postgres {
     port: Option<u16>,
 }
 
+const DURABLE: &str = "-c fsync=on -c synchronous_commit=on";
+
 /// Debian's binaries are not on the PATH.
 fn bin_dir() -> Result<PathBuf> {
     let debian = Path::new("/usr/lib/postgresql/15/bin");
@@ -39,10 +41,15 @@ impl Postgres {
         Postgres::start_with("-c fsync=off", None)
     }
 
-    /// Starts a peer for benchmarks, which keeps what it acknowledges and is reached as Freshet is, over loopback TCP.
+    /// Starts one that keeps what it acknowledges.
     pub fn start_durable() -> Result<Postgres> {
+        Postgres::start_with(DURABLE, None)
+    }
+
+    /// Starts a durable peer for benchmarks, which is reached as Freshet is, over loopback TCP.
+    pub fn start_peer() -> Result<Postgres> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        Postgres::start_with("-c fsync=on -c synchronous_commit=on", Some(port))
+        Postgres::start_with(DURABLE, Some(port))
     }
 
     fn start_with(settings: &str, port: Option<u16>) -> Result<Postgres> {
