@@ -29,7 +29,10 @@ fn main() -> ExitCode {
     if let Err(error) = start_logging(&args) {
         return fail(&error);
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("environmentd").build() {
+    // One thread may be syncing the log; there is always another.
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).max(2);
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = match builder.enable_all().worker_threads(threads).thread_name("environmentd").build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&BootError::Data(format!("cannot start threads: {error}"))),
     };

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use catalog::Catalog;
-use expr::Scalar;
 use optimizer::Access;
 use persist::Validate;
 use repr::{Arena, CollectionId, Datum, Diff, Kind, RelationDesc, Row, ShardId, Timestamp};
@@ -237,32 +236,31 @@ impl Session {
         kinds: &[Kind],
     ) -> Result<Option<(RelationDesc, Vec<Row>)>, Error> {
         let Some(ReturningPlan { mut exprs, desc }) = plan else { return Ok(None) };
-        for expr in exprs.iter_mut().filter(|expr| !prepare::asks_chance(expr)) {
+        // What rests on chance is bound for each row, everything else once.
+        let drawn: Vec<bool> = exprs.iter().map(prepare::asks_chance).collect();
+        for (expr, _) in exprs.iter_mut().zip(&drawn).filter(|(_, drawn)| !**drawn) {
             prepare::bind_functions_in(self, expr)?;
         }
         let mut out = Vec::new();
+        let mut arena = Arena::new();
         for (row, count) in rows {
             let datums = row.unpack(kinds);
             for _ in 0..count.get() {
-                out.push(self.returned_row(&exprs, &datums)?);
+                let mut result = Row::default();
+                for (expr, drawn) in exprs.iter().zip(&drawn) {
+                    if *drawn {
+                        let mut bound = expr.clone();
+                        prepare::bind_functions_in(self, &mut bound)?;
+                        result.push(bound.eval(&datums, &arena)?);
+                    } else {
+                        result.push(expr.eval(&datums, &arena)?);
+                    }
+                }
+                arena.clear();
+                out.push(result);
             }
         }
         Ok(Some((desc, out)))
-    }
-
-    fn returned_row(&self, exprs: &[Scalar], datums: &[Datum<'_>]) -> Result<Row, Error> {
-        let arena = Arena::new();
-        let mut result = Row::default();
-        for expr in exprs {
-            if prepare::asks_chance(expr) {
-                let mut bound = expr.clone();
-                prepare::bind_functions_in(self, &mut bound)?;
-                result.push(bound.eval(datums, &arena)?);
-            } else {
-                result.push(expr.eval(datums, &arena)?);
-            }
-        }
-        Ok(result)
     }
 }
 
