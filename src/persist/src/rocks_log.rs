@@ -25,7 +25,7 @@ use uuid::Uuid;
 use crate::log::{Append, CHECKPOINTS_KEPT, Checkpoint, Entry, Log, LogError, Slot, Survey, check_tail};
 use crate::rocks_holder;
 use crate::rocks_reader;
-use crate::rocks_wal::{self, DamageKind};
+use crate::rocks_wal::{self, DamageKind, Room};
 
 pub(crate) const LOG: &str = "log";
 pub(crate) const CHECKPOINTS: &str = "ckpt";
@@ -50,8 +50,9 @@ struct Database {
     directory: PathBuf,
     /// None after a failed reopen. Who closes it waits for all who are at work in it.
     open: RwLock<Option<DB>>,
-    /// Held while a slot is looked at and filled, which is one step to everybody else.
-    appending: Mutex<()>,
+    /// Held by whoever writes: a slot is looked at and filled in one step, and nobody lengthens the write-ahead file while
+    /// another writes at its end.
+    writing: Mutex<Room>,
     _lock: File,
 }
 
@@ -66,8 +67,8 @@ impl RocksLog {
         check_layout(directory)?;
         let database = open_database(directory)?;
         let newest = newest_seq(&database)?;
-        let (open, appending) = (RwLock::new(Some(database)), Mutex::default());
-        let database = Database { directory: directory.to_owned(), open, appending, _lock: lock };
+        let (open, writing) = (RwLock::new(Some(database)), Mutex::default());
+        let database = Database { directory: directory.to_owned(), open, writing, _lock: lock };
         Ok(RocksLog {
             tasks,
             database: Arc::new(database),
@@ -247,14 +248,19 @@ impl Database {
         }
     }
 
+    fn write<T>(&self, work: impl FnOnce(&DB) -> Result<T, LogError>) -> Result<T, LogError> {
+        let _writing = self.writing.lock();
+        self.with(work)
+    }
+
     /// After a full disk RocksDB stays in an error state: the next call opens it anew, and recovery decides what was stored.
     fn close(&self) {
         *self.open.write() = None;
     }
 
     fn append(&self, entry: &Entry) -> Result<Append, LogError> {
-        let _appending = self.appending.lock();
-        let outcome = self.with(|database| append(database, entry));
+        let mut room = self.writing.lock();
+        let outcome = self.with(|database| append(database, entry, &mut room));
         if let Err(LogError::DiskFull(_)) = outcome {
             self.close();
         }
@@ -262,14 +268,16 @@ impl Database {
     }
 }
 
-fn append(database: &DB, entry: &Entry) -> Result<Append, LogError> {
+fn append(database: &DB, entry: &Entry, room: &mut Room) -> Result<Append, LogError> {
     let (log, key) = (family(database, LOG), entry.seq.to_be_bytes());
     if let Some(bytes) = database.get_cf(log, key).map_err(|error| rocks_error(&error))? {
         let found = Entry::decode(entry.seq, bytes.into())?;
         // Our own bytes from a write that failed for lack of space, and was recovered all the same.
         return Ok(if found == *entry { Append::Committed { stored_at: None } } else { Append::Occupied(found) });
     }
-    database.put_cf_opt(log, key, entry.encode(), &synced()).map_err(|error| rocks_error(&error))?;
+    let bytes = entry.encode();
+    room.make(database.path(), bytes.len());
+    database.put_cf_opt(log, key, bytes, &synced()).map_err(|error| rocks_error(&error))?;
     Ok(Append::Committed { stored_at: None })
 }
 
@@ -390,13 +398,13 @@ impl Log for RocksLog {
 
     async fn checkpoint(&self, checkpoint: Checkpoint) -> Result<(), LogError> {
         self.blocking("rocks-log-checkpoint", move |database| {
-            database.with(|database| store_checkpoint(database, &checkpoint))
+            database.write(|database| store_checkpoint(database, &checkpoint))
         })
         .await
     }
 
     async fn truncate(&self, upto: u64) -> Result<(), LogError> {
-        self.blocking("rocks-log-truncate", move |database| database.with(|database| truncate(database, upto))).await
+        self.blocking("rocks-log-truncate", move |database| database.write(|database| truncate(database, upto))).await
     }
 
     fn lock_proves_leadership(&self) -> bool {

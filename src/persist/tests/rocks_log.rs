@@ -33,6 +33,11 @@ fn wal(directory: &Path) -> PathBuf {
     files.filter(|path| path.extension().is_some_and(|extension| extension == "log")).max().expect("a write-ahead file")
 }
 
+/// How much of a write-ahead file is written, before the zeros.
+fn written(wal: &Path) -> usize {
+    std::fs::read(wal).unwrap().iter().rposition(|byte| *byte != 0).expect("something is written") + 1
+}
+
 /// A copy as `kill -9` would leave it: taken while the log is open, without its lock.
 fn copy_of(directory: &Path) -> tempfile::TempDir {
     let copy = tempfile::tempdir().unwrap();
@@ -83,8 +88,8 @@ async fn a_torn_tail_is_cut_off() {
     for torn in [1, 5, 20, 60] {
         let copy = copy_of(directory.path());
         let wal = wal(copy.path());
-        let length = std::fs::metadata(&wal).unwrap().len();
-        std::fs::OpenOptions::new().write(true).open(&wal).unwrap().set_len(length - torn).unwrap();
+        let length = (written(&wal) - torn) as u64;
+        std::fs::OpenOptions::new().write(true).open(&wal).unwrap().set_len(length).unwrap();
         let log = RocksLog::open(copy.path(), Tasks::tokio()).expect("the log opens");
         let entries = log.load().await.expect("loaded").1;
         assert_eq!(entries, (1..20).map(|seq| entry(seq, &format!("entry {seq}"))).collect::<Vec<_>>(), "{torn} bytes");
@@ -92,11 +97,54 @@ async fn a_torn_tail_is_cut_off() {
     drop(log);
 }
 
+/// Disks write the sectors of one sync in any order: the record is torn whichever is missing, and none before it is.
+#[tokio::test]
+async fn a_record_without_one_of_its_sectors_is_cut_off() {
+    for (bytes, step) in [(40, 1), (3_000, 1), (70_000, 5)] {
+        let directory = tempfile::tempdir().unwrap();
+        let log = filled(directory.path(), 20).await;
+        let start = written(&wal(directory.path()));
+        log.append(entry(21, &"x".repeat(bytes))).await.expect("stored");
+        let end = written(&wal(directory.path()));
+        assert!(end - start > bytes, "the record is in the file");
+        for sector in (start / 512..end.div_ceil(512)).step_by(step) {
+            let copy = copy_of(directory.path());
+            let wal = wal(copy.path());
+            let mut file = std::fs::read(&wal).unwrap();
+            file[start.max(sector * 512)..end.min((sector + 1) * 512)].fill(0);
+            std::fs::write(&wal, file).unwrap();
+            let log = RocksLog::open(copy.path(), Tasks::tokio()).expect("the log opens");
+            assert_eq!(log.load().await.expect("loaded").1.len(), 20, "{bytes} bytes, sector {sector}");
+        }
+        drop(log);
+    }
+}
+
+/// Zeros are written ahead of the log, and what ends in them is whole.
+#[tokio::test]
+async fn what_follows_on_written_zeros_survives_a_kill() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = filled(directory.path(), 20).await;
+    let length = || std::fs::metadata(wal(directory.path())).unwrap().len();
+    let ahead = length();
+    assert!(ahead > 1 << 20, "zeros lie ahead");
+    for seq in 21..=40 {
+        let text = "y".repeat(60_000);
+        log.append(entry(seq, &text)).await.expect("stored");
+    }
+    assert!(length() > ahead, "and again when they are used up");
+    let copy = copy_of(directory.path());
+    drop(log);
+    let log = RocksLog::open(copy.path(), Tasks::tokio()).expect("the log opens");
+    let entries = log.load().await.expect("loaded").1;
+    assert_eq!(entries.iter().map(|entry| entry.seq).collect::<Vec<_>>(), (1..=40).collect::<Vec<_>>());
+}
+
 #[tokio::test]
 async fn a_flipped_bit_is_found_and_named() {
     let directory = tempfile::tempdir().unwrap();
     let log = filled(directory.path(), 20).await;
-    let length = usize::try_from(std::fs::metadata(wal(directory.path())).unwrap().len()).unwrap();
+    let length = written(&wal(directory.path()));
     let seed = 7;
     println!("seed {seed}");
     let rng = Rng::from_seed(seed);

@@ -1,6 +1,7 @@
 //! A real environmentd, started and stopped by a test.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -73,6 +74,16 @@ impl Server {
 
     pub fn internal_http_port(&self) -> u16 {
         self.internal_http_port
+    }
+
+    /// The value of a metric without labels, as `/metrics` gives it.
+    pub fn metric(&self, name: &str) -> Result<u64> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.internal_http_port))?;
+        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n")?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text)?;
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.with_context(|| format!("there is no metric {name}"))?.parse().with_context(|| format!("{name} is no count"))
     }
 
     pub fn data_dir(&self) -> &Path {

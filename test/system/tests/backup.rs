@@ -172,6 +172,30 @@ async fn a_restored_environment_answers_as_the_original_did() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn older_backups_are_deleted_but_for_those_to_keep() -> Result<()> {
+    let places = Places::new()?;
+    let (to, from) = (format!("--to={}", places.backups()), format!("--from={}", places.backups()));
+    let server = Server::start_in(&places.data("original"), &[])?;
+    execute(&server, &SCHEMA).await?;
+    for round in 0..4 {
+        fill(&server, 1 + 5_000 * round, 5_000).await?;
+        succeed(&["backup", &to, "--keep=2", &places.flag("original")])?;
+    }
+    let expected = answers(&server).await?;
+    let listed = succeed(&["restore", &from, "--list"])?;
+    let backups: Vec<&str> = listed.lines().skip(1).collect();
+    assert_eq!(backups.len(), 2, "{listed}");
+    for (index, backup) in backups.iter().enumerate() {
+        let id = backup.split_whitespace().next().context("an id")?;
+        succeed(&["restore", &from, "--backup", id, &places.flag(id)])?;
+        let copy = Server::start_in(&places.data(id), &[])?;
+        let found = answers(&copy).await?;
+        assert_eq!(found == expected, index == 1, "the newest is last, and the one before lacks its rows");
+    }
+    Ok(())
+}
+
 /// One writer of 1, 2, 3, ...: what is restored must be a beginning of that.
 async fn write(server: &Server, stop: Arc<AtomicBool>, acknowledged: Arc<AtomicU64>) -> Result<()> {
     let client = server.connect().await?;

@@ -2,9 +2,11 @@
 //!
 //! `FRESHET_TEST_S3` and `AWS_*` name the server and its credentials; `misc/test persist` starts one.
 
-use anyhow::{Context, Result};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
 use system_test::Server;
-use system_test::server::rows;
+use system_test::server::{bin_dir, rows};
 
 /// More than travels inside the log: these rows go to the blob store.
 const MANY: usize = 60_000;
@@ -65,6 +67,48 @@ async fn an_environment_on_s3_survives_its_processes() -> Result<()> {
 async fn an_environment_in_a_directory_of_objects_survives_its_processes() -> Result<()> {
     let directory = tempfile::tempdir()?;
     survives(&format!("file:{}", directory.path().display()), "").await
+}
+
+/// Runs a subcommand of environmentd that must succeed.
+fn succeed(args: &[String]) -> Result<()> {
+    let output = Command::new(bin_dir().join("environmentd")).args(args).output()?;
+    ensure!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+/// Rows that compress badly, until batches are so large that replicas are asked to merge them; then a backup of it all.
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_merge_what_is_large_on_s3_and_backups_go_there() -> Result<()> {
+    const ROWS_AT_ONCE: usize = 25_000;
+    const QUESTION: &str = "SELECT count(*), sum(n), md5(string_agg(a, '' ORDER BY n)) FROM hashes WHERE n % 10 = 0";
+    let directory = tempfile::tempdir()?;
+    let (place, query) = s3();
+    let stores = arguments(&place, &query);
+    let stores: Vec<&str> = stores.iter().map(String::as_str).collect();
+    let mut server = Server::start_in(&directory.path().join("data"), &stores)?;
+    let client = server.connect().await?;
+    client.batch_execute("CREATE TABLE hashes (n bigint NOT NULL, a text, b text, c text)").await?;
+    let mut count = 0;
+    while server.metric("persist_delegated_merges_total")? == 0 {
+        ensure!(count < 40 * ROWS_AT_ONCE, "no replica was asked to merge anything of {count} rows");
+        let insert = "INSERT INTO hashes SELECT n, md5(n::text), md5('b' || n), md5('c' || n)";
+        client.batch_execute(&format!("{insert} FROM generate_series({}, {}) AS n", count + 1, count + ROWS_AT_ONCE)).await?;
+        count += ROWS_AT_ONCE;
+    }
+    let answer = rows(&client, QUESTION).await?;
+    let tenths = count / 10;
+    assert_eq!(answer[0][..2], [Some(tenths.to_string()), Some((10 * tenths * (tenths + 1) / 2).to_string())]);
+    server.kill_and_restart()?;
+    assert_eq!(rows(&server.connect().await?, QUESTION).await?, answer, "what replicas have merged");
+
+    let data = |name: &str| format!("--data-dir={}", directory.path().join(name).display());
+    let backups = format!("{place}/backups{query}");
+    succeed(&["backup".to_owned(), format!("--to={backups}"), data("data")])?;
+    succeed(&["restore".to_owned(), format!("--from={backups}"), data("restored")])?;
+    let restored = Server::start_in(&directory.path().join("restored"), &[])?;
+    assert_eq!(rows(&restored.connect().await?, QUESTION).await?, answer, "what was restored from S3");
+    assert_eq!(server.stop()?, 0);
+    Ok(())
 }
 
 #[test]
