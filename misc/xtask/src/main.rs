@@ -49,9 +49,9 @@ fn run() -> Result<bool> {
             Ok(built && execute(cargo(&root, &["test", "--workspace", "--test", "slt", "--"], &rest))?)
         }
         "bench" => {
-            let build = ["build", "--release", "--bin", "environmentd", "--bin", "clusterd"];
+            let build = ["build", "--release", "--bin", "environmentd", "--bin", "clusterd", "--bin", "bench"];
             let built = execute(cargo(&root, &build, &[]))?;
-            Ok(built && execute(cargo(&root, &["run", "--release", "-p", "bench", "--"], &rest))?)
+            Ok(built && execute(cargo(&root, &["run", "--release", "--bin", "bench", "--"], &rest))?)
         }
         "torture" => torture::run(&root, &rest),
         "tidy" => tidy::check(&root),
