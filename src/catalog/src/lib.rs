@@ -2,14 +2,17 @@
 //!
 //! Knows no sessions, no sockets, no dataflows. A change is [`transact`](Catalog::transact): it yields the next snapshot and
 //! the rows by which the durable collection changes; the committer makes both true at once. Reading order: `record`,
-//! `catalog`, `transact`, `narrow`, `load`, `builtin`.
+//! `catalog`, `transact`, `narrow`, `rename`, `load`, `builtin`.
 
 pub mod builtin;
 mod catalog;
 mod load;
 mod narrow;
 mod record;
+mod rename;
 mod sizes;
+#[cfg(test)]
+mod testing;
 mod transact;
 
 pub use catalog::{Catalog, Database, Schema};

@@ -92,7 +92,7 @@ struct Stored {
 
 fn load_item(catalog: &mut Catalog, number: u64, stored: Stored) {
     let id = CollectionId::User(number);
-    let (depends_on, definition) = match plan_item(catalog, &stored) {
+    let (depends_on, definition) = match plan_item(catalog, &stored, None) {
         Ok(item) => {
             let item = item.assign(number, stored.oid, None);
             (item.depends_on, item.definition)
@@ -109,7 +109,16 @@ fn load_item(catalog: &mut Catalog, number: u64, stored: Stored) {
     catalog.insert_item(Arc::new(Item { id, oid, name, create_sql, depends_on, columns_seen, definition }));
 }
 
-fn plan_item(catalog: &Catalog, stored: &Stored) -> Result<NewItem, String> {
+/// What the text of an item that is in the catalog means there. Err: why it means nothing.
+pub(crate) fn planned(catalog: &Catalog, item: &Item) -> Result<ItemDefinition, String> {
+    let CollectionId::User(number) = item.id else { return Err("only users' items have a text".to_owned()) };
+    let (oid, name) = (item.oid, item.name.clone());
+    let stored = Stored { oid, name, create_sql: item.create_sql.clone(), columns_seen: item.columns_seen.clone() };
+    Ok(plan_item(catalog, &stored, Some(item.id))?.assign(number, oid, None).definition)
+}
+
+/// Plans an item; `hidden` is the item itself, where the catalog has it.
+fn plan_item(catalog: &Catalog, stored: &Stored, hidden: Option<CollectionId>) -> Result<NewItem, String> {
     let Stored { name, create_sql, columns_seen, .. } = stored;
     let context = PlanContext {
         database: name.database.clone().unwrap_or_default(),
@@ -119,7 +128,7 @@ fn plan_item(catalog: &Catalog, stored: &Stored) -> Result<NewItem, String> {
     };
     let statements = sql::parse(create_sql).map_err(|error| error.message)?;
     let [statement] = &statements[..] else { return Err("not one statement".to_owned()) };
-    let narrowed = Narrowed { catalog, seen: columns_seen };
+    let narrowed = Narrowed { catalog, seen: columns_seen, hidden };
     let plan = sql::plan(statement, &context, &narrowed, &mut Params::default()).map_err(|error| error.message)?;
     match plan {
         Plan::CreateTable(plan) => Ok(NewItem::table(plan)),

@@ -36,6 +36,8 @@ pub struct AddColumns {
 pub(crate) struct Narrowed<'a> {
     pub(crate) catalog: &'a Catalog,
     pub(crate) seen: &'a BTreeMap<CollectionId, usize>,
+    /// An item whose name is as good as free: the one that is planned again.
+    pub(crate) hidden: Option<CollectionId>,
 }
 
 impl Narrowed<'_> {
@@ -69,7 +71,7 @@ impl CatalogView for Narrowed<'_> {
     }
 
     fn item(&self, name: &FullName) -> Option<Arc<Item>> {
-        self.catalog.item(name).map(|item| self.narrow(item))
+        self.catalog.item(name).filter(|item| Some(item.id) != self.hidden).map(|item| self.narrow(item))
     }
 
     fn item_by_id(&self, id: CollectionId) -> Option<Arc<Item>> {
@@ -181,61 +183,8 @@ pub(crate) fn seen(numbers: Vec<(u64, usize)>) -> BTreeMap<CollectionId, usize> 
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
-    use repr::{Kind, Row};
-    use sql::Plan;
-    use sql::plan::{AddColumnsPlan, Params, PlanContext};
-
     use super::*;
-    use crate::{NewItem, Op, initial_updates, load};
-
-    fn plan(catalog: &Catalog, text: &str) -> Plan {
-        let context = PlanContext {
-            database: "materialize".to_owned(),
-            search_path: vec!["public".to_owned()],
-            cluster: "quickstart".to_owned(),
-            user: "u".to_owned(),
-        };
-        let statements = sql::parse(text).expect("it parses");
-        sql::plan(&statements[0], &context, catalog, &mut Params::default()).expect("it plans")
-    }
-
-    struct Stored {
-        catalog: Catalog,
-        rows: BTreeMap<Row, i64>,
-        indexes: BTreeSet<CollectionId>,
-    }
-
-    impl Stored {
-        fn run(&mut self, text: &str) {
-            let op = match plan(&self.catalog, text) {
-                Plan::CreateTable(plan) => Op::CreateItem(Box::new(NewItem::table(plan))),
-                Plan::CreateView(plan) => Op::CreateItem(Box::new(NewItem::view(plan))),
-                Plan::CreateIndex(plan) => Op::CreateItem(Box::new(NewItem::index(plan))),
-                Plan::AddColumns(plan) => {
-                    let AddColumnsPlan { table, create_sql, desc, defaults, .. } = plan;
-                    let columns = Columns::new([Kind::Int]);
-                    Op::AddColumns(Box::new(AddColumns { table, create_sql, desc, defaults, columns }))
-                }
-                other => panic!("{other:?}"),
-            };
-            let transacted = self.catalog.transact(vec![op]).expect("it can be done");
-            for (row, diff) in transacted.updates {
-                *self.rows.entry(row).or_default() += diff.get();
-            }
-            self.catalog = transacted.catalog;
-            let items = self.catalog.items().into_iter().filter(|item| item.kind() == "index");
-            self.indexes = items.map(|item| item.id).collect();
-        }
-
-        /// The durable rows; what was retracted is what was there.
-        fn loaded(&self) -> Catalog {
-            assert!(self.rows.values().all(|count| *count == 0 || *count == 1), "{:?}", self.rows);
-            let rows = self.rows.iter().filter(|(_, count)| **count == 1).map(|(row, _)| (row.clone(), Diff::ONE));
-            load(&rows.collect::<Vec<_>>(), 1).expect("it loads")
-        }
-    }
+    use crate::testing::Stored;
 
     fn arity(catalog: &Catalog, name: &str) -> usize {
         let item = catalog.items().into_iter().find(|item| item.name.item == name).expect("it is there");
@@ -248,21 +197,17 @@ mod tests {
     /// `b` of the subquery is the outer one, and `select b` is not ambiguous, whatever columns come.
     #[test]
     fn views_see_the_columns_that_there_were() {
-        let rows = initial_updates("1").into_iter().map(|(row, diff)| (row, diff.get())).collect();
-        let catalog = load(&initial_updates("1"), 1).expect("it loads");
-        let mut stored = Stored { catalog, rows, indexes: BTreeSet::new() };
+        let mut stored = Stored::new();
         stored.run("create table t (a int)");
         stored.run("create table u (b int)");
         stored.run("create index t_idx on t (a)");
         stored.run("create view joined as select a, b from t, u");
         stored.run("create view nested as select (select b from t where a = 1) from u");
         stored.run("create view natural_join as select * from t natural join (select 1 as a, 2 as b) s");
-        let index = stored.indexes.clone();
+        let index = stored.ids_of("index");
         stored.run("alter table t add column b int default 7");
-        assert!(
-            stored.indexes.len() == 1 && stored.indexes != index,
-            "an index of all columns takes the old one's place"
-        );
+        let renewed = stored.ids_of("index");
+        assert!(renewed.len() == 1 && renewed != index, "an index of all columns takes the old one's place");
         stored.run("create view later as select * from t");
         stored.run("alter table t add column c int");
         let loaded = stored.loaded();

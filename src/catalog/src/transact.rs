@@ -7,7 +7,7 @@ use persist::Columns;
 use repr::{ClusterId, CollectionId, Diff, ReplicaId, Row, ScalarType, ShardId};
 use sql::catalog_view::SourceReference;
 use sql::plan::{
-    CreateIndexPlan, CreateMaterializedViewPlan, CreateSourcePlan, CreateTablePlan, CreateTypePlan, CreateViewPlan,
+    CreateIndexPlan, CreateMaterializedViewPlan, CreateSourcePlan, CreateTablePlan, CreateTypePlan, CreateViewPlan, Renamed,
 };
 use sql::{CatalogView, Cluster, Error, FullName, Item, ItemDefinition, Replica};
 
@@ -28,6 +28,8 @@ pub enum Op {
     },
     CreateItem(Box<NewItem>),
     AddColumns(Box<AddColumns>),
+    /// All at once: what changes places does so.
+    Rename(Vec<(Renamed, String)>),
     CreateCluster(NewCluster),
     CreateReplica {
         cluster: ClusterId,
@@ -254,6 +256,7 @@ impl Transaction {
             Op::CreateSchema { database, name } => self.create_schema(database, name),
             Op::CreateItem(item) => self.create_item(*item),
             Op::AddColumns(add) => self.add_columns(*add),
+            Op::Rename(renamed) => self.rename(renamed),
             Op::CreateCluster(cluster) => self.create_cluster(cluster),
             Op::CreateReplica { cluster, name, size } => self.create_replica(cluster, name, size),
             Op::DropItem(id) => self.drop_item(id),
@@ -406,7 +409,7 @@ pub(crate) fn item_record(item: &Item) -> Record {
     }
 }
 
-fn cluster_record(cluster: &Cluster) -> Record {
+pub(crate) fn cluster_record(cluster: &Cluster) -> Record {
     let replicas = cluster.replicas.iter();
     let replicas = replicas.map(|r| ReplicaRecord { id: r.id.0, name: r.name.clone(), size: r.size.clone() }).collect();
     Record::Cluster {

@@ -13,6 +13,7 @@ pub(crate) use self::suggest::perhaps;
 pub use self::types::resolve_type;
 pub(crate) use self::types::{COMPOSITE_TYPE, is_type_name, resolve_system_type, type_name};
 pub use self::user_type::Names;
+pub(crate) use self::user_type::rename_types;
 
 use crate::catalog_view::{CatalogView, Cluster, FullName, Item, quoted};
 use crate::error::Error;

@@ -22,6 +22,7 @@ pub enum Plan {
     CopyTo(CopyToPlan),
 
     AddColumns(AddColumnsPlan),
+    Rename(RenamePlan),
     CreateDatabase {
         name: String,
         if_not_exists: bool,
@@ -257,6 +258,24 @@ pub struct AddColumnsPlan {
     /// For each new column, a packed datum: what rows have that are in the table already.
     pub added: Vec<Row>,
     pub notices: Vec<Notice>,
+}
+
+/// ALTER … RENAME TO and SWAP WITH: objects and their names to be, given to all at once.
+#[derive(Clone, Debug)]
+pub struct RenamePlan {
+    /// Such as `ALTER TABLE`.
+    pub tag: &'static str,
+    pub renamed: Vec<(Renamed, String)>,
+}
+
+/// What gets a new name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Renamed {
+    Database(String),
+    Schema { database: String, name: String },
+    Item(CollectionId),
+    Cluster(ClusterId),
+    Replica(ClusterId, ReplicaId),
 }
 
 /// INSERT of rows that need no read.

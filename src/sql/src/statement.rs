@@ -10,14 +10,17 @@ mod create_type;
 mod create_view;
 mod cursor;
 mod database;
+mod definition_names;
 mod delete;
 mod drop;
 mod duration;
 mod explain;
 mod insert;
+mod object_kind;
 mod planner;
 mod prepare;
 mod qualify;
+mod rename;
 mod returning;
 mod select;
 mod show;
@@ -32,6 +35,7 @@ use std::sync::Arc;
 
 use repr::{RelationDesc, ScalarType};
 
+pub use self::definition_names::{NewNames, renamed_definition};
 pub(crate) use self::planner::Planner;
 pub(crate) use self::qualify::full_name;
 pub use self::table::column_defaults;
@@ -65,6 +69,7 @@ pub enum StatementKind {
     Truncate(delete::Truncate),
     Copy(copy::Copy),
     AlterTable(alter_table::AlterTable),
+    Rename(rename::Rename),
     CreateDatabase(database::CreateDatabase),
     CreateSchema(database::CreateSchema),
     CreateTable(create_table::CreateTable),
@@ -109,6 +114,7 @@ impl StatementKind {
             StatementKind::Truncate(_) => "TRUNCATE TABLE",
             StatementKind::Copy(_) => "COPY",
             StatementKind::AlterTable(_) => "ALTER TABLE",
+            StatementKind::Rename(rename) => rename.kind.alter_tag(),
             StatementKind::CreateDatabase(_) => "CREATE DATABASE",
             StatementKind::CreateSchema(_) => "CREATE SCHEMA",
             StatementKind::CreateTable(_) => "CREATE TABLE",
@@ -118,7 +124,7 @@ impl StatementKind {
             StatementKind::CreateSource(_) => "CREATE SOURCE",
             StatementKind::CreateCluster(_) => "CREATE CLUSTER",
             StatementKind::CreateReplica(_) => "CREATE CLUSTER REPLICA",
-            StatementKind::Drop(drop) => drop.kind.tag(),
+            StatementKind::Drop(drop) => drop.kind.drop_tag(),
             StatementKind::Declare(_) => "DECLARE CURSOR",
             StatementKind::Fetch(_) => "FETCH",
             StatementKind::Close(_) => "CLOSE CURSOR",
@@ -171,9 +177,7 @@ pub(crate) fn parse_kind(cursor: &mut Cursor<'_>) -> Result<StatementKind, Error
         "discard",
     ];
     match words.into_iter().find(|word| cursor.peek_words(&[word])) {
-        Some("alter") if cursor.peek_words(&["alter", "table"]) => {
-            alter_table::AlterTable::parse(cursor).map(Kind::AlterTable)
-        }
+        Some("alter") => rename::parse_alter(cursor)?.ok_or_else(|| unknown(cursor)),
         Some("create") => parse_create(cursor),
         Some("drop") => drop::Drop::parse(cursor).map(Kind::Drop),
         Some("insert") => insert::Insert::parse(cursor).map(Kind::Insert),
@@ -276,16 +280,9 @@ const CREATE_UNSUPPORTED: [&str; 26] = [
 ];
 
 /// Statements that others know; longer forms first.
-const UNSUPPORTED: [&str; 34] = [
+const UNSUPPORTED: [&str; 27] = [
     "ALTER SYSTEM",
-    "ALTER CLUSTER",
-    "ALTER VIEW",
-    "ALTER MATERIALIZED VIEW",
-    "ALTER SOURCE",
     "ALTER SINK",
-    "ALTER INDEX",
-    "ALTER SCHEMA",
-    "ALTER DATABASE",
     "ALTER ROLE",
     "ALTER USER",
     "ALTER CONNECTION",
@@ -347,6 +344,7 @@ fn plan_kind(kind: &StatementKind, planner: &mut Planner<'_>) -> Result<Plan, Er
         StatementKind::Truncate(truncate) => truncate.plan(planner),
         StatementKind::Copy(copy) => copy.plan(planner),
         StatementKind::AlterTable(alter) => alter.plan(planner),
+        StatementKind::Rename(rename) => rename.plan(planner),
         StatementKind::CreateDatabase(create) => create.plan(planner),
         StatementKind::CreateSchema(create) => create.plan(planner),
         StatementKind::CreateTable(create) => create.plan(planner),
@@ -394,6 +392,7 @@ pub fn describe(
         | Kind::ShowCreate(_)
         | Kind::Variable(_) => result_desc(&plan(statement, context, catalog, params)?),
         Kind::AlterTable(_)
+        | Kind::Rename(_)
         | Kind::CreateDatabase(_)
         | Kind::CreateSchema(_)
         | Kind::CreateTable(_)

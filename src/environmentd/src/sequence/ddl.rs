@@ -1,4 +1,4 @@
-//! CREATE and DROP: planned on one version of the catalog, admitted only if it is still the newest, else planned again.
+//! CREATE, ALTER and DROP: planned on one version of the catalog, admitted only if it is still the newest, else planned again.
 
 use std::sync::Arc;
 
@@ -81,6 +81,7 @@ impl Session {
     fn ops(&self, plan: Plan) -> Result<(Vec<Op>, Vec<Notice>), Error> {
         match plan {
             Plan::AddColumns(plan) => self.add_columns(plan),
+            Plan::Rename(plan) => Ok((vec![Op::Rename(plan.renamed)], Vec::new())),
             Plan::Drop(plan) => Ok(drops(plan)),
             other => Ok((creates(other), Vec::new())),
         }
@@ -146,6 +147,7 @@ fn check_maintainable(catalog: &Arc<Catalog>, plan: &Plan) -> Result<(), Error> 
 fn tag(plan: &Plan) -> &'static str {
     match plan {
         Plan::AddColumns(_) => "ALTER TABLE",
+        Plan::Rename(plan) => plan.tag,
         Plan::CreateDatabase { .. } => "CREATE DATABASE",
         Plan::CreateSchema { .. } => "CREATE SCHEMA",
         Plan::CreateTable(_) => "CREATE TABLE",

@@ -99,6 +99,7 @@ impl Session {
             }
             Plan::CopyTo(plan) => self.copy_to(plan).await,
             Plan::AddColumns(_)
+            | Plan::Rename(_)
             | Plan::CreateDatabase { .. }
             | Plan::CreateSchema { .. }
             | Plan::CreateTable(_)

@@ -7,7 +7,7 @@ use sqlparser::ast::{ArrayElemTypeDef, DataType, ObjectName};
 
 use super::types::{COMPOSITE_TYPE, Spelled, spelled};
 use super::{fold, parts, resolve_or_none};
-use crate::catalog_view::{CatalogView, Item, ItemDefinition};
+use crate::catalog_view::{CatalogView, FullName, Item, ItemDefinition};
 use crate::error::Error;
 use crate::plan::PlanContext;
 
@@ -40,51 +40,63 @@ impl Names<'_> {
 
     /// Gives the users' types in `data_type` their full names, and adds them to `used`.
     pub(crate) fn qualify_type(self, data_type: &mut DataType, used: &mut BTreeSet<CollectionId>) -> Result<(), Error> {
-        match data_type {
-            DataType::Array(ArrayElemTypeDef::SquareBracket(element, _) | ArrayElemTypeDef::Qualified(element, _)) => {
-                self.qualify_type(element, used)
-            }
-            DataType::Custom(name, modifiers) => {
-                if let ([text], true) = (&mut modifiers[..], is_composite(name)) {
-                    *text = format!("\"{}\"", self.qualify_composite(text.trim_matches('"'), used)?);
-                    return Ok(());
-                }
-                if super::is_type_name(&last(name)) && name.0.len() == 1 {
-                    return Ok(());
-                }
-                let Some(item) = self.item(name) else { return Ok(()) };
-                if matches!(item.definition, ItemDefinition::Type { .. }) {
-                    used.insert(item.id);
-                    *name = crate::statement::full_name(&item.name);
-                }
-                Ok(())
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// As [`Names::qualify_type`], of a list or a map, which the parser passes on as text.
-    fn qualify_composite(self, text: &str, used: &mut BTreeSet<CollectionId>) -> Result<String, Error> {
-        Ok(match spelled(text) {
-            Spelled::List(element) => format!("{} list", self.qualify_composite(element, used)?),
-            Spelled::Array(element) => format!("{}[]", self.qualify_composite(element, used)?),
-            Spelled::Map { key, value } => format!("map[{key}=>{}]", self.qualify_composite(value, used)?),
-            Spelled::Plain(text) => {
-                let mut data_type = crate::parse::data_type(text)?;
-                let before = used.len();
-                self.qualify_type(&mut data_type, used)?;
-                if before == used.len() {
-                    return Ok(text.to_owned());
-                }
-                let DataType::Custom(name, _) = &data_type else { return Ok(data_type.to_string()) };
-                let plain: Vec<String> = parts(name)?.into_iter().map(|ident| super::quoted(&fold(ident))).collect();
-                if plain.iter().any(|part| part.starts_with('"')) {
-                    return Err(Error::unsupported(format!("a list or map of {name}, whose name needs quotes")));
-                }
-                plain.join(".")
-            }
+        rename_types(data_type, &mut |name| {
+            let item = self.item(name).filter(|item| matches!(item.definition, ItemDefinition::Type { .. }))?;
+            used.insert(item.id);
+            Some(item.name.clone())
         })
     }
+}
+
+/// Gives the types in `data_type` that are no plain ones of the system the names that `full` has for them.
+///
+/// Errors: 0A000 for a name in quotes inside a list or map.
+pub(crate) fn rename_types(
+    data_type: &mut DataType,
+    full: &mut dyn FnMut(&ObjectName) -> Option<FullName>,
+) -> Result<(), Error> {
+    match data_type {
+        DataType::Array(ArrayElemTypeDef::SquareBracket(element, _) | ArrayElemTypeDef::Qualified(element, _)) => {
+            rename_types(element, full)
+        }
+        DataType::Custom(name, modifiers) => {
+            if let ([text], true) = (&mut modifiers[..], is_composite(name)) {
+                *text = format!("\"{}\"", rename_in_composite(text.trim_matches('"'), full)?);
+                return Ok(());
+            }
+            if super::is_type_name(&last(name)) && name.0.len() == 1 {
+                return Ok(());
+            }
+            if let Some(new) = full(name) {
+                *name = crate::statement::full_name(&new);
+            }
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// As [`rename_types`], of a list or a map, which the parser passes on as text.
+fn rename_in_composite(text: &str, full: &mut dyn FnMut(&ObjectName) -> Option<FullName>) -> Result<String, Error> {
+    Ok(match spelled(text) {
+        Spelled::List(element) => format!("{} list", rename_in_composite(element, full)?),
+        Spelled::Array(element) => format!("{}[]", rename_in_composite(element, full)?),
+        Spelled::Map { key, value } => format!("map[{key}=>{}]", rename_in_composite(value, full)?),
+        Spelled::Plain(text) => {
+            let mut data_type = crate::parse::data_type(text)?;
+            let before = data_type.clone();
+            rename_types(&mut data_type, full)?;
+            if data_type == before {
+                return Ok(text.to_owned());
+            }
+            let DataType::Custom(name, _) = &data_type else { return Ok(data_type.to_string()) };
+            let plain: Vec<String> = parts(name)?.into_iter().map(|ident| super::quoted(&fold(ident))).collect();
+            if plain.iter().any(|part| part.starts_with('"')) {
+                return Err(Error::unsupported(format!("a list or map of {name}, whose name needs quotes")));
+            }
+            plain.join(".")
+        }
+    })
 }
 
 fn last(name: &ObjectName) -> String {

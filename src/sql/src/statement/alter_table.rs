@@ -6,7 +6,6 @@
 use expr::Scalar;
 use repr::{ColumnType, Datum, RelationDesc, Row};
 use sqlparser::ast::ObjectName;
-use sqlparser::tokenizer::Token;
 
 use super::create_table::{COLUMNS_MAX, Column, parse_column};
 use super::{Planner, StatementKind};
@@ -33,12 +32,8 @@ pub struct AddColumn {
 }
 
 impl AlterTable {
-    pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Result<AlterTable, Error> {
-        cursor.expect(&["alter", "table"])?;
-        let if_exists = cursor.take(&["if", "exists"]);
-        cursor.take(&["only"]);
-        let name = cursor.name()?;
-        cursor.take_token(&Token::Mul);
+    /// Reads what follows the name.
+    pub(crate) fn parse(cursor: &mut Cursor<'_>, name: ObjectName, if_exists: bool) -> Result<AlterTable, Error> {
         let add = cursor.comma_separated(AddColumn::parse)?;
         Ok(AlterTable { name, if_exists, add })
     }

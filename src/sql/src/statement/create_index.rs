@@ -167,15 +167,19 @@ impl CreateIndex {
                 (_, None) => unreachable!("default keys are columns"),
             });
         }
-        let text = format!(
-            "CREATE INDEX {} IN CLUSTER {} ON {} ({})",
-            Ident::with_quote('"', &name.item),
-            Ident::with_quote('"', cluster),
-            full_name(&item.name),
-            exprs.join(", "),
-        );
-        Ok((text, types))
+        Ok((text(&name.item, cluster, &item.name, &exprs), types))
     }
+}
+
+/// The text of an index's definition.
+pub(super) fn text(name: &str, cluster: &str, on: &FullName, keys: &[String]) -> String {
+    format!(
+        "CREATE INDEX {} IN CLUSTER {} ON {} ({})",
+        Ident::with_quote('"', name),
+        Ident::with_quote('"', cluster),
+        full_name(on),
+        keys.join(", "),
+    )
 }
 
 fn parse_key(cursor: &mut Cursor<'_>) -> Result<Expr, Error> {

@@ -220,7 +220,8 @@ fn parse_tables(cursor: &mut Cursor<'_>) -> Result<Tables, Error> {
     Ok(Tables::None)
 }
 
-fn normalized(name: &FullName, cluster: &str, generator: &LoadGenerator) -> String {
+/// The text of a source's definition.
+pub(super) fn normalized(name: &FullName, cluster: &str, generator: &LoadGenerator) -> String {
     let LoadGenerator { kind, tick_interval_ms, as_of, up_to } = generator;
     let mut options = Vec::new();
     if let Some(interval) = tick_interval_ms {

@@ -120,19 +120,36 @@ impl CreateTable {
             planner.names().qualify_type(&mut written, &mut own)?;
             let shown = if own.is_empty() { names::type_name(&typ.scalar) } else { written.to_string() };
             types.append(&mut own);
-            let mut text = format!("{} {shown}", Ident::with_quote('"', name));
-            if !typ.nullable {
-                text.push_str(" NOT NULL");
+            let mut default = column.default.clone();
+            if let Some(default) = &mut default {
+                types.append(&mut qualify(planner, default)?);
             }
-            if let Some(default) = &column.default {
-                let mut default = default.clone();
-                types.append(&mut qualify(planner, &mut default)?);
-                text.push_str(&format!(" DEFAULT {default}"));
-            }
-            columns.push(text);
+            columns.push(column_text(name, &shown, !typ.nullable, default.as_ref()));
         }
-        Ok((format!("CREATE TABLE {} ({})", full_name(name), columns.join(", ")), types))
+        Ok((text(name, &columns), types))
     }
+}
+
+/// The text of a table's definition.
+pub(super) fn text(name: &FullName, columns: &[String]) -> String {
+    format!("CREATE TABLE {} ({})", full_name(name), columns.join(", "))
+}
+
+/// The text of a column in a table's definition.
+pub(super) fn column_text(name: &str, typ: &str, not_null: bool, default: Option<&Expr>) -> String {
+    let mut text = format!("{} {typ}", Ident::with_quote('"', name));
+    if not_null {
+        text.push_str(" NOT NULL");
+    }
+    if let Some(default) = default {
+        text.push_str(&format!(" DEFAULT {default}"));
+    }
+    text
+}
+
+/// The text of the definition of a table that a source fills.
+pub(super) fn from_source_text(name: &FullName, source: &FullName, reference: &ObjectName) -> String {
+    format!("CREATE TABLE {} FROM SOURCE {} (REFERENCE = {reference})", full_name(name), full_name(source))
 }
 
 impl Column {
@@ -188,9 +205,8 @@ pub(crate) fn from_source(
     source: SourceReference,
     source_name: &FullName,
 ) -> CreateTablePlan {
-    let reference = Ident::with_quote('"', &source.reference);
-    let create_sql =
-        format!("CREATE TABLE {} FROM SOURCE {} (REFERENCE = {reference})", full_name(&name), full_name(source_name));
+    let reference = ObjectName::from(Ident::with_quote('"', &source.reference));
+    let create_sql = from_source_text(&name, source_name, &reference);
     let defaults = vec![None; desc.arity()];
     let types = BTreeSet::new();
     CreateTablePlan { name, if_not_exists, create_sql, desc, defaults, source: Some(source), types }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use repr::{CollectionId, ColumnType, EnumType, ScalarType};
+use repr::{ColumnType, EnumType, ScalarType};
 use sqlparser::ast::{DataType, Ident, ObjectName};
 use sqlparser::tokenizer::Token;
 
@@ -81,7 +81,7 @@ impl CreateType {
         check_new(planner, &name, false, "CREATE TYPE").map_err(|error| error.at_node(&self.name))?;
         let typ = self.body.typ(planner, &name)?;
         let mut used = BTreeSet::new();
-        let body = self.body.normalized(planner, &mut used)?;
+        let body = self.body.text(&mut |typ| planner.names().qualify_type(typ, &mut used))?;
         let create_sql = format!("CREATE TYPE {} AS {body}", full_name(&name));
         Ok(Plan::CreateType(CreateTypePlan { name, create_sql, typ, types: used }))
     }
@@ -106,11 +106,11 @@ impl Body {
         })
     }
 
-    /// What follows AS, with the full names of types.
-    fn normalized(&self, planner: &Planner<'_>, used: &mut BTreeSet<CollectionId>) -> Result<String, Error> {
+    /// What follows AS, with the types as `rename` makes them.
+    pub(super) fn text(&self, rename: &mut dyn FnMut(&mut DataType) -> Result<(), Error>) -> Result<String, Error> {
         let mut written = |written: &Written| {
             let mut typ = written.typ.clone();
-            planner.names().qualify_type(&mut typ, used).map(|()| typ.to_string())
+            rename(&mut typ).map(|()| typ.to_string())
         };
         Ok(match self {
             Body::Enum(labels) => {

@@ -164,7 +164,8 @@ fn reads_view(planner: &Planner<'_>, relation: &expr::Relation, view: Collection
     false
 }
 
-fn normalized(name: &FullName, columns: &[Ident], cluster: Option<&str>, query: &Query) -> String {
+/// The text of a view's definition, all its names full.
+pub(super) fn normalized(name: &FullName, columns: &[Ident], cluster: Option<&str>, query: &Query) -> String {
     let kind = if cluster.is_some() { "MATERIALIZED VIEW" } else { "VIEW" };
     let mut text = format!("CREATE {kind} {}", full_name(name));
     if !columns.is_empty() {

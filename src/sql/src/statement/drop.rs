@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use repr::{ClusterId, CollectionId};
+use repr::{ClusterId, CollectionId, ReplicaId};
 use sqlparser::ast::{Ident, ObjectName};
 
 use super::Planner;
+use super::object_kind::ObjectKind;
 use crate::catalog_view::{Cluster, Item, ItemDefinition};
 use crate::error::Error;
 use crate::names::{self, in_quotes};
@@ -15,69 +16,17 @@ use crate::plan::{DropPlan, Notice, Plan};
 
 #[derive(Clone, Debug)]
 pub struct Drop {
-    pub kind: Kind,
+    pub kind: ObjectKind,
     pub if_exists: bool,
     pub names: Vec<ObjectName>,
     pub cascade: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    Database,
-    Schema,
-    Table,
-    View,
-    MaterializedView,
-    Index,
-    Source,
-    Type,
-    Cluster,
-    Replica,
-}
-
-impl Kind {
-    pub(crate) fn tag(self) -> &'static str {
-        match self {
-            Kind::Database => "DROP DATABASE",
-            Kind::Schema => "DROP SCHEMA",
-            Kind::Table => "DROP TABLE",
-            Kind::View => "DROP VIEW",
-            Kind::MaterializedView => "DROP MATERIALIZED VIEW",
-            Kind::Index => "DROP INDEX",
-            Kind::Source => "DROP SOURCE",
-            Kind::Type => "DROP TYPE",
-            Kind::Cluster => "DROP CLUSTER",
-            Kind::Replica => "DROP CLUSTER REPLICA",
-        }
-    }
-
-    fn noun(self) -> String {
-        self.tag().trim_start_matches("DROP ").to_lowercase()
-    }
-
-    /// True if `item` is of this kind.
-    fn matches(self, item: &Item) -> bool {
-        item.kind() == self.noun()
-    }
 }
 
 impl Drop {
     pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Result<Drop, Error> {
         let start = cursor.position();
         cursor.expect(&["drop"])?;
-        let kinds: [(&[&str], Kind); 10] = [
-            (&["database"], Kind::Database),
-            (&["schema"], Kind::Schema),
-            (&["table"], Kind::Table),
-            (&["view"], Kind::View),
-            (&["materialized", "view"], Kind::MaterializedView),
-            (&["index"], Kind::Index),
-            (&["source"], Kind::Source),
-            (&["type"], Kind::Type),
-            (&["cluster", "replica"], Kind::Replica),
-            (&["cluster"], Kind::Cluster),
-        ];
-        let Some(kind) = kinds.iter().find(|(words, _)| cursor.take(words)).map(|(_, kind)| *kind) else {
+        let Some(kind) = ObjectKind::ALL.iter().find(|(words, _)| cursor.take(words)).map(|(_, kind)| *kind) else {
             let refused =
                 ["sink", "connection", "secret", "role", "user", "owned", "function", "sequence", "network policy"];
             let found = refused.iter().find(|name| cursor.peek_words(&name.split(' ').collect::<Vec<_>>()));
@@ -89,12 +38,12 @@ impl Drop {
         let if_exists = cursor.take(&["if", "exists"]);
         let names = cursor.comma_separated(Cursor::name)?;
         let restrict = cursor.take(&["restrict"]);
-        let cascade = !restrict && (cursor.take(&["cascade"]) || kind == Kind::Database);
+        let cascade = !restrict && (cursor.take(&["cascade"]) || kind == ObjectKind::Database);
         Ok(Drop { kind, if_exists, names, cascade })
     }
 
     pub(crate) fn plan(&self, planner: &mut Planner<'_>) -> Result<Plan, Error> {
-        let tag = self.kind.tag();
+        let tag = self.kind.drop_tag();
         let mut doomed = Doomed { plan: DropPlan { tag, ..DropPlan::default() }, roots: Vec::new() };
         for name in &self.names {
             match self.add(planner, name, &mut doomed) {
@@ -122,17 +71,17 @@ impl Drop {
 
     fn add(&self, planner: &Planner<'_>, name: &ObjectName, doomed: &mut Doomed) -> Result<(), Error> {
         match self.kind {
-            Kind::Database => self.add_database(planner, single(name)?, doomed),
-            Kind::Schema => {
+            ObjectKind::Database => self.add_database(planner, single(name)?, doomed),
+            ObjectKind::Schema => {
                 let (database, schema) = names::resolve_schema(planner.context, planner.catalog, name)?;
                 let Some(database) = database else { return Err(required_by_system(&schema)) };
                 doomed.add_schema(planner, self, database, schema)
             }
-            Kind::Cluster => {
+            ObjectKind::Cluster => {
                 let cluster = names::resolve_cluster(planner.catalog, single(name)?)?;
                 doomed.add_cluster(planner, self, &cluster)
             }
-            Kind::Replica => add_replica(planner, name, doomed),
+            ObjectKind::Replica => add_replica(planner, name, doomed),
             _ => self.add_item(planner, name, doomed),
         }
     }
@@ -155,9 +104,9 @@ impl Drop {
 
     fn add_item(&self, planner: &Planner<'_>, name: &ObjectName, doomed: &mut Doomed) -> Result<(), Error> {
         let noun = self.kind.noun();
-        let code = if matches!(self.kind, Kind::Index | Kind::Type) { "42704" } else { "42P01" };
-        let item = names::resolve_or_none(planner.context, planner.catalog, name)?
-            .ok_or_else(|| names::unknown(planner.context, planner.catalog, name, &noun, code))?;
+        let item = names::resolve_or_none(planner.context, planner.catalog, name)?.ok_or_else(|| {
+            names::unknown(planner.context, planner.catalog, name, &noun, self.kind.missing_code())
+        })?;
         if matches!(item.id, CollectionId::System(_)) {
             return Err(required_by_system(&item.name.item));
         }
@@ -313,7 +262,7 @@ fn required_by_system(name: &str) -> Error {
     Error::new("2BP01", format!("cannot drop {} because it is required by the database system", in_quotes(name)))
 }
 
-fn is_missing(error: &Error) -> bool {
+pub(crate) fn is_missing(error: &Error) -> bool {
     matches!(error.code, "42P01" | "42704" | "3F000" | "3D000")
 }
 
@@ -330,6 +279,13 @@ fn cluster_of(item: &Item) -> Option<ClusterId> {
 }
 
 fn add_replica(planner: &Planner<'_>, name: &ObjectName, doomed: &mut Doomed) -> Result<(), Error> {
+    let (cluster, found) = named_replica(planner, name)?;
+    push_new(&mut doomed.plan.replicas, (cluster.id, found));
+    Ok(())
+}
+
+/// The replica of an unmanaged cluster that `name` means.
+pub(crate) fn named_replica(planner: &Planner<'_>, name: &ObjectName) -> Result<(Arc<Cluster>, ReplicaId), Error> {
     let idents = names::parts(name)?;
     let [cluster, replica] = idents[..] else {
         return Err(Error::new("42601", "a replica is named cluster.replica"));
@@ -342,14 +298,14 @@ fn add_replica(planner: &Planner<'_>, name: &ObjectName, doomed: &mut Doomed) ->
         return Err(Error::new("42704", message).hinted(names::perhaps(&folded, candidates)));
     };
     if cluster.size.is_some() {
-        let message = format!("cannot drop a replica of managed cluster {}", in_quotes(&cluster.name));
+        let message = format!("the replicas of managed cluster {} are not dropped or renamed one by one", in_quotes(&cluster.name));
         return Err(Error::new("55000", message).with_hint("Its replicas follow from its REPLICATION FACTOR."));
     }
-    push_new(&mut doomed.plan.replicas, (cluster.id, found.id));
-    Ok(())
+    let id = found.id;
+    Ok((cluster, id))
 }
 
-fn single(name: &ObjectName) -> Result<&Ident, Error> {
+pub(crate) fn single(name: &ObjectName) -> Result<&Ident, Error> {
     match names::parts(name)?[..] {
         [ident] => Ok(ident),
         _ => Err(Error::new("42601", format!("improper name (too many dotted names): {name}"))),

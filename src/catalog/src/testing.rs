@@ -1,0 +1,83 @@
+//! A catalog for tests, beside the durable rows that make it again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use persist::Columns;
+use repr::{CollectionId, Diff, Kind, Row};
+use sql::plan::{AddColumnsPlan, CreateClusterPlan, Params, PlanContext};
+use sql::{CatalogView, Error, Plan};
+
+use crate::{AddColumns, Catalog, NewCluster, NewItem, Op, initial_updates, load};
+
+/// A catalog and what is stored of it.
+pub(crate) struct Stored {
+    pub(crate) catalog: Catalog,
+    rows: BTreeMap<Row, i64>,
+}
+
+impl Stored {
+    pub(crate) fn new() -> Stored {
+        let rows = initial_updates("1").into_iter().map(|(row, diff)| (row, diff.get())).collect();
+        Stored { catalog: load(&initial_updates("1"), 1).expect("it loads"), rows }
+    }
+
+    pub(crate) fn run(&mut self, text: &str) {
+        self.try_run(text).unwrap_or_else(|error| panic!("{text}: {error:?}"));
+    }
+
+    /// Plans and commits a statement that changes definitions.
+    pub(crate) fn try_run(&mut self, text: &str) -> Result<(), Error> {
+        let op = op_of(plan(&self.catalog, text)?);
+        let transacted = self.catalog.transact(vec![op])?;
+        for (row, diff) in transacted.updates {
+            *self.rows.entry(row).or_default() += diff.get();
+        }
+        self.catalog = transacted.catalog;
+        Ok(())
+    }
+
+    /// The catalog as the durable rows make it; what was retracted is what was there.
+    pub(crate) fn loaded(&self) -> Catalog {
+        assert!(self.rows.values().all(|count| *count == 0 || *count == 1), "{:?}", self.rows);
+        let rows = self.rows.iter().filter(|(_, count)| **count == 1).map(|(row, _)| (row.clone(), Diff::ONE));
+        load(&rows.collect::<Vec<_>>(), 1).expect("it loads")
+    }
+
+    pub(crate) fn ids_of(&self, kind: &str) -> BTreeSet<CollectionId> {
+        self.catalog.items().into_iter().filter(|item| item.kind() == kind).map(|item| item.id).collect()
+    }
+}
+
+fn plan(catalog: &Catalog, text: &str) -> Result<Plan, Error> {
+    let context = PlanContext {
+        database: "materialize".to_owned(),
+        search_path: vec!["public".to_owned()],
+        cluster: "quickstart".to_owned(),
+        user: "u".to_owned(),
+    };
+    let statements = sql::parse(text)?;
+    sql::plan(&statements[0], &context, catalog, &mut Params::default())
+}
+
+fn op_of(plan: Plan) -> Op {
+    match plan {
+        Plan::CreateDatabase { name, .. } => Op::CreateDatabase { name },
+        Plan::CreateSchema { database, name, .. } => Op::CreateSchema { database, name },
+        Plan::CreateTable(plan) => Op::CreateItem(Box::new(NewItem::table(plan))),
+        Plan::CreateView(plan) => Op::CreateItem(Box::new(NewItem::view(plan))),
+        Plan::CreateMaterializedView(plan) => Op::CreateItem(Box::new(NewItem::materialized_view(plan))),
+        Plan::CreateIndex(plan) => Op::CreateItem(Box::new(NewItem::index(plan))),
+        Plan::CreateType(plan) => Op::CreateItem(Box::new(NewItem::typ(plan))),
+        Plan::CreateSource(plan) => Op::CreateItem(Box::new(NewItem::source(plan))),
+        Plan::CreateCluster(CreateClusterPlan { name, size, replication_factor, replicas, .. }) => {
+            Op::CreateCluster(NewCluster { name, size, replication_factor, replicas })
+        }
+        Plan::AddColumns(plan) => {
+            let AddColumnsPlan { table, create_sql, desc, defaults, .. } = plan;
+            let columns = Columns::new([Kind::Int]);
+            Op::AddColumns(Box::new(AddColumns { table, create_sql, desc, defaults, columns }))
+        }
+        Plan::Rename(plan) => Op::Rename(plan.renamed),
+        other => panic!("{other:?}"),
+    }
+}
