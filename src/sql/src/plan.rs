@@ -18,6 +18,8 @@ pub enum Plan {
     Insert(InsertPlan),
     /// UPDATE, DELETE and INSERT that reads.
     ReadThenWrite(ReadThenWritePlan),
+    /// One for each table, all of which are emptied at once.
+    Truncate(Vec<ReadThenWritePlan>),
     CopyFrom(CopyFromPlan),
     CopyTo(CopyToPlan),
 

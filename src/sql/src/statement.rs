@@ -150,6 +150,12 @@ pub(crate) fn parse_kind(cursor: &mut Cursor<'_>) -> Result<StatementKind, Error
     if *cursor.peek() == sqlparser::tokenizer::Token::LParen {
         return select::Select::parse(cursor).map(Kind::Select);
     }
+    match cursor.behind_with(&["insert", "update", "delete"]) {
+        Some("insert") => return insert::Insert::parse(cursor).map(Kind::Insert),
+        Some("update") => return update::Update::parse(cursor).map(Kind::Update),
+        Some(_) => return delete::Delete::parse(cursor).map(Kind::Delete),
+        None => {}
+    }
     let starts = |word: &str| cursor.peek_words(&[word]);
     if ["select", "values", "with", "table"].into_iter().any(starts) {
         return select::Select::parse(cursor).map(Kind::Select);

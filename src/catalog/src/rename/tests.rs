@@ -106,7 +106,7 @@ fn names_that_would_mean_something_else_are_refused() {
         ("alter view t rename to x", "42809"),
         ("alter table nope rename to x", "42P01"),
         ("alter table pg_class rename to x", "42501"),
-        ("alter index nope rename to x", "42704"),
+        ("alter index nope rename to x", "42P01"),
         ("alter cluster nope rename to x", "42704"),
         ("alter cluster quickstart rename to quickstart", "42710"),
         ("alter database materialize rename to materialize", "42P04"),

@@ -85,14 +85,8 @@ impl Session {
                 self.check_writable("INSERT")?;
                 self.insert(plan).await
             }
-            Plan::ReadThenWrite(plan) => {
-                let verb = write::verb(plan.kind);
-                self.check_writable(verb)?;
-                match self.admits_read_then_write(verb).await? {
-                    true => self.read_then_write_in_block(plan).await,
-                    false => self.read_then_write(plan).await,
-                }
-            }
+            Plan::ReadThenWrite(plan) => self.read_then_write(&[plan]).await,
+            Plan::Truncate(plans) => self.read_then_write(&plans).await,
             Plan::CopyFrom(plan) => {
                 self.check_writable("COPY FROM")?;
                 Ok(Response::CopyIn(plan))

@@ -135,27 +135,35 @@ impl Session {
         self.environment.committer.write(appends, validate, None).await.map(|_| ()).map_err(submit_failed)
     }
 
+    /// Changes rows by what is read: on its own, or as a part of the block that is open.
+    pub(super) async fn read_then_write(&mut self, plans: &[ReadThenWritePlan]) -> Result<Response, Error> {
+        let verb = plans.first().map_or("TRUNCATE TABLE", |plan| verb(plan.kind));
+        self.check_writable(verb)?;
+        match self.admits_read_then_write(verb).await? {
+            true => self.read_then_write_in_block(plans).await,
+            false => self.read_then_write_alone(plans).await,
+        }
+    }
+
     /// Reads at a time, computes the change, and commits it only if nothing it read was written since; else again.
-    pub(super) async fn read_then_write(&mut self, plan: ReadThenWritePlan) -> Result<Response, Error> {
+    async fn read_then_write_alone(&mut self, plans: &[ReadThenWritePlan]) -> Result<Response, Error> {
         let environment = Arc::clone(&self.environment);
         let mut exclusive = None;
         for loss in 0.. {
-            let (target, tables) = written_and_read(&environment.catalog(), &plan)?;
+            let tables = tables_read(&environment.catalog(), plans)?;
             if loss >= LOSSES_BEFORE_EXCLUSIVE && exclusive.is_none() {
                 let wait = environment.committer.exclusive(&environment.tasks, tables.iter().copied().collect());
                 let waited = environment.tasks.timeout(EXCLUSIVE_WAIT, wait).await;
                 let granted = waited.map_err(|_| could_not_serialize())?;
                 exclusive = Some(granted.map_err(submit_failed)?);
             }
-            let (read_ts, rows, kinds) = self.read_for_write(&plan).await?;
-            let Change { updates, count, returned } = self.change(&plan, &target, rows, &kinds)?;
-            if updates.is_empty() {
-                return respond(plan.kind, count, returned);
+            let Changes { appends, read_ts, response } = self.changes(plans).await?;
+            if appends.values().all(Vec::is_empty) {
+                return Ok(response);
             }
             let validate = Validate { read_ts, tables };
-            let appends = Appends::from([(target.shard, updates)]);
             match environment.committer.write(appends, Some(validate), exclusive.as_ref()).await {
-                Ok(_) => return respond(plan.kind, count, returned),
+                Ok(_) => return Ok(response),
                 Err(SubmitError::Conflict) => {}
                 Err(other) => return Err(submit_failed(other)),
             }
@@ -163,14 +171,31 @@ impl Session {
         unreachable!("the loop ends by returning")
     }
 
-    /// As [`read_then_write`](Self::read_then_write), in a block in which nothing was done before: what was read is
-    /// validated when the block commits.
-    pub(super) async fn read_then_write_in_block(&mut self, plan: ReadThenWritePlan) -> Result<Response, Error> {
-        let (target, tables) = written_and_read(&self.environment.catalog(), &plan)?;
-        let (read_ts, rows, kinds) = self.read_for_write(&plan).await?;
-        let Change { updates, count, returned } = self.change(&plan, &target, rows, &kinds)?;
-        self.buffer_validated_write(Appends::from([(target.shard, updates)]), Validate { read_ts, tables })?;
-        respond(plan.kind, count, returned)
+    /// As [`read_then_write_alone`](Self::read_then_write_alone), in a block in which nothing was done before: what was read
+    /// is validated when the block commits.
+    async fn read_then_write_in_block(&mut self, plans: &[ReadThenWritePlan]) -> Result<Response, Error> {
+        let tables = tables_read(&self.environment.catalog(), plans)?;
+        let Changes { appends, read_ts, response } = self.changes(plans).await?;
+        self.buffer_validated_write(appends, Validate { read_ts, tables })?;
+        Ok(response)
+    }
+
+    /// Reads what each plan rests on, and gathers what all of them change. If nothing is written from the first read to the
+    /// commit, all of them have read at the commit's time.
+    async fn changes(&mut self, plans: &[ReadThenWritePlan]) -> Result<Changes, Error> {
+        let mut appends = Appends::new();
+        let mut first_read = None;
+        let mut response = complete("TRUNCATE TABLE")?;
+        for plan in plans {
+            let target = target(&self.environment.catalog(), plan.table)?.planned_with(plan.arity);
+            let (read_ts, rows, kinds) = self.read_for_write(plan).await?;
+            let Change { updates, count, returned } = self.change(plan, &target, rows, &kinds)?;
+            appends.entry(target.shard).or_default().extend(updates);
+            first_read = Some(first_read.map_or(read_ts, |first: Timestamp| first.min(read_ts)));
+            response = respond(plan.kind, count, returned)?;
+        }
+        let read_ts = first_read.ok_or_else(|| Error::new("XX000", "a change of no table"))?;
+        Ok(Changes { appends, read_ts, response })
     }
 
     /// The rows the statement rests on with their columns' kinds, and the time at which they were read.
@@ -271,12 +296,22 @@ struct Change {
     returned: Option<(RelationDesc, Vec<Row>)>,
 }
 
-/// The table a statement writes, and the tables whose writes would change what it reads.
-fn written_and_read(catalog: &Catalog, plan: &ReadThenWritePlan) -> Result<(Target, Vec<ShardId>), Error> {
-    let mut inputs = plan.relation.depends_on();
-    // The written table belongs to what is read, even where its rows are not.
-    inputs.insert(plan.table);
-    Ok((target(catalog, plan.table)?.planned_with(plan.arity), base_tables(catalog, &inputs)?))
+/// What a statement that reads and writes does.
+struct Changes {
+    appends: Appends,
+    read_ts: Timestamp,
+    response: Response,
+}
+
+/// The tables whose writes would change what a statement does.
+fn tables_read(catalog: &Catalog, plans: &[ReadThenWritePlan]) -> Result<Vec<ShardId>, Error> {
+    let mut inputs = BTreeSet::new();
+    for plan in plans {
+        inputs.extend(plan.relation.depends_on());
+        // The written table belongs to what is read, even where its rows are not.
+        inputs.insert(plan.table);
+    }
+    base_tables(catalog, &inputs)
 }
 
 /// The tables whose writes can change what is read. Errors: 0A000 if anything else is read, for no validation of it can be

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sqlparser::ast::{DataType, Expr, Ident, ObjectName, ObjectNamePart, Query, TableWithJoins};
+use sqlparser::ast::{DataType, Expr, Ident, ObjectName, ObjectNamePart, Query, TableWithJoins, With};
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Token, TokenWithSpan};
@@ -257,6 +257,45 @@ impl<'a> Cursor<'a> {
             return Err(self.expected("a query"));
         }
         self.parser.parse_query().map_err(|error| self.convert(error))
+    }
+
+    /// The first of `words` that stands behind the WITH clause that starts here.
+    pub(crate) fn behind_with(&self, words: &[&'static str]) -> Option<&'static str> {
+        if !self.peek_words(&["with"]) {
+            return None;
+        }
+        let mut depth = 0;
+        let mut closed = false;
+        for index in self.parser.index()..self.spans.len() {
+            let token = &self.parser.token_at(index).token;
+            match token {
+                Token::Whitespace(_) => continue,
+                Token::LParen => depth += 1,
+                Token::RParen => depth -= 1,
+                // Its queries are in brackets: behind one comes a comma, or what the clause belongs to.
+                Token::Word(_) if depth == 0 && closed => {
+                    let found = words.iter().copied().find(|word| is_word(token, word));
+                    if found.is_some() {
+                        return found;
+                    }
+                }
+                _ => {}
+            }
+            closed = *token == Token::RParen;
+        }
+        None
+    }
+
+    /// Reads `WITH [RECURSIVE] name AS (query), ...`, if it comes next.
+    pub(crate) fn with_clause(&mut self) -> Result<Option<With>, Error> {
+        if !self.peek_words(&["with"]) {
+            return Ok(None);
+        }
+        self.parser.advance_token();
+        let with_token = self.parser.get_current_token().clone().into();
+        let recursive = self.take(&["recursive"]);
+        let cte_tables = self.parser.parse_comma_separated(Parser::parse_cte).map_err(|error| self.convert(error))?;
+        Ok(Some(With { with_token, recursive, cte_tables }))
     }
 
     pub(crate) fn expr(&mut self) -> Result<Expr, Error> {

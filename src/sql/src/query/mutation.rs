@@ -2,7 +2,7 @@
 
 use expr::{Relation, Scalar};
 use repr::{CollectionId, RelationDesc};
-use sqlparser::ast::{Expr, JoinConstraint, Query, SelectItem, TableWithJoins};
+use sqlparser::ast::{Expr, JoinConstraint, Query, SelectItem, TableWithJoins, With};
 
 use super::coerce::Planned;
 use super::from::{Kind, Source};
@@ -19,6 +19,8 @@ pub(crate) struct Mutation<'a> {
     pub(crate) desc: &'a RelationDesc,
     /// What the statement calls the target.
     pub(crate) called: TableName,
+    /// The names that may be used in all of the following.
+    pub(crate) with: Option<&'a With>,
     /// UPDATE: the new value of each column.
     pub(crate) assignments: Option<Vec<Assigned<'a>>>,
     /// FROM of an UPDATE, USING of a DELETE.
@@ -49,32 +51,15 @@ pub(crate) struct PlannedMutation {
 
 /// Plans a mutation. A row that meets several rows of FROM changes once, by the least of them.
 pub(crate) fn plan_mutation(qcx: &mut QueryContext<'_>, mutation: &Mutation<'_>) -> Result<PlannedMutation, Error> {
-    let Source { relation, mut scope, mut arity } = qcx.mutated_rows(mutation)?;
     let old_arity = mutation.desc.arity();
-    let mut outputs: Vec<usize> = (0..old_arity).collect();
-    let mut relation = qcx.with_level(scope.clone(), Clause::Where, |qcx| qcx.filtered(relation, mutation.filter))?;
-    if !mutation.from.is_empty() {
-        let (group_key, order, limit, offset) = ((0..old_arity).collect(), Vec::new(), Some(1), 0);
-        relation = HirRelation::TopK { input: Box::new(relation), group_key, order, limit, offset };
-    }
-    if let Some(assignments) = &mutation.assignments {
-        let assign = |qcx: &mut QueryContext<'_>| qcx.new_values(mutation.desc, assignments);
-        relation = relation.map(qcx.with_level(scope.clone(), Clause::Update, assign)?);
-        outputs.extend(arity..arity + old_arity);
-        // RETURNING sees the target as it becomes.
-        scope.items.iter_mut().filter(|item| item.table == Some(0)).for_each(|item| item.index += arity);
-        arity += old_arity;
-    }
-    let returning_from = outputs.len();
     let mut names = Vec::new();
-    if !mutation.returning.is_empty() {
-        let (returned, scalars) = qcx.with_level(scope, Clause::Returning, |qcx| qcx.returned(mutation.returning))?;
+    let relation = qcx.with_bound(mutation.with, |qcx| {
+        let (relation, returned) = qcx.mutated(mutation)?;
         names = returned;
-        outputs.extend(arity..arity + scalars.len());
-        relation = relation.map(scalars);
-    }
-    let (relation, mut columns) = decorrelate::lower(relation.project(outputs));
-    let returned = columns.split_off(returning_from);
+        Ok(relation)
+    })?;
+    let (relation, mut columns) = decorrelate::lower(relation);
+    let returned = columns.split_off(if mutation.assignments.is_some() { 2 * old_arity } else { old_arity });
     let returning = (!mutation.returning.is_empty()).then(|| RelationDesc::new(names.into_iter().zip(returned)));
     let relation = if mutation.from.is_empty() { relation } else { as_often_as_stored(relation, mutation) };
     Ok(PlannedMutation { relation, returning })
@@ -89,6 +74,36 @@ fn as_often_as_stored(relation: Relation, mutation: &Mutation<'_>) -> Relation {
 }
 
 impl QueryContext<'_> {
+    /// The columns of the old row, of the new one, and of RETURNING with their names.
+    fn mutated(&mut self, mutation: &Mutation<'_>) -> Result<(HirRelation, Vec<String>), Error> {
+        let Source { relation, mut scope, mut arity } = self.mutated_rows(mutation)?;
+        let old_arity = mutation.desc.arity();
+        let mut outputs: Vec<usize> = (0..old_arity).collect();
+        let mut relation =
+            self.with_level(scope.clone(), Clause::Where, |qcx| qcx.filtered(relation, mutation.filter))?;
+        if !mutation.from.is_empty() {
+            let (group_key, order, limit, offset) = ((0..old_arity).collect(), Vec::new(), Some(1), 0);
+            relation = HirRelation::TopK { input: Box::new(relation), group_key, order, limit, offset };
+        }
+        if let Some(assignments) = &mutation.assignments {
+            let assign = |qcx: &mut QueryContext<'_>| qcx.new_values(mutation.desc, assignments);
+            relation = relation.map(self.with_level(scope.clone(), Clause::Update, assign)?);
+            outputs.extend(arity..arity + old_arity);
+            // RETURNING sees the target as it becomes.
+            scope.items.iter_mut().filter(|item| item.table == Some(0)).for_each(|item| item.index += arity);
+            arity += old_arity;
+        }
+        let mut names = Vec::new();
+        if !mutation.returning.is_empty() {
+            let (returned, scalars) =
+                self.with_level(scope, Clause::Returning, |qcx| qcx.returned(mutation.returning))?;
+            names = returned;
+            outputs.extend(arity..arity + scalars.len());
+            relation = relation.map(scalars);
+        }
+        Ok((relation.project(outputs), names))
+    }
+
     /// The target's rows, each beside every row of FROM.
     fn mutated_rows(&mut self, mutation: &Mutation<'_>) -> Result<Source, Error> {
         self.depends_on.insert(mutation.table);

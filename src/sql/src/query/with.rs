@@ -72,6 +72,19 @@ impl QueryContext<'_> {
         }
     }
 
+    /// Plans a relation in which the names of a WITH can be used.
+    pub(super) fn with_bound(
+        &mut self,
+        with: Option<&With>,
+        plan: impl FnOnce(&mut Self) -> Result<HirRelation, Error>,
+    ) -> Result<HirRelation, Error> {
+        let known = self.ctes.len();
+        let bound = with.map_or(Ok(Vec::new()), |with| self.with(with))?;
+        let relation = plan(self)?;
+        self.ctes.truncate(known);
+        Ok(bound.into_iter().rev().fold(relation, |body, bound| bound.around(body)))
+    }
+
     /// A common table expression that does not name itself.
     fn cte(&mut self, cte: &AstCte) -> Result<Option<Bound>, Error> {
         let name = fold(&cte.alias.name);

@@ -23,15 +23,17 @@ pub(crate) fn plan_insert_source(
     source: &Query,
 ) -> Result<Relation, Error> {
     let relation = match &*source.body {
-        SetExpr::Values(values) if is_plain(source) => qcx.inserted_values(target, columns, values)?,
+        SetExpr::Values(values) if is_plain(source) => {
+            qcx.with_bound(source.with.as_ref(), |qcx| qcx.inserted_values(target, columns, values))?
+        }
         _ => qcx.inserted_query(target, columns, source)?,
     };
     Ok(decorrelate::lower(relation).0)
 }
 
-/// True for a query that is nothing but its body.
+/// True for a query that is nothing but its body, with names before it or without.
 fn is_plain(query: &Query) -> bool {
-    query.with.is_none() && query.order_by.is_none() && query.limit_clause.is_none() && query.fetch.is_none()
+    query.order_by.is_none() && query.limit_clause.is_none() && query.fetch.is_none()
 }
 
 impl QueryContext<'_> {

@@ -104,9 +104,9 @@ impl Drop {
 
     fn add_item(&self, planner: &Planner<'_>, name: &ObjectName, doomed: &mut Doomed) -> Result<(), Error> {
         let noun = self.kind.noun();
-        let item = names::resolve_or_none(planner.context, planner.catalog, name)?.ok_or_else(|| {
-            names::unknown(planner.context, planner.catalog, name, &noun, self.kind.missing_code())
-        })?;
+        let code = if matches!(self.kind, ObjectKind::Index | ObjectKind::Type) { "42704" } else { "42P01" };
+        let item = names::resolve_or_none(planner.context, planner.catalog, name)?
+            .ok_or_else(|| names::unknown(planner.context, planner.catalog, name, &noun, code))?;
         if matches!(item.id, CollectionId::System(_)) {
             return Err(required_by_system(&item.name.item));
         }

@@ -1,7 +1,7 @@
-//! `INSERT INTO table [AS alias] [(columns)] query | VALUES | DEFAULT VALUES [RETURNING ...]`.
+//! `[WITH ...] INSERT INTO table [AS alias] [(columns)] query | VALUES | DEFAULT VALUES [RETURNING ...]`.
 
 use expr::{Relation, Scalar};
-use sqlparser::ast::{Expr, Ident, ObjectName, Query, SelectItem, SetExpr};
+use sqlparser::ast::{Expr, Ident, ObjectName, Query, SelectItem, SetExpr, With};
 use sqlparser::tokenizer::Token;
 
 use super::table::Target;
@@ -25,6 +25,7 @@ pub struct Insert {
 
 impl Insert {
     pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Result<Insert, Error> {
+        let with = cursor.with_clause()?;
         cursor.expect(&["insert", "into"])?;
         let table = cursor.name()?;
         let alias = if cursor.take(&["as"]) { Some(cursor.ident()?) } else { None };
@@ -37,7 +38,7 @@ impl Insert {
         };
         let listed = *cursor.peek() == Token::LParen && !starts_query(cursor);
         let columns = if listed { cursor.parenthesized(Cursor::ident)? } else { Vec::new() };
-        let source = if cursor.take(&["default", "values"]) { None } else { Some(cursor.query()?) };
+        let source = if cursor.take(&["default", "values"]) { None } else { Some(within(with, cursor.query()?)) };
         if cursor.peek_words(&["on", "conflict"]) {
             return Err(cursor
                 .unsupported("INSERT with ON CONFLICT")
@@ -99,6 +100,29 @@ impl Insert {
         let relation = query::plan_insert_source(&mut context, target.desc(), &columns, &source)?;
         Ok(complete(relation, target, &columns))
     }
+}
+
+/// The query with the names of a WITH in front of the statement.
+fn within(with: Option<With>, mut query: Box<Query>) -> Box<Query> {
+    if with.is_none() {
+        return query;
+    }
+    if query.with.is_none() {
+        query.with = with;
+        return query;
+    }
+    Box::new(Query {
+        with,
+        body: Box::new(SetExpr::Query(query)),
+        order_by: None,
+        limit_clause: None,
+        fetch: None,
+        locks: Vec::new(),
+        for_clause: None,
+        settings: None,
+        format_clause: None,
+        pipe_operators: Vec::new(),
+    })
 }
 
 fn is_default(expr: &Expr) -> bool {

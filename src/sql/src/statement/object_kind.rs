@@ -70,9 +70,4 @@ impl ObjectKind {
     pub(crate) fn matches(self, item: &Item) -> bool {
         item.kind() == self.noun()
     }
-
-    /// SQLSTATE where no object of this kind has the name.
-    pub(crate) fn missing_code(self) -> &'static str {
-        if matches!(self, ObjectKind::Index | ObjectKind::Type) { "42704" } else { "42P01" }
-    }
 }

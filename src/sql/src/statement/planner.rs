@@ -7,7 +7,7 @@ use sqlparser::ast::{Expr, Query};
 use crate::catalog_view::CatalogView;
 use crate::error::Error;
 use crate::names::Names;
-use crate::plan::{Params, Plan, PlanContext, ReadThenWritePlan, ReturningPlan, SelectPlan, When, WriteKind};
+use crate::plan::{Params, PlanContext, ReadThenWritePlan, ReturningPlan, SelectPlan, When, WriteKind};
 use crate::query::{self, Lifetime, Mutation, PlannedMutation, PlannedQuery, QueryContext};
 
 /// Plans one statement.
@@ -72,7 +72,11 @@ impl<'a> Planner<'a> {
     }
 
     /// Plans what an UPDATE, DELETE or TRUNCATE reads.
-    pub(crate) fn mutation(&mut self, kind: WriteKind, mutation: &Mutation<'_>) -> Result<Plan, Error> {
+    pub(crate) fn mutation(
+        &mut self,
+        kind: WriteKind,
+        mutation: &Mutation<'_>,
+    ) -> Result<ReadThenWritePlan, Error> {
         let mut context = self.query_context(Lifetime::OneShot);
         let PlannedMutation { relation, returning } = query::plan_mutation(&mut context, mutation)?;
         let width = relation.typ().arity();
@@ -81,7 +85,7 @@ impl<'a> Planner<'a> {
             ReturningPlan { exprs, desc }
         });
         let (table, arity) = (mutation.table, mutation.desc.arity());
-        Ok(Plan::ReadThenWrite(ReadThenWritePlan { table, kind, arity, relation, returning }))
+        Ok(ReadThenWritePlan { table, kind, arity, relation, returning })
     }
 
     /// Plans an expression whose value is stored in the column `column` of `target`.

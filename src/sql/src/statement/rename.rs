@@ -154,7 +154,8 @@ impl Rename {
         let kind = self.kind;
         let item = names::resolve_or_none(planner.context, planner.catalog, &self.name)?.ok_or_else(|| {
             let noun = if kind == ObjectKind::Table { "relation".to_owned() } else { kind.noun() };
-            names::unknown(planner.context, planner.catalog, &self.name, &noun, kind.missing_code())
+            let code = if kind == ObjectKind::Type { "42704" } else { "42P01" };
+            names::unknown(planner.context, planner.catalog, &self.name, &noun, code)
         })?;
         if item.create_sql.is_empty() {
             return Err(required_by_system("relation", &item.name.item));

@@ -62,7 +62,7 @@ impl Target {
             }
         };
         let (table, desc) = (self.item.id, self.desc());
-        Mutation { table, desc, called, assignments: None, from: &[], filter: None, returning: &[] }
+        Mutation { table, desc, called, with: None, assignments: None, from: &[], filter: None, returning: &[] }
     }
 
     /// The DEFAULT of a column as it was written; NULL if there is none.

@@ -1,6 +1,6 @@
-//! `UPDATE table [[AS] alias] SET column = value, ... [FROM ...] [WHERE ...] [RETURNING ...]`.
+//! `[WITH ...] UPDATE table [[AS] alias] SET column = value, ... [FROM ...] [WHERE ...] [RETURNING ...]`.
 
-use sqlparser::ast::{Expr, Ident, ObjectName, Query, SelectItem, TableWithJoins};
+use sqlparser::ast::{Expr, Ident, ObjectName, Query, SelectItem, TableWithJoins, With};
 use sqlparser::tokenizer::Token;
 
 use super::table::Target;
@@ -13,6 +13,7 @@ use crate::query::Assigned;
 
 #[derive(Clone, Debug)]
 pub struct Update {
+    pub with: Option<With>,
     pub table: ObjectName,
     pub alias: Option<Ident>,
     pub assignments: Vec<(Ident, SetValue)>,
@@ -36,6 +37,7 @@ pub enum SetValue {
 
 impl Update {
     pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Result<Update, Error> {
+        let with = cursor.with_clause()?;
         cursor.expect(&["update"])?;
         cursor.take(&["only"]);
         let table = cursor.name()?;
@@ -47,17 +49,18 @@ impl Update {
         let from = if cursor.take(&["from"]) { cursor.comma_separated(Cursor::table_with_joins)? } else { Vec::new() };
         let filter = if cursor.take(&["where"]) { Some(cursor.expr()?) } else { None };
         let returning = returning::parse(cursor)?;
-        Ok(Update { table, alias, assignments, from, filter, returning })
+        Ok(Update { with, table, alias, assignments, from, filter, returning })
     }
 
     pub(crate) fn plan(&self, planner: &mut Planner<'_>) -> Result<Plan, Error> {
         let target = Target::resolve(planner, &self.table)?;
         let mut mutation = target.mutation(self.alias.as_ref());
+        mutation.with = self.with.as_ref();
         mutation.assignments = Some(self.assigned(&target)?);
         mutation.from = &self.from;
         mutation.filter = self.filter.as_ref();
         mutation.returning = &self.returning;
-        planner.mutation(WriteKind::Update, &mutation)
+        planner.mutation(WriteKind::Update, &mutation).map(Plan::ReadThenWrite)
     }
 
     /// For each column of the target what becomes of it.

@@ -3,7 +3,9 @@
 use std::fmt::Write;
 
 use repr::RelationDesc;
-use sql::plan::{CopyToSource, CreateTablePlan, Finishing, ReturningPlan, SelectPlan, SubscribePlan, When};
+use sql::plan::{
+    CopyToSource, CreateTablePlan, Finishing, ReadThenWritePlan, ReturningPlan, SelectPlan, SubscribePlan, When,
+};
 use sql::{Description, Error, Plan};
 
 /// An error with all it carries.
@@ -44,10 +46,8 @@ pub(crate) fn render_plan(plan: &Plan) -> String {
             let returning = render_returning(insert.returning.as_ref());
             format!("Insert into {}{returning}\n{}", insert.table, insert.relation.pretty())
         }
-        Plan::ReadThenWrite(write) => {
-            let returning = render_returning(write.returning.as_ref());
-            format!("{:?} {}{returning}\n{}", write.kind, write.table, write.relation.pretty())
-        }
+        Plan::ReadThenWrite(write) => render_write(write),
+        Plan::Truncate(writes) => writes.iter().map(render_write).collect::<Vec<_>>().join("\n"),
         Plan::CopyTo(copy) => {
             let source = match &copy.source {
                 CopyToSource::Select(select) => format!("Select{}", render_select(select)),
@@ -78,6 +78,11 @@ fn render_table(plan: &CreateTablePlan) -> String {
     }
     plan.source.iter().for_each(|source| text.push_str(&format!("from {} {}\n", source.source, source.reference)));
     text
+}
+
+fn render_write(write: &ReadThenWritePlan) -> String {
+    let returning = render_returning(write.returning.as_ref());
+    format!("{:?} {}{returning}\n{}", write.kind, write.table, write.relation.pretty())
 }
 
 fn render_returning(returning: Option<&ReturningPlan>) -> String {
