@@ -6,10 +6,12 @@ use std::sync::Arc;
 use imbl::{OrdMap, OrdSet};
 use repr::{ClusterId, CollectionId, ReplicaId, ScalarType};
 use sql::catalog_view::ReplicaSize;
+use sql::names::is_temporary;
 use sql::{CatalogView, Cluster, FullName, Item, ItemDefinition};
 
 use crate::builtin;
 use crate::sizes::REPLICA_SIZES;
+use crate::transact::Op;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Database {
@@ -120,6 +122,18 @@ impl Catalog {
             }
         }
         Some(item)
+    }
+
+    /// The ops that drop one schema of temporary objects, or all such schemas, with what is in them.
+    pub fn drops_of_temporary(&self, schema: Option<&str>) -> Vec<Op> {
+        let doomed = |name: &str| schema.map_or_else(|| is_temporary(name), |schema| schema == name);
+        // What reads another object was made after it, and nothing outside reads these.
+        let items = self.items.values().rev().filter(|item| item.name.database.is_some() && doomed(&item.name.schema));
+        let mut ops: Vec<Op> = items.map(|item| Op::DropItem(item.id)).collect();
+        for (database, name) in self.schemas.keys().filter(|(_, name)| doomed(name)) {
+            ops.push(Op::DropSchema { database: database.clone(), name: name.clone() });
+        }
+        ops
     }
 
     /// `roots` and everything that they read, directly or through others.

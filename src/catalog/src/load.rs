@@ -123,6 +123,7 @@ fn plan_item(catalog: &Catalog, stored: &Stored, hidden: Option<CollectionId>) -
     let context = PlanContext {
         database: name.database.clone().unwrap_or_default(),
         search_path: vec![name.schema.clone()],
+        temporary_schema: None,
         cluster: "quickstart".to_owned(),
         user: "mz_system".to_owned(),
     };

@@ -52,6 +52,7 @@ fn plan(catalog: &Catalog, text: &str) -> Result<Plan, Error> {
     let context = PlanContext {
         database: "materialize".to_owned(),
         search_path: vec!["public".to_owned()],
+        temporary_schema: Some("pg_temp_1".to_owned()),
         cluster: "quickstart".to_owned(),
         user: "u".to_owned(),
     };

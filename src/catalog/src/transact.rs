@@ -9,6 +9,7 @@ use sql::catalog_view::SourceReference;
 use sql::plan::{
     CreateIndexPlan, CreateMaterializedViewPlan, CreateSourcePlan, CreateTablePlan, CreateTypePlan, CreateViewPlan, Renamed,
 };
+use sql::names::is_temporary;
 use sql::{CatalogView, Cluster, Error, FullName, Item, ItemDefinition, Replica};
 
 use crate::catalog::{Catalog, Database, Schema};
@@ -301,6 +302,15 @@ impl Transaction {
         let key = (item.name.database.clone().unwrap_or_default(), item.name.schema.clone());
         if !catalog.schemas.contains_key(&key) {
             return Err(Error::new("3F000", format!("schema \"{}\" does not exist", item.name.schema)));
+        }
+        if !is_temporary(&item.name.schema) {
+            let mut read = item.depends_on.iter().filter_map(|id| catalog.items.get(id));
+            if let Some(read) = read.find(|read| is_temporary(&read.name.schema)) {
+                let message = format!("\"{}\" is temporary, and \"{}\" is not", read.name.item, item.name.item);
+                return Err(Error::new("42P16", message)
+                    .with_detail("What stays cannot rest on what goes with the session.")
+                    .with_hint("Use CREATE TEMPORARY VIEW."));
+            }
         }
         let number = self.next_id();
         let oid = self.next_oids(item.oids());

@@ -62,6 +62,8 @@ pub(crate) async fn open(parts: Parts<'_>) -> Result<(Arc<Environment>, Task), B
         next_transient,
     });
     realizer.boot();
+    let dropped = crate::sequence::temporary::drop_leftovers(&environment).await;
+    dropped.map_err(|error| BootError::Data(format!("cannot drop what sessions have left: {error}")))?;
     Ok((environment, task))
 }
 

@@ -232,9 +232,15 @@ impl Session {
         PlanContext {
             database: self.vars.database().to_owned(),
             search_path: self.vars.search_path(),
+            temporary_schema: Some(self.temporary_schema()),
             cluster: self.vars.cluster().to_owned(),
             user: self.user.clone(),
         }
+    }
+
+    /// The schema of what lives as long as this session.
+    pub(crate) fn temporary_schema(&self) -> String {
+        format!("{}{}", sql::names::TEMPORARY_SCHEMA_PREFIX, self.connection_id())
     }
 
     /// Plans a statement against the newest catalog.

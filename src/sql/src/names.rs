@@ -23,6 +23,17 @@ use crate::position;
 /// Most bytes of an identifier.
 pub const IDENTIFIER_BYTES_MAX: usize = 255;
 
+/// How the names of the schemas begin that hold sessions' temporary objects; the session's number follows.
+pub const TEMPORARY_SCHEMA_PREFIX: &str = "pg_temp_";
+
+/// What a session calls the schema of its temporary objects.
+const TEMPORARY_SCHEMA_NAMES: [&str; 2] = ["mz_temp", "pg_temp"];
+
+/// True for schemas that hold a session's temporary objects.
+pub fn is_temporary(schema: &str) -> bool {
+    schema.starts_with(TEMPORARY_SCHEMA_PREFIX)
+}
+
 /// Schemas tried before the search path, unless the path names them itself.
 const IMPLICIT_SCHEMAS: [&str; 2] = ["mz_catalog", "pg_catalog"];
 
@@ -143,7 +154,11 @@ pub(crate) fn search_schemas(context: &PlanContext, catalog: &dyn CatalogView) -
     let own = catalog.schemas(Some(&context.database));
     let implicit = IMPLICIT_SCHEMAS.iter().map(|schema| schema.to_string());
     let implicit = implicit.filter(|schema| !context.search_path.contains(schema));
-    implicit
+    context
+        .temporary_schema
+        .iter()
+        .cloned()
+        .chain(implicit)
         .chain(context.search_path.iter().cloned())
         .filter_map(|schema| {
             if builtin.contains(&schema) {
@@ -184,12 +199,19 @@ fn resolve_schema_of(
         resolve_database(catalog, database)?;
     }
     let name = fold(schema);
+    if let Some(temporary) = &context.temporary_schema
+        && TEMPORARY_SCHEMA_NAMES.contains(&name.as_str())
+    {
+        // It is there as soon as something is in it.
+        return Ok((Some(context.database.clone()), temporary.clone()));
+    }
     if catalog.schemas(None).contains(&name) {
         return Ok((None, name));
     }
     let database = database.map_or_else(|| context.database.clone(), fold);
     let schemas = catalog.schemas(Some(&database));
-    if schemas.contains(&name) {
+    let of_others = context.temporary_schema.as_ref().is_some_and(|own| is_temporary(&name) && *own != name);
+    if schemas.contains(&name) && !of_others {
         return Ok((Some(database), name));
     }
     let candidates = schemas.iter().chain(&context.search_path).map(String::as_str);
@@ -257,6 +279,27 @@ pub(crate) fn new_item_name(
         return Err(Error::new("42939", message).at_node(name));
     }
     Ok(FullName { database, schema, item })
+}
+
+/// As [`new_item_name`], of a temporary item. Errors: 42P16 for a name in another schema.
+pub(crate) fn new_temporary_name(
+    context: &PlanContext,
+    catalog: &dyn CatalogView,
+    name: &ObjectName,
+) -> Result<FullName, Error> {
+    let unsupported = || Error::unsupported("a temporary object here").at_node(name);
+    let temporary = context.temporary_schema.clone().ok_or_else(unsupported)?;
+    let idents = parts(name)?;
+    let (item, qualifier) = idents.split_last().expect("parts() returns at least one");
+    let item = check_identifier(item)?;
+    if !qualifier.is_empty() && resolve_schema_of(context, catalog, qualifier)?.1 != temporary {
+        let message = "cannot create temporary relation in non-temporary schema";
+        return Err(Error::new("42P16", message).at_node(name));
+    }
+    if !catalog.databases().contains(&context.database) {
+        return Err(Error::new("3D000", format!("database {} does not exist", in_quotes(&context.database))));
+    }
+    Ok(FullName { database: Some(context.database.clone()), schema: temporary, item })
 }
 
 /// The schema in which unqualified names are made: the first of the search path that exists.

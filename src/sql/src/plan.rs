@@ -460,6 +460,8 @@ pub struct PlanContext {
     /// Schemas tried for unqualified names, after the built-in `mz_catalog`, `pg_catalog`, (`mz_internal` and
     /// `mz_introspection` only when named).
     pub search_path: Vec<String>,
+    /// Where the session's temporary objects are, whether it has any yet or not; None: there cannot be any.
+    pub temporary_schema: Option<String>,
     pub cluster: String,
     pub user: String,
 }

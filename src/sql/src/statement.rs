@@ -213,8 +213,17 @@ fn parse_create(cursor: &mut Cursor<'_>) -> Result<StatementKind, Error> {
     let start = cursor.position();
     cursor.expect(&["create"])?;
     let or_replace = cursor.take(&["or", "replace"]);
+    let temporary = cursor.take_one_of(&["temporary", "temp"]).is_some();
     if cursor.take(&["view"]) {
-        return create_view::CreateView::parse_view(cursor, or_replace).map(Kind::CreateView);
+        let create = create_view::CreateView::parse_view(cursor, or_replace)?;
+        return Ok(Kind::CreateView(create_view::CreateView { temporary, ..create }));
+    }
+    if temporary && !or_replace && cursor.take(&["table"]) {
+        let create = create_table::CreateTable::parse(cursor)?;
+        return Ok(Kind::CreateTable(create_table::CreateTable { temporary, ..create }));
+    }
+    if temporary {
+        return Err(cursor.expected(if or_replace { "VIEW" } else { "TABLE or VIEW" }));
     }
     if cursor.take(&["materialized", "view"]) {
         return create_view::CreateView::parse_materialized(cursor, or_replace).map(Kind::CreateView);
@@ -256,11 +265,7 @@ fn parse_create(cursor: &mut Cursor<'_>) -> Result<StatementKind, Error> {
 }
 
 /// What CREATE may be followed by elsewhere; longer forms first.
-const CREATE_UNSUPPORTED: [&str; 26] = [
-    "TEMPORARY TABLE",
-    "TEMP TABLE",
-    "TEMPORARY VIEW",
-    "TEMP VIEW",
+const CREATE_UNSUPPORTED: [&str; 22] = [
     "UNLOGGED TABLE",
     "UNIQUE INDEX",
     "REPLACEMENT MATERIALIZED VIEW",

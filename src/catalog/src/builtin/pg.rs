@@ -1,6 +1,7 @@
 //! `pg_catalog` and `information_schema`: what PostgreSQL's clients look up.
 
 use repr::{ColumnType, Datum, Row, pg_type};
+use sql::names::is_temporary;
 use sql::{Item, ItemDefinition};
 
 use super::Column::{Bool, Int2, Int4, Oid, OptionalText, OptionalTextArray, OptionalTimestampTz, Text};
@@ -241,7 +242,7 @@ fn classes(catalog: &Catalog, facts: &Facts, out: &mut Vec<Row>) {
             oid(0),
             oid(0),
             Datum::Bool(is_indexed(catalog, item)),
-            Datum::Text("p"),
+            Datum::Text(if is_temporary(&item.name.schema) { "t" } else { "p" }),
             Datum::Text(kind),
             Datum::Int(arity(item)),
             Datum::Int(0),

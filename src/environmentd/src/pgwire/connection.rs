@@ -74,16 +74,13 @@ impl Connection {
 
     /// Serves the client until one of us ends it.
     pub(super) async fn run(mut self) {
-        let end = match self.serve().await {
-            Ok(()) => return,
-            Err(end) => end,
-        };
-        if let End::Fatal(error) = end {
+        if let Err(End::Fatal(error)) = self.serve().await {
             self.put(&error_response(&error));
             // The client may be gone already; there is nobody else to tell.
             let _ = self.flush().await;
             let _ = self.writer.shutdown().await;
         }
+        self.session.close().await;
     }
 
     async fn serve(&mut self) -> Result<(), End> {

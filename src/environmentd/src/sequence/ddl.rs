@@ -12,7 +12,7 @@ use sql::plan::{AddColumnsPlan, CreateClusterPlan, DropPlan, Notice, Params};
 use sql::statement::Statement;
 use sql::{CatalogView, Item, Plan};
 
-use super::complete;
+use super::{complete, temporary};
 use crate::committer::SubmitError;
 use crate::error::Error;
 use crate::objects::{ClusterObjects, shard_of};
@@ -41,7 +41,7 @@ impl Session {
             // Held until the new dataflows exist, so that their inputs stay readable at the commit's time.
             let holds = self.hold_inputs(&planned)?;
             let (ops, notices) = self.ops(planned)?;
-            let transacted = catalog.transact(ops)?;
+            let transacted = catalog.transact(temporary::with_schema(&catalog, ops))?;
             let outcome = self.environment.committer.ddl(catalog.version(), transacted).await;
             drop(holds);
             match outcome {

@@ -9,6 +9,7 @@ pub(crate) mod generic;
 pub(crate) mod prepare;
 pub(crate) mod query;
 pub(crate) mod subscribe;
+pub(crate) mod temporary;
 pub(crate) mod timestamp;
 mod write;
 
@@ -131,11 +132,13 @@ impl Session {
             Plan::ShowVariable { name } => self.show_variable(&name),
             Plan::ShowAllVariables => self.show_all_variables(),
             Plan::Discard { all } => {
+                let tag = if all { "DISCARD ALL" } else { "DISCARD TEMP" };
+                self.outside_transaction(tag).await?;
                 if all {
-                    self.outside_transaction("DISCARD ALL").await?;
                     self.discard_all();
                 }
-                complete(if all { "DISCARD ALL" } else { "DISCARD TEMP" })
+                self.drop_temporary().await?;
+                complete(tag)
             }
             Plan::Begin { tag, modes } => {
                 self.begin();

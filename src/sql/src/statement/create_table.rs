@@ -1,4 +1,4 @@
-//! `CREATE TABLE name (columns)`, `CREATE TABLE name FROM SOURCE source (REFERENCE upstream)`.
+//! `CREATE [TEMPORARY] TABLE name (columns)`, `CREATE TABLE name FROM SOURCE source (REFERENCE upstream)`.
 
 use std::collections::BTreeSet;
 
@@ -23,6 +23,7 @@ pub(crate) const COLUMNS_MAX: usize = 1600;
 #[derive(Clone, Debug)]
 pub struct CreateTable {
     pub name: ObjectName,
+    pub temporary: bool,
     pub if_not_exists: bool,
     pub columns: Vec<Column>,
     pub source: Option<FromSource>,
@@ -48,7 +49,7 @@ impl CreateTable {
     pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Result<CreateTable, Error> {
         let if_not_exists = cursor.if_not_exists();
         let name = cursor.name()?;
-        let mut create = CreateTable { name, if_not_exists, columns: Vec::new(), source: None };
+        let mut create = CreateTable { name, temporary: false, if_not_exists, columns: Vec::new(), source: None };
         if cursor.take(&["from", "source"]) {
             create.source = Some(FromSource::parse(cursor)?);
         } else if cursor.peek_words(&["from", "webhook"]) {
@@ -59,6 +60,9 @@ impl CreateTable {
             create.columns = parse_columns(cursor)?;
         }
         refuse_options(cursor)?;
+        if cursor.peek_words(&["on", "commit"]) && !cursor.take(&["on", "commit", "preserve", "rows"]) {
+            return Err(cursor.unsupported("ON COMMIT DROP or DELETE ROWS"));
+        }
         if cursor.peek_words(&["as"]) {
             return Err(cursor.unsupported("CREATE TABLE AS"));
         }
@@ -66,7 +70,13 @@ impl CreateTable {
     }
 
     pub(crate) fn plan(&self, planner: &mut Planner<'_>) -> Result<Plan, Error> {
-        let name = names::new_item_name(planner.context, planner.catalog, &self.name)?;
+        let name = match self.temporary {
+            true if self.source.is_some() => {
+                return Err(Error::unsupported("a temporary table that a source fills").at_node(&self.name));
+            }
+            true => names::new_temporary_name(planner.context, planner.catalog, &self.name)?,
+            false => names::new_item_name(planner.context, planner.catalog, &self.name)?,
+        };
         if let Some(plan) =
             check_new(planner, &name, self.if_not_exists, "CREATE TABLE").map_err(|error| error.at_node(&self.name))?
         {

@@ -1,4 +1,4 @@
-//! `CREATE [OR REPLACE] VIEW`, `CREATE [OR REPLACE] MATERIALIZED VIEW`.
+//! `CREATE [OR REPLACE] [TEMPORARY] VIEW`, `CREATE [OR REPLACE] MATERIALIZED VIEW`.
 
 use repr::{CollectionId, RelationDesc};
 use sqlparser::ast::{Ident, ObjectName, Query};
@@ -18,6 +18,7 @@ use crate::query::Lifetime;
 pub struct CreateView {
     pub name: ObjectName,
     pub materialized: bool,
+    pub temporary: bool,
     pub or_replace: bool,
     pub if_not_exists: bool,
     /// Names for the first columns.
@@ -53,7 +54,8 @@ impl CreateView {
         if cursor.peek_words(&["with", "no", "data"]) || cursor.peek_words(&["with", "check", "option"]) {
             return Err(cursor.unsupported("an option after a view's query"));
         }
-        Ok(CreateView { name, materialized, or_replace, if_not_exists, columns, cluster, query })
+        let temporary = false;
+        Ok(CreateView { name, materialized, temporary, or_replace, if_not_exists, columns, cluster, query })
     }
 
     pub(crate) fn tag(&self) -> &'static str {
@@ -61,7 +63,10 @@ impl CreateView {
     }
 
     pub(crate) fn plan(&self, planner: &mut Planner<'_>) -> Result<Plan, Error> {
-        let name = names::new_item_name(planner.context, planner.catalog, &self.name)?;
+        let name = match self.temporary {
+            true => names::new_temporary_name(planner.context, planner.catalog, &self.name)?,
+            false => names::new_item_name(planner.context, planner.catalog, &self.name)?,
+        };
         let replace = self.replaced(planner, &name)?;
         if replace.is_none()
             && let Some(plan) =

@@ -130,8 +130,8 @@ impl Rename {
 
     fn schema(&self, planner: &Planner<'_>, name: &ObjectName) -> Result<(String, String), Error> {
         match names::resolve_schema(planner.context, planner.catalog, name)? {
-            (Some(database), schema) => Ok((database, schema)),
-            (None, schema) => Err(required_by_system("schema", &schema)),
+            (Some(database), schema) if !names::is_temporary(&schema) => Ok((database, schema)),
+            (_, schema) => Err(required_by_system("schema", &schema)),
         }
     }
 

@@ -30,6 +30,7 @@ pub(crate) fn session() -> PlanContext {
     PlanContext {
         database: "materialize".into(),
         search_path: vec!["public".into()],
+        temporary_schema: Some("pg_temp_1".into()),
         cluster: "quickstart".into(),
         user: "materialize".into(),
     }
@@ -37,7 +38,13 @@ pub(crate) fn session() -> PlanContext {
 
 /// A session in which no unqualified name means anything: definitions must plan alike in it.
 pub(crate) fn foreign_session() -> PlanContext {
-    PlanContext { database: "none".into(), search_path: Vec::new(), cluster: "none".into(), user: "none".into() }
+    PlanContext {
+        database: "none".into(),
+        search_path: Vec::new(),
+        temporary_schema: None,
+        cluster: "none".into(),
+        user: "none".into(),
+    }
 }
 
 impl Fake {
