@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use controller::ReadHolds;
+use expr::Relation;
 use futures::future::{Either, select};
+use optimizer::{Access, Objects};
 use persist::Validate;
 use repr::{CollectionId, RelationDesc, Row, ScalarType};
 use sql::plan::{CopyFromPlan, CopyOptions, Params, PlanContext};
@@ -138,6 +141,8 @@ pub struct Session {
     pub(crate) cursors: BTreeMap<String, Cursor>,
     notices: Vec<Error>,
     changed_parameters: Vec<&'static str>,
+    /// When the current statement times out, by the clock that only goes forward.
+    deadline: Option<Duration>,
     /// The wall clock when the current statement (or transaction) began: what `now()` says.
     pub(crate) statement_wall_ms: u64,
 }
@@ -172,6 +177,7 @@ impl Session {
             cursors: BTreeMap::new(),
             notices: Vec::new(),
             changed_parameters: Vec::new(),
+            deadline: None,
             statement_wall_ms,
         })
     }
@@ -198,6 +204,16 @@ impl Session {
             Either::Left((output, _)) => Ok(output),
             Either::Right(_) => Err(canceled_by_user()),
         }
+    }
+
+    /// Chooses how to read, which may take long where rows are computed at once. Errors: 57014 if the statement is canceled
+    /// or times out meanwhile.
+    pub(crate) fn access(&self, relation: &Relation, objects: &dyn Objects) -> Result<Access, Error> {
+        let (clock, deadline) = (self.environment.tasks.clock(), self.deadline);
+        let is_canceled = || self.cancellations.has_changed().unwrap_or(true);
+        let is_late = || deadline.is_some_and(|deadline| clock.boot() >= deadline);
+        let access = optimizer::access_unless(relation, objects, &mut || is_canceled() || is_late());
+        access.ok_or_else(|| if is_canceled() { canceled_by_user() } else { timed_out() })
     }
 
     pub(crate) fn notice(&mut self, notice: Error) {
@@ -289,6 +305,7 @@ impl Session {
     ) -> Result<Response, Error> {
         let tasks = self.environment.tasks.clone();
         let limit = self.vars.statement_timeout();
+        self.deadline = limit.map(|limit| tasks.clock().boot().saturating_add(limit));
         let mut cancellations = self.cancellations.clone();
         let work = std::pin::pin!(self.sequence(statement, params, generic));
         let canceled = std::pin::pin!(cancellations.changed());
@@ -296,7 +313,7 @@ impl Session {
             match limit {
                 Some(limit) => match tasks.timeout(limit, canceled).await {
                     Ok(_) => canceled_by_user(),
-                    Err(_) => Error::new("57014", "canceling statement due to statement timeout"),
+                    Err(_) => timed_out(),
                 },
                 None => {
                     // The sender lives in this session's registration, so this waits for a request.
@@ -542,6 +559,10 @@ impl Session {
         self.cursors.clear();
         self.vars.reset_all();
     }
+}
+
+fn timed_out() -> Error {
+    Error::new("57014", "canceling statement due to statement timeout")
 }
 
 fn canceled_by_user() -> Error {

@@ -21,7 +21,7 @@ use crate::scalar::{Scalar, with_stack};
 use crate::table_func::TableFunc;
 
 /// Rows that [`interpret`] makes at most, over all operators together.
-const ROWS_MAX: u64 = 10_000_000;
+pub const ROWS_MAX: u64 = 10_000_000;
 
 /// Rounds of a recursion without a limit of its own.
 const ITERATIONS_MAX: u64 = 100_000;
@@ -116,12 +116,27 @@ pub fn interpret(relation: &Relation, env: &BTreeMap<CollectionId, Collection>) 
 
 /// Evaluates `relation`, making at most `rows_max` rows over all operators together.
 pub fn interpret_within(relation: &Relation, env: &BTreeMap<CollectionId, Collection>, rows_max: u64) -> Collection {
-    let mut interpreter = Interpreter { globals: env, locals: BTreeMap::new(), rows_left: rows_max };
-    interpreter.run(relation).unwrap_or_else(|OutOfWork| {
+    interpret_unless(relation, env, rows_max, &mut || false).expect("it is not interrupted")
+}
+
+/// As [`interpret_within`]; None if it was given up because `interrupted`, which is asked every so often, said so.
+pub fn interpret_unless(
+    relation: &Relation,
+    env: &BTreeMap<CollectionId, Collection>,
+    rows_max: u64,
+    interrupted: &mut dyn FnMut() -> bool,
+) -> Option<Collection> {
+    let asking = Asking { interrupted, answer: false, rows: 0 };
+    let mut interpreter = Interpreter { globals: env, locals: BTreeMap::new(), rows_left: rows_max, asking };
+    let outcome = interpreter.run(relation);
+    if interpreter.asking.answer {
+        return None;
+    }
+    Some(outcome.unwrap_or_else(|OutOfWork| {
         let mut collection = Collection::new();
         collection.add_error(out_of_work(), Diff::ONE);
         collection
-    })
+    }))
 }
 
 /// The error of an evaluation that was given up.
@@ -129,19 +144,44 @@ pub fn out_of_work() -> EvalError {
     EvalError::new("54000", "expression makes too many rows to be evaluated at once")
 }
 
-/// More rows were made than permitted.
+/// More rows were made than permitted, or the work was interrupted.
 struct OutOfWork;
+
+/// Rows between two questions whether to go on.
+const ROWS_BETWEEN_QUESTIONS: u64 = 4096;
+
+/// Whether the evaluation is to go on.
+struct Asking<'e> {
+    interrupted: &'e mut dyn FnMut() -> bool,
+    /// True once it is not.
+    answer: bool,
+    /// Since the last question.
+    rows: u64,
+}
+
+impl Asking<'_> {
+    /// Asks if so many rows more are reason to.
+    fn after(&mut self, rows: u64) -> Result<(), OutOfWork> {
+        self.rows = self.rows.saturating_add(rows);
+        if self.rows >= ROWS_BETWEEN_QUESTIONS {
+            self.rows = 0;
+            self.answer = self.answer || (self.interrupted)();
+        }
+        if self.answer { Err(OutOfWork) } else { Ok(()) }
+    }
+}
 
 struct Interpreter<'e> {
     globals: &'e BTreeMap<CollectionId, Collection>,
     locals: BTreeMap<LocalId, Collection>,
     rows_left: u64,
+    asking: Asking<'e>,
 }
 
 impl Interpreter<'_> {
     fn charge(&mut self, rows: usize) -> Result<(), OutOfWork> {
         self.rows_left = self.rows_left.checked_sub(rows as u64).ok_or(OutOfWork)?;
-        Ok(())
+        self.asking.after(rows as u64)
     }
 
     fn run(&mut self, relation: &Relation) -> Result<Collection, OutOfWork> {
@@ -176,7 +216,7 @@ impl Interpreter<'_> {
                 }
                 let input = self.run(base)?;
                 self.charge(input.rows.len())?;
-                Ok(apply_mfp(&mfp, input))
+                self.apply_mfp(&mfp, input)
             }
             Relation::FlatMap { input, func, exprs } => {
                 let kinds = input.kinds();
@@ -187,7 +227,7 @@ impl Interpreter<'_> {
             Relation::Reduce { input, group_key, aggregates, .. } => {
                 let kinds = input.kinds();
                 let input = self.run(input)?;
-                Ok(group::reduce(input, &kinds, group_key, aggregates))
+                group::reduce(input, &kinds, group_key, aggregates, &mut self.asking)
             }
             Relation::TopK { input, group_key, order, limit, offset, .. } => {
                 let kinds = input.kinds();
@@ -246,14 +286,13 @@ impl Interpreter<'_> {
         body: &Relation,
     ) -> Result<Collection, OutOfWork> {
         let shadowed: Vec<_> = ids.iter().map(|id| (*id, self.locals.insert(*id, Collection::new()))).collect();
-        let iterations_max = limit.map_or(ITERATIONS_MAX, |limit| limit.iterations);
+        let limit = limit.unwrap_or(RecursionLimit { iterations: ITERATIONS_MAX, return_at_limit: false });
         let mut exceeded = None;
         for iteration in 0.. {
-            if iteration >= iterations_max {
+            if iteration >= limit.iterations {
                 // What the bindings would be in one more round tells whether the recursion had ended by itself.
-                if !limit.is_some_and(|limit| limit.return_at_limit) && self.round(ids, values)? {
-                    let message = format!("recursive query exceeded the recursion limit {iterations_max}");
-                    exceeded = Some(EvalError::new("54000", message));
+                if !limit.return_at_limit && self.round(ids, values)? {
+                    exceeded = Some(limit.exceeded());
                 }
                 break;
             }
@@ -324,23 +363,24 @@ impl Interpreter<'_> {
         }
         Ok(output)
     }
-}
 
-fn apply_mfp(mfp: &Mfp, input: Collection) -> Collection {
-    let Collection { rows, errors } = input;
-    let mut output = Collection { rows: BTreeMap::new(), errors };
-    let mut arena = Arena::new();
-    for (row, diff) in rows {
-        arena.clear();
-        let mut out = Row::default();
-        let mut datums = row.unpack(&mfp.input_kinds);
-        match mfp.evaluate(&mut datums, &arena, &mut out) {
-            Ok(true) => output.add_row(out, diff),
-            Ok(false) => {}
-            Err(error) => output.add_error(error, diff),
+    fn apply_mfp(&mut self, mfp: &Mfp, input: Collection) -> Result<Collection, OutOfWork> {
+        let Collection { rows, errors } = input;
+        let mut output = Collection { rows: BTreeMap::new(), errors };
+        let mut arena = Arena::new();
+        for (row, diff) in rows {
+            self.asking.after(1)?;
+            arena.clear();
+            let mut out = Row::default();
+            let mut datums = row.unpack(&mfp.input_kinds);
+            match mfp.evaluate(&mut datums, &arena, &mut out) {
+                Ok(true) => output.add_row(out, diff),
+                Ok(false) => {}
+                Err(error) => output.add_error(error, diff),
+            }
         }
+        Ok(output)
     }
-    output
 }
 
 #[cfg(test)]

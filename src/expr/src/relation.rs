@@ -127,6 +127,16 @@ pub struct RecursionLimit {
     pub return_at_limit: bool,
 }
 
+impl RecursionLimit {
+    /// The error of a recursion that has not ended within the limit.
+    pub fn exceeded(self) -> EvalError {
+        EvalError::new("54000", format!("recursive query exceeded the recursion limit {}", self.iterations)).with_hint(
+            "A recursion whose rounds go on changing something has no answer. For one that only ends later, write WITH \
+             MUTUALLY RECURSIVE (RECURSION LIMIT n).",
+        )
+    }
+}
+
 /// How a join is to be computed; chosen by the optimizer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default)]
 pub enum JoinImplementation {

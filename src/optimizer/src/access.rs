@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use expr::interpret::{interpret, interpret_within, out_of_work};
+use expr::interpret::{ROWS_MAX, interpret_unless, out_of_work};
 use expr::{EvalError, Id, Mfp, Relation, Scalar};
 use repr::{CollectionId, Diff, Row};
 
@@ -34,30 +34,40 @@ pub struct IndexAccess {
 
 /// Chooses for an optimized relation.
 pub fn access(relation: &Relation, objects: &dyn Objects) -> Access {
-    if relation.depends_on().is_empty()
-        && let Some(rows) = evaluate(relation)
-    {
-        return Access::Constant(rows);
-    }
-    match index_access(relation, objects) {
-        Some(access) => Access::Index(access),
-        None => Access::Dataflow,
-    }
+    access_unless(relation, objects, &mut || false).expect("it is not interrupted")
 }
 
-/// The rows of a relation that reads nothing; None if they are too many to be made here.
-fn evaluate(relation: &Relation) -> Option<Result<Vec<(Row, Diff)>, EvalError>> {
+/// As [`access`], which may take as long as evaluating a relation that reads nothing. None if that was given up because
+/// `interrupted`, which is asked every so often, said so.
+pub fn access_unless(
+    relation: &Relation,
+    objects: &dyn Objects,
+    interrupted: &mut dyn FnMut() -> bool,
+) -> Option<Access> {
+    if relation.depends_on().is_empty()
+        && let Some(rows) = evaluate(relation, interrupted)?
+    {
+        return Some(Access::Constant(rows));
+    }
+    Some(match index_access(relation, objects) {
+        Some(access) => Access::Index(access),
+        None => Access::Dataflow,
+    })
+}
+
+type Rows = Result<Vec<(Row, Diff)>, EvalError>;
+
+/// The rows of a relation that reads nothing; `Some(None)` if they are too many to be made here, None if interrupted.
+#[allow(clippy::option_option)]
+fn evaluate(relation: &Relation, interrupted: &mut dyn FnMut() -> bool) -> Option<Option<Rows>> {
     let mut recursive = false;
     relation.visit_pre(&mut |node| recursive |= matches!(node, Relation::LetRec { .. }));
-    let collection = match recursive {
-        true => interpret_within(relation, &BTreeMap::new(), RECURSION_ROWS_MAX),
-        false => interpret(relation, &BTreeMap::new()),
-    };
-    match collection.into_result() {
+    let rows_max = if recursive { RECURSION_ROWS_MAX } else { ROWS_MAX };
+    Some(match interpret_unless(relation, &BTreeMap::new(), rows_max, interrupted)?.into_result() {
         Ok(rows) => Some(Ok(rows.into_iter().collect())),
         Err(error) if error == out_of_work() => None,
         Err(error) => Some(Err(error)),
-    }
+    })
 }
 
 fn index_access(relation: &Relation, objects: &dyn Objects) -> Option<IndexAccess> {

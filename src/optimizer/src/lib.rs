@@ -12,7 +12,7 @@ mod pipeline;
 use expr::{Relation, Scalar};
 use repr::{CollectionId, ShardId};
 
-pub use access::{Access, IndexAccess, access};
+pub use access::{Access, IndexAccess, access, access_unless};
 pub use explain::{Labels, explain_physical};
 pub use lower::{Purpose, lower};
 pub use pipeline::{optimize, optimize_traced};

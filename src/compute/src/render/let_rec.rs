@@ -117,8 +117,7 @@ fn feed_back<'scope>(
     feedback.oks.set(before_round(context, streams.oks.clone(), level, last));
     feedback.errs.set(before_round(context, streams.errs.clone(), level, last));
     let limit = limit.filter(|limit| !limit.return_at_limit)?;
-    let message = format!("recursive query exceeded the recursion limit {}", limit.iterations);
-    let error = EvalError::new("54000", message);
+    let error = limit.exceeded();
     let oks = changes_of_round(streams.oks.clone(), level, limit.iterations, error.clone());
     let errs = changes_of_round(streams.errs.clone(), level, limit.iterations, error);
     Some(oks.concat(errs))

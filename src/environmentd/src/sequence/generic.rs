@@ -63,7 +63,7 @@ impl Session {
         let objects = ClusterObjects { catalog, cluster, before: None };
         let mut relation = plan.relation.clone();
         bind(&mut relation, params.values.as_deref().unwrap_or_default());
-        let access = optimizer::access(&relation, &objects);
+        let access = self.access(&relation, &objects)?;
         if matches!(access, Access::Dataflow) {
             let Attempt { catalog, context, .. } = &*attempt;
             *slot.0.lock() =

@@ -57,7 +57,7 @@ impl Session {
         }
         let relation = optimizer::optimize(relation, &objects);
         let typ = relation.typ();
-        let access = optimizer::access(&relation, &objects);
+        let access = self.access(&relation, &objects)?;
         Ok(Prepared { relation, typ, access, cluster, objects, chosen })
     }
 

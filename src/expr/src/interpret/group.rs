@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use repr::{Arena, Datum, Diff, Kind, Row};
 
-use super::{Collection, add};
+use super::{Asking, Collection, OutOfWork, add};
 use crate::aggregate::{Aggregate, evaluate};
 use crate::error::EvalError;
 use crate::order::{self, ColumnOrder};
@@ -14,12 +14,19 @@ use crate::scalar::Scalar;
 type Groups = BTreeMap<Row, BTreeMap<Row, Diff>>;
 
 /// Key columns and aggregates of each group of positive size. A key or an argument that fails leaves its row out.
-pub(super) fn reduce(input: Collection, kinds: &[Kind], group_key: &[Scalar], aggregates: &[Aggregate]) -> Collection {
+pub(super) fn reduce(
+    input: Collection,
+    kinds: &[Kind],
+    group_key: &[Scalar],
+    aggregates: &[Aggregate],
+    asking: &mut Asking<'_>,
+) -> Result<Collection, OutOfWork> {
     let Collection { rows, errors } = input;
     let mut output = Collection { rows: BTreeMap::new(), errors };
     let mut groups = Groups::new();
     let mut arena = Arena::new();
     for (row, diff) in &rows {
+        asking.after(1)?;
         arena.clear();
         let datums = row.unpack(kinds);
         let arguments = aggregates.iter().map(|aggregate| &aggregate.expr);
@@ -30,13 +37,14 @@ pub(super) fn reduce(input: Collection, kinds: &[Kind], group_key: &[Scalar], ag
     }
     let argument_kinds: Vec<Kind> = aggregates.iter().map(|aggregate| aggregate.arg_type.kind()).collect();
     for (key, group) in &groups {
+        asking.after(1)?;
         match reduce_group(key, group, &argument_kinds, aggregates) {
             Ok(Some(row)) => output.add_row(row, Diff::ONE),
             Ok(None) => {}
             Err(error) => output.add_error(error, Diff::ONE),
         }
     }
-    output
+    Ok(output)
 }
 
 fn pack_all<'a>(
