@@ -6,10 +6,11 @@ use std::sync::Arc;
 use persist::Columns;
 use repr::{ClusterId, CollectionId, Diff, ReplicaId, Row, ScalarType, ShardId};
 use sql::catalog_view::SourceReference;
-use sql::plan::{
-    CreateIndexPlan, CreateMaterializedViewPlan, CreateSourcePlan, CreateTablePlan, CreateTypePlan, CreateViewPlan, Renamed,
-};
 use sql::names::is_temporary;
+use sql::plan::{
+    CreateIndexPlan, CreateMaterializedViewPlan, CreateSourcePlan, CreateTablePlan, CreateTypePlan, CreateViewPlan,
+    Renamed,
+};
 use sql::{CatalogView, Cluster, Error, FullName, Item, ItemDefinition, Replica};
 
 use crate::catalog::{Catalog, Database, Schema};

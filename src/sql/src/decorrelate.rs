@@ -26,6 +26,7 @@ use expr::{LocalId, Relation, Scalar};
 use repr::{ColumnType, Diff, RelationType};
 
 use self::flat::Flat;
+use self::group::Grouping;
 use self::scalar::push_column;
 use crate::hir::{HirBinding, HirRelation, HirScalar};
 use crate::stack::with_stack;
@@ -178,14 +179,14 @@ impl Lowering {
                 flat.flat_map(func, args, columns).project((0..arity).chain(extended..extended + count).collect())
             }
             HirRelation::Join { left, right, on, kind } => self.join(*left, *right, on, kind, row, outer),
-            HirRelation::Reduce { input, group_key, aggregates, always } => {
+            HirRelation::Reduce { input, group_key, aggregates, always, expected_group_size } => {
                 let flat = self.relation(*input, row, outer);
-                self.reduce(flat, group_key, aggregates, always, row, outer)
+                self.reduce(flat, Grouping { group_key, aggregates, always, expected_group_size }, row, outer)
             }
             HirRelation::Distinct { input } => self.relation(*input, row, outer).distinct(),
-            HirRelation::TopK { input, group_key, order, limit, offset } => {
+            HirRelation::TopK { input, group_key, order, limit, offset, expected_group_size } => {
                 let flat = self.relation(*input, row, outer);
-                flat.top_k(outer.arity(), group_key, order, limit, offset)
+                flat.top_k(outer.arity(), group_key, order, limit, offset).with_group_size(expected_group_size)
             }
             HirRelation::Negate { input } => self.relation(*input, row, outer).negate(),
             HirRelation::Threshold { input } => self.relation(*input, row, outer).threshold(),

@@ -76,6 +76,8 @@ pub(crate) enum HirRelation {
         aggregates: Vec<HirAggregate>,
         /// The keys of groups that there are also without input: of all rows together (no GROUP BY) the empty one.
         always: Vec<Row>,
+        /// The user's hint of how many rows share a key.
+        expected_group_size: Option<u64>,
     },
     /// Each row once; rows with intervals are equal by their keys, and the least by bytes stays.
     Distinct {
@@ -87,6 +89,7 @@ pub(crate) enum HirRelation {
         order: Vec<ColumnOrder>,
         limit: Option<u64>,
         offset: u64,
+        expected_group_size: Option<u64>,
     },
     Negate {
         input: Box<HirRelation>,
@@ -155,8 +158,12 @@ pub(crate) enum HirScalar {
     Coalesce(Vec<HirScalar>),
     IsNull(Box<HirScalar>),
     Not(Box<HirScalar>),
-    /// The nth aggregate of the SELECT being planned; becomes a column before planning of that SELECT ends.
-    Aggregate(usize),
+    /// An aggregate of a SELECT being planned; becomes a column before planning of that SELECT ends.
+    Aggregate {
+        /// The SELECT: which level of rows it stands over, counted from the outermost.
+        owner: usize,
+        place: usize,
+    },
     /// The nth call of a set-returning function in the SELECT list being planned; becomes a column like an aggregate.
     SetReturning(usize),
     /// The nth window function of the SELECT being planned; becomes a column like an aggregate.
@@ -467,7 +474,7 @@ impl HirScalar {
                 HirScalar::IsNull(inner) => inner.to_scalar()?.is_null(),
                 HirScalar::Not(inner) => inner.to_scalar()?.not(),
                 HirScalar::Column { .. }
-                | HirScalar::Aggregate(_)
+                | HirScalar::Aggregate { .. }
                 | HirScalar::SetReturning(_)
                 | HirScalar::Window(_)
                 | HirScalar::Grouping(_)
@@ -489,7 +496,7 @@ impl HirScalar {
             HirScalar::Column { .. }
             | HirScalar::Literal(..)
             | HirScalar::MzNow
-            | HirScalar::Aggregate(_)
+            | HirScalar::Aggregate { .. }
             | HirScalar::SetReturning(_)
             | HirScalar::Window(_)
             | HirScalar::Grouping(_)
@@ -509,7 +516,7 @@ impl HirScalar {
             HirScalar::Column { .. }
             | HirScalar::Literal(..)
             | HirScalar::MzNow
-            | HirScalar::Aggregate(_)
+            | HirScalar::Aggregate { .. }
             | HirScalar::SetReturning(_)
             | HirScalar::Window(_)
             | HirScalar::Grouping(_)
@@ -599,6 +606,16 @@ impl HirScalar {
         self.visit_columns_mut(0, &mut |depth, level, _| {
             if *level >= depth {
                 *level += by;
+            }
+        });
+    }
+
+    /// Puts the scalar `by` rows further out; it must not look at the rows it leaves.
+    pub(crate) fn shift_out(&mut self, by: usize) {
+        self.visit_columns_mut(0, &mut |depth, level, _| {
+            if *level >= depth {
+                assert!(*level >= depth + by, "a scalar that leaves a row does not look at it");
+                *level -= by;
             }
         });
     }

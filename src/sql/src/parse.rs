@@ -8,13 +8,16 @@ mod collection;
 mod cursor;
 mod desugar;
 mod dialect;
+mod hint_forms;
+mod operand_forms;
 mod options;
 mod query_forms;
 mod sugar;
 mod tokens;
 
-pub(crate) use self::collection::{LIST, MAP, VARIADIC};
+pub(crate) use self::collection::{LIST, MAP, SYMMETRIC, VARIADIC};
 pub(crate) use self::cursor::Cursor;
+pub(crate) use self::hint_forms::HINTS;
 pub(crate) use self::options::OptionItem;
 pub(crate) use self::query_forms::{GROUPING_SETS, MUTUALLY_RECURSIVE, ROWS_FROM, excluded};
 pub use self::sugar::as_written;

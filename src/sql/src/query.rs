@@ -3,11 +3,12 @@
 //! A [`QueryContext`] lives for one statement. It keeps a stack of levels, one for each row an expression may look at: the
 //! last is the row the expression stands over (level 0 in HIR), those before it the enclosing ones.
 //!
-//! Reading order: `scope` (which names mean which columns), `select`, `group`, `from`, `set`, `limit`, `with` (queries),
-//! `expression`, `operator`, `function`, `aggregate`, `ordered_set`, `window`, `frame`, `sets` (scalars), `types`, `resolve`, `coerce` (the type system), `write` (INSERT), `mutation` (UPDATE,
+//! Reading order: `scope` (which names mean which columns), `select`, `hints`, `group`, `from`, `set`, `limit`, `with` (queries),
+//! `expression`, `operator`, `function`, `clock`, `aggregate`, `ordered_set`, `window`, `frame`, `sets` (scalars), `types`, `resolve`, `coerce` (the type system), `write` (INSERT), `mutation` (UPDATE,
 //! DELETE).
 
 mod aggregate;
+mod clock;
 mod coerce;
 mod collection;
 mod expression;
@@ -16,6 +17,7 @@ mod from;
 mod function;
 mod group;
 mod grouping_sets;
+mod hints;
 mod limit;
 mod literal;
 mod mutation;
@@ -147,6 +149,8 @@ struct Level {
     group_keys: Vec<HirScalar>,
     /// For each GROUPING of this SELECT the keys it asks for, by their places.
     groupings: Vec<Vec<usize>>,
+    /// How many rows are expected to share a key of this SELECT's GROUP BY.
+    group_size: Option<u64>,
     /// Columns of this row that were named, with where: for errors that are found later.
     references: Vec<(usize, usize)>,
 }
@@ -237,6 +241,7 @@ impl<'a> QueryContext<'a> {
             named_windows: Vec::new(),
             group_keys: Vec::new(),
             groupings: Vec::new(),
+            group_size: None,
             references: Vec::new(),
         });
         let result = plan(self);

@@ -36,7 +36,7 @@ fn world() -> Stored {
         "create index t_a on t (t.a + 1)",
         "create view v as select t.a, public.t.b, materialize.public.t.m, x.c from t, s.t as x where t.m <> 'sad'::mood",
         "create view w as with t as (select a from u) select t.a, v.b from t join v on v.a = t.a",
-        "create materialized view both as select public.t.*, s.t.c from t join s.t on public.t.a = s.t.a",
+        "create materialized view both as select public.t.*, st.c from t join s.t as st on public.t.a = st.a",
         "create view whole as select t, t.l from t where exists (select from u where u.a = t.a)",
         "create index v_idx in cluster quickstart on v (a)",
     ] {
@@ -94,9 +94,13 @@ fn schemas_and_clusters_change_places() {
 fn names_that_would_mean_something_else_are_refused() {
     let mut stored = world();
     stored.run("create view by_string as select 't'::regclass::oid as o");
+    stored.run("create table s.u (a int, b int)");
     stored.run("create view aliased as select x.a from s.t, u as x");
+    stored.run("create view namesakes as select public.u.a, s.u.b from u join s.u on public.u.a = s.u.a");
     let before = shown(&stored.catalog);
     for (statement, code) in [
+        // Its former name would be that of both.
+        ("alter table u rename to u2", "2BP01"),
         // The string is read as a name whenever the view is planned.
         ("alter table t rename to t9", "2BP01"),
         ("alter table u rename to t", "42P07"),

@@ -80,7 +80,7 @@ impl Connection {
             let _ = self.flush().await;
             let _ = self.writer.shutdown().await;
         }
-        self.session.close().await;
+        self.session.end().await;
     }
 
     async fn serve(&mut self) -> Result<(), End> {

@@ -33,7 +33,7 @@ impl Session {
     }
 
     /// The end of a session whose client has gone.
-    pub(crate) async fn close(&mut self) {
+    pub(crate) async fn end(&mut self) {
         if let Err(error) = self.drop_temporary().await {
             warn!(%error, "temporary objects stay until the next start");
         }

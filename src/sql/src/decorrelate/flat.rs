@@ -131,6 +131,17 @@ impl Flat {
         Flat { relation: self.relation.top_k(group, order, limit, offset), columns: self.columns }
     }
 
+    /// Says how many rows are expected to share a key of the grouping that this is.
+    pub(super) fn with_group_size(mut self, size: Option<u64>) -> Flat {
+        match &mut self.relation {
+            Relation::Reduce { expected_group_size, .. } | Relation::TopK { expected_group_size, .. } => {
+                *expected_group_size = size;
+            }
+            _ => {}
+        }
+        self
+    }
+
     pub(super) fn negate(self) -> Flat {
         Flat { relation: self.relation.negate(), columns: self.columns }
     }

@@ -6,16 +6,17 @@ use repr::{ColumnType, Datum, Row, ScalarType};
 use super::{Flat, Lowering, Outer};
 use crate::hir::{HirAggregate, HirScalar};
 
+/// How a Reduce groups.
+pub(super) struct Grouping {
+    pub(super) group_key: Vec<HirScalar>,
+    pub(super) aggregates: Vec<HirAggregate>,
+    pub(super) always: Vec<Row>,
+    pub(super) expected_group_size: Option<u64>,
+}
+
 impl Lowering {
-    pub(super) fn reduce(
-        &mut self,
-        mut flat: Flat,
-        group_key: Vec<HirScalar>,
-        aggregates: Vec<HirAggregate>,
-        always: Vec<Row>,
-        row: usize,
-        outer: &Outer,
-    ) -> Flat {
+    pub(super) fn reduce(&mut self, mut flat: Flat, grouping: Grouping, row: usize, outer: &Outer) -> Flat {
+        let Grouping { group_key, aggregates, always, expected_group_size } = grouping;
         let prefix = outer.arity();
         let mut key: Vec<Scalar> = (0..prefix).map(Scalar::Column).collect();
         for scalar in group_key {
@@ -35,7 +36,7 @@ impl Lowering {
                 distinct: aggregate.distinct,
             });
         }
-        let reduced = flat.reduce(key, lowered, results);
+        let reduced = flat.reduce(key, lowered, results).with_group_size(expected_group_size);
         if always.is_empty() {
             return reduced;
         }

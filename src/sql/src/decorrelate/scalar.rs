@@ -21,7 +21,10 @@ impl Lowering {
             HirScalar::Column { level, index } => Scalar::Column(outer.position(row - level, index)),
             HirScalar::Literal(value, typ) => Scalar::Literal(value, typ),
             HirScalar::MzNow => Scalar::MzNow,
-            HirScalar::Aggregate(_) | HirScalar::SetReturning(_) | HirScalar::Window(_) | HirScalar::Grouping(_) => {
+            HirScalar::Aggregate { .. }
+            | HirScalar::SetReturning(_)
+            | HirScalar::Window(_)
+            | HirScalar::Grouping(_) => {
                 unreachable!("what stands for a column became one when its SELECT was planned")
             }
             HirScalar::Call { func, args, types } => {

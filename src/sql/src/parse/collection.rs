@@ -1,4 +1,4 @@
-//! `LIST[1, 2]`, `MAP['a' => 1]` and `VARIADIC array`, which become calls of functions of these names.
+//! `LIST[1, 2]`, `MAP['a' => 1]`, `VARIADIC array` and `BETWEEN SYMMETRIC bound`, which become calls of functions of these names.
 
 use sqlparser::ast::{
     Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName,
@@ -13,6 +13,27 @@ pub(crate) const MAP: &str = "map";
 
 /// The name of the function that marks an array of arguments; what it is called on reads as what it stands for.
 pub(crate) const VARIADIC: &str = "variadic";
+
+/// The name of the function that marks the first bound of BETWEEN SYMMETRIC.
+pub(crate) const SYMMETRIC: &str = "symmetric";
+
+/// Parses the `SYMMETRIC bound` or `ASYMMETRIC bound` of a BETWEEN, if that comes; both are no names in PostgreSQL.
+pub(super) fn symmetric(parser: &mut Parser, precedence: u8) -> Option<Result<Expr, ParserError>> {
+    let Token::Word(word) = &parser.peek_token_ref().token else { return None };
+    let marks = word.quote_style.is_none() && word.value.eq_ignore_ascii_case(SYMMETRIC);
+    if !marks && (word.quote_style.is_some() || !word.value.eq_ignore_ascii_case("asymmetric")) {
+        return None;
+    }
+    let span = parser.next_token().span;
+    let bound = parser.parse_subexpr(precedence);
+    if !marks {
+        return Some(bound);
+    }
+    Some(bound.map(|bound| match bound {
+        Expr::Nested(inner) => call(SYMMETRIC, span, vec![*inner]),
+        other => call(SYMMETRIC, span, vec![other]),
+    }))
+}
 
 /// Parses `VARIADIC array`, if that comes.
 pub(super) fn variadic(parser: &mut Parser) -> Option<Result<Expr, ParserError>> {

@@ -1,6 +1,6 @@
 //! Rewrites of the token stream where the grammar of the `sqlparser` crate ends inside queries (decision record 0001).
 //!
-//! Forms that need more than other words are rewritten by `query_forms`. Each rewrite keeps the places of the tokens it replaces, so that errors point into the user's text.
+//! Forms that need more than other words are rewritten by `query_forms`, `operand_forms` and `hint_forms`. Each rewrite keeps the places of the tokens it replaces, so that errors point into the user's text.
 //!
 //! | written | becomes | why |
 //! |---|---|---|
@@ -17,8 +17,8 @@
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Token, TokenWithSpan, Whitespace};
 
-use super::query_forms;
 use super::{LIST, MAP};
+use super::{hint_forms, operand_forms, query_forms};
 use crate::names::{COMPOSITE_TYPE as TYPE, is_type_name};
 
 /// Applies all rewrites.
@@ -26,6 +26,8 @@ pub(crate) fn desugar(tokens: &mut Vec<TokenWithSpan>) {
     question_marks(tokens);
     composite_types(tokens);
     query_forms::rewrite(tokens);
+    operand_forms::rewrite(tokens);
+    hint_forms::rewrite(tokens);
     let words: Vec<usize> = (0..tokens.len()).filter(|index| !is_space(&tokens[*index])).collect();
     let (mut tables, mut calls) = (Vec::new(), Vec::new());
     for (at, &index) in words.iter().enumerate() {

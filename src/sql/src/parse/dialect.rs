@@ -82,7 +82,10 @@ impl Dialect for FreshetDialect {
     }
 
     fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
-        collection::literal(parser).or_else(|| collection::variadic(parser)).or_else(|| prefixed(parser))
+        collection::literal(parser)
+            .or_else(|| collection::variadic(parser))
+            .or_else(|| collection::symmetric(parser, POSTGRES.prec_value(Precedence::Between)))
+            .or_else(|| prefixed(parser))
     }
 
     fn get_next_precedence(&self, parser: &Parser) -> Option<Result<u8, ParserError>> {
@@ -115,6 +118,10 @@ impl Dialect for FreshetDialect {
 
     fn supports_left_associative_joins_without_parens(&self) -> bool {
         POSTGRES.supports_left_associative_joins_without_parens()
+    }
+
+    fn supports_select_expr_star(&self) -> bool {
+        true
     }
 
     fn supports_empty_projections(&self) -> bool {

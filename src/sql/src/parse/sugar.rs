@@ -10,6 +10,7 @@ use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
 use super::desugar::is_space;
 use super::dialect::FreshetDialect;
+use super::hint_forms::HINTS;
 use super::query_forms::{GROUPING_SETS, MUTUALLY_RECURSIVE, ROWS_FROM, exclusion_words};
 use super::tokens::Text;
 use crate::names::COMPOSITE_TYPE;
@@ -17,7 +18,8 @@ use crate::position;
 
 /// `sql` as a user would write it. Reading either gives the same tree.
 pub fn as_written(sql: &str) -> Cow<'_, str> {
-    let markers = [MUTUALLY_RECURSIVE, ROWS_FROM, GROUPING_SETS, "\"exclude ", COMPOSITE_TYPE];
+    let hints = format!("\"{HINTS}");
+    let markers = [MUTUALLY_RECURSIVE, ROWS_FROM, GROUPING_SETS, "\"exclude ", COMPOSITE_TYPE, &hints];
     if !markers.iter().any(|marker| sql.contains(marker)) {
         return Cow::Borrowed(sql);
     }
@@ -81,6 +83,17 @@ fn edits(tokens: &[TokenWithSpan]) -> Vec<Edit> {
                         Some(Token::Comma) => replace(at + 2, at + 3, ""),
                         _ => replace(at, at + 2, ""),
                     });
+                }
+            }
+            Token::Word(word) if word.quote_style == Some('"') && word.value.starts_with(HINTS) && at > 0 => {
+                // WINDOW "options ..." AS ( ), or behind another window and a comma.
+                let text = format!("OPTIONS ({})", word.value[HINTS.len()..].to_uppercase());
+                match token(at - 1) {
+                    Some(Token::Word(word)) if word.keyword == Keyword::WINDOW => {
+                        edits.push(replace(at - 1, at + 3, &text));
+                    }
+                    Some(Token::Comma) => edits.push(replace(at - 1, at + 3, &format!(" {text}"))),
+                    _ => {}
                 }
             }
             Token::Word(word) if token(at + 1) == Some(&Token::LParen) => {

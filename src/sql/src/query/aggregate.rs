@@ -71,38 +71,53 @@ pub(super) fn is_ordered_set(name: &str) -> bool {
 }
 
 impl QueryContext<'_> {
-    /// Plans a call, adds it to the SELECT's aggregates, and returns its place there.
+    /// Plans a call, adds it to the aggregates of the SELECT that it belongs to, and returns its place there.
     pub(super) fn aggregate(&mut self, name: &str, function: &Function) -> Result<Planned, Error> {
         let error = |error: Error| error.at_node(&function.name);
-        self.check_aggregate_allowed(name).map_err(error)?;
+        if self.levels.is_empty() {
+            return Err(error(Error::new("42803", format!("aggregate function {name} is not allowed here"))));
+        }
         if function.null_treatment.is_some() {
             return Err(error(Error::unsupported("a treatment of NULLs by an aggregate")));
         }
-        self.level().in_aggregate = true;
+        let outside = std::mem::replace(&mut self.level().in_aggregate, true);
         let references = self.level().references.len();
         let planned = match function.within_group.is_empty() && !is_ordered_set(name) {
             true => self.aggregate_call(name, function),
             false => self.ordered_set(name, function),
         };
-        self.level().in_aggregate = false;
+        self.level().in_aggregate = outside;
         // What an aggregate looks at need not be grouped.
         self.level().references.truncate(references);
-        let aggregate = planned.map_err(error)?;
-        self.check_aggregate_level(&aggregate).map_err(error)?;
+        // Where no aggregate may stand, that is what to say.
+        if planned.is_err() {
+            self.check_aggregate_allowed(0).map_err(error)?;
+        }
+        let mut aggregate = planned.map_err(error)?;
+        let out = levels_out(&aggregate);
+        self.check_aggregate_allowed(out).map_err(error)?;
+        if out > 0 {
+            let inner = |scalar: &HirScalar| {
+                matches!(scalar, HirScalar::SetReturning(_) | HirScalar::Window(_) | HirScalar::Grouping(_))
+            };
+            if aggregate.expr.any(&mut |scalar| inner(scalar)) {
+                return Err(error(Error::unsupported("such an aggregate of an outer query")));
+            }
+            aggregate.expr.shift_out(out);
+        }
+        let owner = self.levels.len() - 1 - out;
         let typ = aggregate.typ.scalar.clone();
-        let aggregates = &mut self.level().aggregates;
+        let aggregates = &mut self.levels[owner].aggregates;
         let place = aggregates.iter().position(|other| *other == aggregate).unwrap_or_else(|| {
             aggregates.push(aggregate);
             aggregates.len() - 1
         });
-        Ok(Planned::typed(HirScalar::Aggregate(place), typ))
+        Ok(Planned::typed(HirScalar::Aggregate { owner, place }, typ))
     }
 
-    fn check_aggregate_allowed(&mut self, name: &str) -> Result<(), Error> {
-        let level = self.levels.last();
-        let Some(level) = level else {
-            return Err(Error::new("42803", format!("aggregate function {name} is not allowed here")));
-        };
+    /// Errors: 42803 if the query so many levels further out cannot have an aggregate where it is being planned.
+    fn check_aggregate_allowed(&self, out: usize) -> Result<(), Error> {
+        let level = &self.levels[self.levels.len() - 1 - out];
         if level.in_aggregate {
             return Err(Error::new("42803", "aggregate function calls cannot be nested"));
         }
@@ -110,19 +125,6 @@ impl QueryContext<'_> {
             return Err(Error::new("42803", format!("aggregate functions are not allowed in {}", level.clause.name())));
         }
         Ok(())
-    }
-
-    /// An aggregate over columns of enclosing rows alone belongs to the enclosing query in SQL, which is not offered.
-    fn check_aggregate_level(&self, aggregate: &HirAggregate) -> Result<(), Error> {
-        let (mut own, mut outer) = (false, false);
-        aggregate.expr.visit_columns(0, &mut |depth, level, _| {
-            own |= level == depth;
-            outer |= level > depth;
-        });
-        match outer && !own {
-            true => Err(Error::unsupported("an aggregate over columns of an outer query alone")),
-            false => Ok(()),
-        }
     }
 
     /// Plans a call's arguments and clauses. What it may look at has been checked.
@@ -325,6 +327,18 @@ impl QueryContext<'_> {
         let (record, typ) = super::function::record(named.collect())?;
         Ok(finish(func, record, typ, distinct, filter))
     }
+}
+
+/// How many levels further out the query stands that an aggregate belongs to: that of the nearest row it looks at.
+fn levels_out(aggregate: &HirAggregate) -> usize {
+    let mut nearest: Option<usize> = None;
+    aggregate.expr.visit_columns(0, &mut |depth, level, _| {
+        if level >= depth {
+            let out = level - depth;
+            nearest = Some(nearest.map_or(out, |nearest| nearest.min(out)));
+        }
+    });
+    nearest.unwrap_or(0)
 }
 
 /// The arguments before any conversion, which is how DISTINCT and ORDER BY mean them.

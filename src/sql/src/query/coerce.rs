@@ -264,6 +264,7 @@ impl QueryContext<'_> {
         planned: Vec<Planned>,
         what: &str,
     ) -> Result<(Vec<HirScalar>, ScalarType), Error> {
+        let planned = self.rows_alike(planned, what)?;
         let mut settled = Vec::with_capacity(planned.len());
         for item in planned {
             settled.push(match item {
@@ -293,6 +294,35 @@ impl QueryContext<'_> {
         Ok((scalars, common))
     }
 
+    /// Rows of the same width with fields of common types: a field of no type yet takes that of the others'.
+    fn rows_alike(&mut self, planned: Vec<Planned>, what: &str) -> Result<Vec<Planned>, Error> {
+        let width = planned.iter().find_map(|item| match item {
+            Planned::Row(fields) => Some(fields.len()),
+            _ => None,
+        });
+        let alike = |item: &Planned| match item {
+            Planned::Row(fields) => Some(fields.len()) == width,
+            _ => false,
+        };
+        let Some(width) = width.filter(|_| planned.len() > 1 && planned.iter().all(alike)) else {
+            return Ok(planned);
+        };
+        let mut columns: Vec<Vec<Planned>> = vec![Vec::with_capacity(planned.len()); width];
+        let count = planned.len();
+        for item in planned {
+            let Planned::Row(fields) = item else { continue };
+            fields.into_iter().zip(&mut columns).for_each(|(field, column)| column.push(field));
+        }
+        let mut rows: Vec<Vec<Planned>> = vec![Vec::with_capacity(width); count];
+        for column in columns {
+            let (scalars, typ) = self.coerce_common(column, what)?;
+            for (row, scalar) in rows.iter_mut().zip(scalars) {
+                row.push(Planned::typed(scalar, typ.clone()));
+            }
+        }
+        Ok(rows.into_iter().map(Planned::Row).collect())
+    }
+
     /// The literal `text` as a value of type `to` (without modifier). Errors: 22P02 and the like.
     fn literal_of_text(&mut self, text: &str, to: &ScalarType) -> Result<HirScalar, Error> {
         let is_oid = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -304,6 +334,9 @@ impl QueryContext<'_> {
                 ScalarType::RegType => return self.regtype(text),
                 _ => {}
             }
+        }
+        if let Some(word) = self.time_word(text, to) {
+            return word;
         }
         if text.contains('\0') {
             return Err(Error::new("22021", "invalid byte sequence for encoding \"UTF8\": 0x00"));

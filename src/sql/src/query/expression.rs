@@ -3,7 +3,9 @@
 use expr::Scalar;
 use expr::func::by_key;
 use repr::{ColumnType, Datum, ScalarType};
-use sqlparser::ast::{self, AccessExpr, CastKind, Expr, Ident, Subscript};
+use sqlparser::ast::{
+    self, AccessExpr, CastKind, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Subscript,
+};
 
 use super::coerce::Planned;
 use super::scope::{always_quoted, at, unknown_column};
@@ -12,6 +14,7 @@ use crate::error::Error;
 use crate::hir::HirScalar;
 use crate::interval_key;
 use crate::names::{self, fold};
+use crate::parse::SYMMETRIC;
 
 impl QueryContext<'_> {
     /// Plans an expression over the current level.
@@ -270,10 +273,12 @@ impl QueryContext<'_> {
             });
             results.push(self.expression(&when.result)?);
         }
-        results.push(match otherwise {
+        let otherwise = match otherwise {
             Some(otherwise) => self.expression(otherwise)?,
             None => Planned::Unknown { text: None, position: None },
-        });
+        };
+        // As in PostgreSQL, ELSE is the first to say which type it is.
+        results.insert(0, otherwise);
         let conditional = whens.iter().any(|when| when.any(&mut |scalar| matches!(scalar, HirScalar::SetReturning(_))));
         if conditional || results.iter().any(Planned::contains_set) {
             let error = super::sets::not_allowed_in("CASE");
@@ -282,7 +287,7 @@ impl QueryContext<'_> {
         let (mut results, typ) = self
             .coerce_common(results, "CASE")
             .map_err(|error| conditions.first().map_or(error.clone(), |when| error.at_node(&when.result)))?;
-        let mut scalar = results.pop().expect("one result more than conditions");
+        let mut scalar = results.remove(0);
         for (when, result) in whens.into_iter().zip(results).rev() {
             scalar = HirScalar::if_then_else(when, result, scalar);
         }
@@ -386,11 +391,21 @@ impl QueryContext<'_> {
 
     fn between(&mut self, inner: &Expr, negated: bool, low: &Expr, high: &Expr) -> Result<Planned, Error> {
         let value = self.expression(inner)?;
-        let low = self.expression(low)?;
+        let symmetric = symmetric_bound(low);
+        let low = self.expression(symmetric.unwrap_or(low))?;
         let high = self.expression(high)?;
-        let above = self.compare(">=", value.clone(), low).map_err(|error| error.at_node(inner))?;
-        let below = self.compare("<=", value, high).map_err(|error| error.at_node(inner))?;
-        let test = HirScalar::And(vec![above, below]);
+        let mut within = |low: Planned, high: Planned| {
+            let above = self.compare(">=", value.clone(), low)?;
+            let below = self.compare("<=", value.clone(), high)?;
+            Ok::<_, Error>(HirScalar::And(vec![above, below]))
+        };
+        let test = match symmetric {
+            None => within(low, high),
+            Some(_) => {
+                within(low.clone(), high.clone()).and_then(|upward| Ok(HirScalar::Or(vec![upward, within(high, low)?])))
+            }
+        };
+        let test = test.map_err(|error| error.at_node(inner))?;
         Ok(Planned::bool(if negated { test.not() } else { test }))
     }
 
@@ -503,6 +518,20 @@ impl QueryContext<'_> {
         };
         let ColumnType { scalar: field_type, .. } = fields[place].1.clone();
         super::function::record_field(scalar, typ, place, field_type)
+    }
+}
+
+/// The bound that a BETWEEN marks as SYMMETRIC.
+fn symmetric_bound(low: &Expr) -> Option<&Expr> {
+    let Expr::Function(function) = low else { return None };
+    let [name] = &function.name.0[..] else { return None };
+    let marked = name.as_ident().is_some_and(|ident| ident.quote_style.is_none() && ident.value == SYMMETRIC);
+    match &function.args {
+        FunctionArguments::List(list) if marked => match &list.args[..] {
+            [FunctionArg::Unnamed(FunctionArgExpr::Expr(bound))] => Some(bound),
+            _ => None,
+        },
+        _ => None,
     }
 }
 

@@ -80,6 +80,9 @@ impl QueryContext<'_> {
     /// Makes the windows of a WINDOW clause nameable; each sees those before it.
     pub(super) fn define_windows(&mut self, definitions: &[NamedWindowDefinition]) -> Result<(), Error> {
         for NamedWindowDefinition(name, definition) in definitions {
+            if super::hints::text(name).is_some() {
+                continue;
+            }
             let folded = fold(name);
             if self.level().named_windows.iter().any(|(known, _)| *known == folded) {
                 let message = format!("window {} is already defined", always_quoted(&folded));

@@ -80,7 +80,16 @@ impl QueryContext<'_> {
             let text = self.expression(argument(text)?)?;
             return Ok(vec![text, Planned::Unknown { text: Some(form.value.clone()), position: None }]);
         }
-        list.args.iter().map(|arg| self.expression(argument(arg)?)).collect()
+        let mut args = Vec::with_capacity(list.args.len());
+        for arg in &list.args {
+            match arg {
+                FunctionArg::Unnamed(FunctionArgExpr::QualifiedWildcard(table)) if name == "row" => {
+                    args.extend(self.table_columns(table)?);
+                }
+                _ => args.push(self.expression(argument(arg)?)?),
+            }
+        }
+        Ok(args)
     }
 
     pub(super) fn call_by_name(&mut self, name: &str, mut args: Vec<Planned>) -> Result<Planned, Error> {
@@ -104,13 +113,12 @@ impl QueryContext<'_> {
                 let types = vec![typ.clone(); scalars.len()];
                 Ok(Planned::typed(HirScalar::call(func, scalars, types, typ.clone()), typ))
             }
+            ("current_timestamp" | "localtimestamp" | "current_time" | "localtime", 1) => {
+                self.clock_to_digits(name, args.remove(0))
+            }
             ("nullif", 2) => {
                 let right = args.remove(1);
-                let left = args.remove(0);
-                // Resolved as `=` is; the value that comes out is the first argument as it was.
-                let equal = self.compare("=", left.clone(), right)?;
-                let (scalar, typ) = self.settle(left)?;
-                Ok(Planned::typed(HirScalar::if_then_else(equal, HirScalar::null(typ.clone()), scalar), typ))
+                self.nullif(args.remove(0), right)
             }
             ("format_type", 2) => {
                 // Users' types are named by the catalog.
@@ -142,9 +150,42 @@ impl QueryContext<'_> {
             }
             _ => match synonym(name, args.len()) {
                 Some(synonym) => self.named_call(synonym, args),
-                None => self.named_call(name, args),
+                None => match self.cast_call(name, &args) {
+                    Some(cast) => cast,
+                    None => self.named_call(name, args),
+                },
             },
         }
+    }
+
+    /// `int4(x)`: a cast to the type of this name, where no function has it.
+    fn cast_call(&mut self, name: &str, args: &[Planned]) -> Option<Result<Planned, Error>> {
+        let [arg] = args else { return None };
+        if !functions(name).is_empty() {
+            return None;
+        }
+        let typ = CALLED_TYPES.contains(&name).then(|| repr::pg_type::from_name(name))??;
+        Some(self.coerce_explicit(arg.clone(), &typ).map(|scalar| Planned::typed(scalar, typ)).map_err(|error| {
+            match error.code {
+                "42846" => no_function(name, args),
+                _ => error,
+            }
+        }))
+    }
+
+    /// Resolved as `=` is; the value that comes out is the first argument as that takes it.
+    fn nullif(&mut self, left: Planned, right: Planned) -> Result<Planned, Error> {
+        let compared = match (left.known_type(), right.known_type()) {
+            (Some(left), Some(right)) => super::types::compared_as(left, right),
+            (None, Some(right)) => Some(right.clone()),
+            _ => None,
+        };
+        let equal = self.compare("=", left.clone(), right)?;
+        let (scalar, typ) = match compared {
+            Some(typ) => (self.coerce_implicit(left, &typ, |found| format!("{found} is not comparable"))?, typ),
+            None => self.settle(left)?,
+        };
+        Ok(Planned::typed(HirScalar::if_then_else(equal, HirScalar::null(typ.clone()), scalar), typ))
     }
 
     /// `age(x)`: of the midnight at which the day began.
@@ -428,9 +469,12 @@ impl QueryContext<'_> {
         let mut args = vec![scalar];
         let mut types = vec![typ];
         for index in indexes {
-            args.push(self.coerce_implicit(index, &ScalarType::Int8, |found| {
-                format!("array subscript must have type integer, not {found}")
-            })?);
+            let found = index.shown_type();
+            let index = self.coerce_assignment(index, &ScalarType::Int8, "").map_err(|error| match error.code {
+                "42804" => Error::new("42804", format!("array subscript must have type integer, not {found}")),
+                _ => error,
+            });
+            args.push(index?);
             types.push(ScalarType::Int8);
         }
         Ok((args, types))
@@ -454,6 +498,31 @@ pub(super) fn function_name(name: &ObjectName) -> Result<String, Error> {
         _ => Err(Error::new("42883", format!("function {} does not exist", folded.join("."))).at_node(name)),
     }
 }
+
+/// Types whose names can be called; the others' are part of the grammar.
+const CALLED_TYPES: [&str; 21] = [
+    "bool",
+    "int2",
+    "int4",
+    "int8",
+    "uint2",
+    "uint4",
+    "uint8",
+    "float4",
+    "float8",
+    "text",
+    "name",
+    "bytea",
+    "date",
+    "timestamptz",
+    "uuid",
+    "json",
+    "jsonb",
+    "oid",
+    "regclass",
+    "regtype",
+    "regnamespace",
+];
 
 /// True for functions whose result has their arguments' texts in it, whatever their types.
 fn shows_arguments(name: &str) -> bool {
@@ -479,6 +548,7 @@ fn synonym(name: &str, count: usize) -> Option<&'static str> {
     }
     Some(match (name, count) {
         ("current_timestamp" | "transaction_timestamp" | "statement_timestamp", 0) => "now",
+        ("current_time", 0) => "localtime",
         ("current_catalog", 0) => "current_database",
         ("session_user" | "user" | "current_role", 0) => "current_user",
         ("ceiling", 1) => "ceil",

@@ -14,10 +14,14 @@ use crate::interval_key;
 
 /// What is grouped and how.
 pub(super) struct Ungrouped {
+    /// The place of this SELECT's level, by which its aggregates name it.
+    pub(super) owner: usize,
     pub(super) input: HirRelation,
     /// The number of columns of `input`.
     pub(super) arity: usize,
     pub(super) group_by: GroupBy,
+    /// How many rows are expected to share a key.
+    pub(super) group_size: Option<u64>,
     pub(super) aggregates: Vec<HirAggregate>,
     /// For each GROUPING the keys it asks for.
     pub(super) groupings: Vec<Vec<usize>>,
@@ -29,6 +33,7 @@ pub(super) struct Ungrouped {
 
 /// The keys and aggregates of one SELECT, and where they stand in a group's row.
 pub(super) struct Grouping {
+    owner: usize,
     keys: Vec<HirScalar>,
     /// For each key the column of its value.
     columns: Vec<usize>,
@@ -48,7 +53,8 @@ impl Grouping {
     /// With several grouping sets each row is taken once for each of them, the keys that the set leaves out NULL, and the
     /// number of the set is the last key.
     pub(super) fn new(ungrouped: Ungrouped) -> (HirRelation, Grouping) {
-        let Ungrouped { mut input, arity, group_by, mut aggregates, groupings, scope, references } = ungrouped;
+        let Ungrouped { group_size, owner, mut input, arity, group_by, mut aggregates, groupings, scope, references } =
+            ungrouped;
         let GroupBy { keys, sets, .. } = group_by;
         let plain: Vec<HirScalar> = keys.iter().map(|(key, _)| key.clone()).collect();
         let several = sets.len() > 1;
@@ -93,8 +99,14 @@ impl Grouping {
             }
             group
         });
-        let relation = HirRelation::Reduce { input: Box::new(input), group_key, aggregates, always: always.collect() };
-        (relation, Grouping { keys: plain, columns, key_count, types, groupings, sets, scope, references })
+        let relation = HirRelation::Reduce {
+            input: Box::new(input),
+            group_key,
+            aggregates,
+            always: always.collect(),
+            expected_group_size: group_size,
+        };
+        (relation, Grouping { owner, keys: plain, columns, key_count, types, groupings, sets, scope, references })
     }
 
     /// The number of columns of a group's row.
@@ -115,8 +127,8 @@ impl Grouping {
             return;
         }
         match scalar {
-            // Deeper inside stands only what `aggregate IN (subquery)` compares: the subquery's own aggregates are columns.
-            HirScalar::Aggregate(place) => {
+            // Deeper inside, a subquery's own aggregates are columns already; those of enclosing SELECTs wait for these.
+            HirScalar::Aggregate { owner, place } if *owner == self.owner => {
                 *scalar = HirScalar::Column { level: depth, index: self.key_count + *place };
             }
             HirScalar::Grouping(place) => *scalar = self.grouping_of(&self.groupings[*place], depth),

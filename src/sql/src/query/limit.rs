@@ -200,6 +200,6 @@ impl Computed {
         let predicates = vec![compare(">", number, offset.clone()), HirScalar::Or(vec![limit.null_test(), within])];
         let relation = relation.filter(predicates);
         let hidden = hidden.into_iter().chain((0..4).map(|_| ScalarType::Int8)).collect();
-        Ok(QueryPlan { relation, names, types, order, limit: None, offset: 0, hidden })
+        Ok(QueryPlan { relation, names, types, order, limit: None, offset: 0, limit_group_size: None, hidden })
     }
 }

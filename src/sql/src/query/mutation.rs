@@ -83,7 +83,14 @@ impl QueryContext<'_> {
             self.with_level(scope.clone(), Clause::Where, |qcx| qcx.filtered(relation, mutation.filter))?;
         if !mutation.from.is_empty() {
             let (group_key, order, limit, offset) = ((0..old_arity).collect(), Vec::new(), Some(1), 0);
-            relation = HirRelation::TopK { input: Box::new(relation), group_key, order, limit, offset };
+            relation = HirRelation::TopK {
+                input: Box::new(relation),
+                group_key,
+                order,
+                limit,
+                offset,
+                expected_group_size: None,
+            };
         }
         if let Some(assignments) = &mutation.assignments {
             let assign = |qcx: &mut QueryContext<'_>| qcx.new_values(mutation.desc, assignments);

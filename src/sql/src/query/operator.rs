@@ -79,7 +79,9 @@ impl QueryContext<'_> {
         let mut planned = self.expression(first)?;
         for (symbol, right) in chain.into_iter().rev() {
             let operand = match (&planned, strip(right)) {
-                (Planned::Row(fields), Expr::Subquery(query)) if fields.len() > 1 => self.row_subquery(query)?,
+                (Planned::Row(fields), Expr::Subquery(query)) if fields.len() > 1 => {
+                    self.row_subquery(query, fields.len())?
+                }
                 _ => self.expression(right)?,
             };
             planned = self.infix(&symbol, planned, operand).map_err(|error| error.at_node(right))?;
@@ -123,7 +125,14 @@ impl QueryContext<'_> {
         match symbol {
             "OVERLAPS" => self.overlaps(left, right),
             "||" if !is_array(&left) && !is_array(&right) => {
-                let operands = vec![self.named_object(left)?, self.named_object(right)?];
+                let mut operands = vec![self.named_object(left)?, self.named_object(right)?];
+                // Of the kin of text, all are concatenated as text.
+                if operands.iter().all(is_string) {
+                    let text = |operand: Planned| {
+                        Ok(Planned::typed(self.coerce_explicit(operand, &ScalarType::Text)?, ScalarType::Text))
+                    };
+                    operands = operands.into_iter().map(text).collect::<Result<_, Error>>()?;
+                }
                 self.operator(symbol, operands)
             }
             "!~~" | "!~~*" if operators(symbol, 2).is_empty() => {
@@ -195,6 +204,12 @@ impl QueryContext<'_> {
             }
             other => other,
         };
+        let (left, right) = match (left.known_type(), right.known_type()) {
+            // Compared as char(n), whose blanks at the end do not count.
+            (Some(ScalarType::Varchar(_)), Some(ScalarType::Char(_))) => (self.without_blanks(left)?, right),
+            (Some(ScalarType::Char(_)), Some(ScalarType::Varchar(_))) => (left, self.without_blanks(right)?),
+            _ => (left, right),
+        };
         let typ = match (left.known_type(), right.known_type()) {
             (Some(left), Some(right)) => types::comparable(left, right),
             (Some(known), None) | (None, Some(known)) => types::comparable(known, known),
@@ -221,6 +236,11 @@ impl QueryContext<'_> {
         let right = both.pop().expect("two operands");
         let left = both.pop().expect("two operands");
         Ok((left, right, typ))
+    }
+
+    fn without_blanks(&mut self, value: Planned) -> Result<Planned, Error> {
+        let blank = HirScalar::literal(repr::Datum::Text(" "), ScalarType::Text);
+        self.named_call("rtrim", vec![value, Planned::typed(blank, ScalarType::Text)])
     }
 
     /// An operator resolved by its operands' types.
@@ -382,6 +402,10 @@ pub(super) fn symbol(op: &BinaryOperator) -> Result<String, Error> {
         BinaryOperator::BitwiseXor | BinaryOperator::PGBitwiseXor => op.to_string(),
         other => other.to_string(),
     })
+}
+
+fn is_string(planned: &Planned) -> bool {
+    planned.known_type().is_some_and(|typ| types::category(typ) == types::Category::String)
 }
 
 fn is_array(planned: &Planned) -> bool {

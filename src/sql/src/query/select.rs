@@ -6,9 +6,11 @@ use sqlparser::ast::{
     Distinct, Expr, ObjectName, OrderByExpr, Select, SelectItem, SelectItemQualifiedWildcardKind, Value,
 };
 
+use super::coerce::Planned;
 use super::expression::strip;
 use super::group::{Grouping, Ungrouped};
 use super::grouping_sets::GroupBy;
+use super::hints::Hints;
 use super::naming::column_name;
 use super::scope::{always_quoted, at};
 use super::set::{QueryPlan, order_options, ordered, ordinal, output_position};
@@ -27,7 +29,18 @@ pub(super) struct Item<'a> {
 
 pub(super) enum ItemValue<'a> {
     Expr(&'a Expr),
-    Column { level: usize, index: usize, typ: ScalarType },
+    Column {
+        level: usize,
+        index: usize,
+        typ: ScalarType,
+    },
+    /// A field of a record whose fields are all shown.
+    Field {
+        record: HirScalar,
+        typ: ScalarType,
+        place: usize,
+        field: ScalarType,
+    },
 }
 
 /// The expressions of a SELECT, planned over the rows before grouping. Those behind the output's are for ORDER BY and
@@ -67,6 +80,8 @@ impl QueryContext<'_> {
         self.level().group_keys = group_by.keys.iter().map(|(key, _)| key.clone()).collect();
         self.level().references.clear();
         self.define_windows(&select.named_window)?;
+        let hints = Hints::of(&select.named_window)?;
+        self.level().group_size = hints.aggregate;
         let mut outputs = self.outputs(&items)?;
         let having = match &select.having {
             Some(having) => Some(self.in_clause(Clause::Having, |qcx| qcx.condition(having, "argument of HAVING"))?),
@@ -81,7 +96,9 @@ impl QueryContext<'_> {
         let order = self.in_clause(Clause::OrderBy, |qcx| qcx.order_targets(order_by, &mut outputs))?;
         let (relation, arity) = self.computed(relation, arity, group_by, having, &mut outputs.scalars)?;
         let relation = project(relation, arity, &outputs.scalars);
-        finish(relation, outputs, select, distinct_on, order, order_by)
+        let mut plan = finish(relation, outputs, select, distinct_on, order, order_by, hints)?;
+        plan.limit_group_size = hints.limit;
+        Ok(plan)
     }
 
     /// Everything between the rows of FROM and the output: groups, then window functions, then sets of rows. Makes `outputs`
@@ -94,15 +111,27 @@ impl QueryContext<'_> {
         having: Option<HirScalar>,
         outputs: &mut [HirScalar],
     ) -> Result<(HirRelation, usize), Error> {
+        let owner = self.levels.len() - 1;
         let level = self.level();
         let aggregates = std::mem::take(&mut level.aggregates);
         let groupings = std::mem::take(&mut level.groupings);
+        let group_size = level.group_size;
         let mut windows = std::mem::take(&mut level.windows);
         let mut sets = std::mem::take(&mut level.sets);
         let (scope, references) = (level.scope.clone(), level.references.clone());
         let mut types = scope.items.iter().map(|item| (item.index, item.typ.clone())).collect();
         if group_by.is_written || !aggregates.is_empty() || !groupings.is_empty() || having.is_some() {
-            let ungrouped = Ungrouped { input: relation, arity, group_by, aggregates, groupings, scope, references };
+            let ungrouped = Ungrouped {
+                group_size,
+                owner,
+                input: relation,
+                arity,
+                group_by,
+                aggregates,
+                groupings,
+                scope,
+                references,
+            };
             let (grouped, grouping) = Grouping::new(ungrouped);
             relation = grouped;
             arity = grouping.arity();
@@ -155,10 +184,48 @@ impl QueryContext<'_> {
                     check_wildcard(options).map_err(|error| error.at_node(item))?;
                     self.expand_table(name, &mut items)?;
                 }
+                SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::Expr(expr), options) => {
+                    check_wildcard(options).map_err(|error| error.at_node(item))?;
+                    self.expand_record(expr, &mut items)?;
+                }
                 other => return Err(Error::unsupported(format!("{other} in a select list")).at_node(other)),
             }
         }
         Ok(items)
+    }
+
+    /// `(record).*`.
+    fn expand_record(&mut self, expr: &Expr, items: &mut Vec<Item<'_>>) -> Result<(), Error> {
+        if let Expr::Identifier(ident) = strip(expr) {
+            let name = fold(ident);
+            let named = std::slice::from_ref(&name);
+            let visible = || self.levels.iter().filter(|level| level.visible);
+            if !visible().any(|level| level.scope.unqualified(&name).next().is_some())
+                && visible().any(|level| matches!(level.scope.table(named), Ok(Some(_))))
+            {
+                return self.expand_table(&ObjectName::from(ident.clone()), items);
+            }
+        }
+        let (record, typ) = self.settled(expr)?;
+        let ScalarType::Record(fields) = &typ else {
+            return Err(Error::new("42809", "column notation .* applied to a type that is not composite").at_node(expr));
+        };
+        items.extend(fields.iter().enumerate().map(|(place, (name, field))| {
+            let (record, typ, field) = (record.clone(), typ.clone(), field.scalar.clone());
+            Item { name: name.clone(), value: ItemValue::Field { record, typ, place, field } }
+        }));
+        Ok(())
+    }
+
+    /// The columns that `name.*` stands for.
+    pub(super) fn table_columns(&self, name: &ObjectName) -> Result<Vec<Planned>, Error> {
+        let mut items = Vec::new();
+        self.expand_table(name, &mut items)?;
+        let column = |item: Item<'_>| match item.value {
+            ItemValue::Column { level, index, typ } => Some(Planned::typed(HirScalar::Column { level, index }, typ)),
+            _ => None,
+        };
+        Ok(items.into_iter().filter_map(column).collect())
     }
 
     /// `t.*`, also of an enclosing query's table.
@@ -215,6 +282,10 @@ impl QueryContext<'_> {
             ItemValue::Expr(expr) => self.settled(expr),
             ItemValue::Column { level, index, typ } => {
                 Ok((HirScalar::Column { level: *level, index: *index }, typ.clone()))
+            }
+            ItemValue::Field { record, typ, place, field } => {
+                let value = super::function::record_field(record.clone(), typ, *place, field.clone())?;
+                self.settle(value)
             }
         }
     }
@@ -314,6 +385,7 @@ fn finish(
     distinct_on: Option<Vec<usize>>,
     order: Vec<(usize, ColumnOrder)>,
     order_by: &[OrderByExpr],
+    hints: Hints,
 ) -> Result<QueryPlan, Error> {
     let Outputs { names, types, hidden, .. } = outputs;
     if matches!(select.distinct, Some(Distinct::Distinct)) {
@@ -357,6 +429,7 @@ fn finish(
         order: plan.order.clone(),
         limit: Some(1),
         offset: 0,
+        expected_group_size: hints.distinct_on,
     };
     Ok(plan)
 }

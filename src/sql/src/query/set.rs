@@ -10,7 +10,7 @@ use sqlparser::ast::{
 use super::coerce::{Planned, evaluate};
 use super::expression::{constant, strip};
 use super::limit::Limits;
-use super::scope::Scope;
+use super::scope::{Scope, always_quoted, unknown_column};
 use super::types::{self, shown};
 use super::{Clause, QueryContext};
 use crate::error::Error;
@@ -26,6 +26,8 @@ pub(super) struct QueryPlan {
     pub(super) order: Vec<ColumnOrder>,
     pub(super) limit: Option<u64>,
     pub(super) offset: u64,
+    /// How many rows are expected where the limit counts.
+    pub(super) limit_group_size: Option<u64>,
     /// The types of the columns behind the result's, which only the order looks at.
     pub(super) hidden: Vec<ScalarType>,
 }
@@ -41,6 +43,7 @@ impl QueryPlan {
                 order: self.order,
                 limit: self.limit,
                 offset: self.offset,
+                expected_group_size: self.limit_group_size,
             };
         }
         if !self.hidden.is_empty() {
@@ -269,11 +272,19 @@ impl QueryContext<'_> {
         for order in order_by {
             let column = match ordinal(&order.expr) {
                 Some(place) => output_position(place, arity, "ORDER BY").map_err(|error| error.at_node(&order.expr))?,
-                None => named_output(&order.expr, &body.names)?.ok_or_else(|| {
-                    Error::new("0A000", "invalid UNION/INTERSECT/EXCEPT ORDER BY clause")
+                None => named_output(&order.expr, &body.names)?.ok_or_else(|| match strip(&order.expr) {
+                    Expr::Identifier(ident) => {
+                        unknown_column(std::slice::from_ref(ident), body.names.iter().map(String::as_str))
+                    }
+                    Expr::CompoundIdentifier(idents) => {
+                        let table = idents.first().map(fold).unwrap_or_default();
+                        let message = format!("missing FROM-clause entry for table {}", always_quoted(&table));
+                        Error::new("42P01", message).at_node(&order.expr)
+                    }
+                    _ => Error::new("0A000", "invalid UNION/INTERSECT/EXCEPT ORDER BY clause")
                         .with_detail("Only result column names can be used, not expressions or functions.")
                         .with_hint("Add the expression/function to every SELECT, or move the UNION into a FROM clause.")
-                        .at_node(&order.expr)
+                        .at_node(&order.expr),
                 })?,
             };
             targets.push((column, order_options(order)?));
@@ -379,7 +390,16 @@ pub(super) fn ordered(
         order.push(ColumnOrder { column, ..options });
     }
     hidden.extend(key_types);
-    QueryPlan { relation: relation.map(keys), names, types, order, limit: None, offset: 0, hidden }
+    QueryPlan {
+        relation: relation.map(keys),
+        names,
+        types,
+        order,
+        limit: None,
+        offset: 0,
+        limit_group_size: None,
+        hidden,
+    }
 }
 
 /// The direction of an ORDER BY item; its column is still to be set.

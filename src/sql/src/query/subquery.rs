@@ -1,8 +1,8 @@
-//! Subqueries in expressions: scalar, EXISTS, IN, ANY and ALL; and ANY and ALL over arrays.
+//! Subqueries in expressions: scalar, EXISTS, IN, ANY and ALL; and ANY and ALL over arrays and lists.
 
-use expr::AggregateFunc;
 use expr::aggregate::output_type;
 use expr::func::by_key;
+use expr::{AggregateFunc, TableFunc};
 use repr::{Datum, Row, ScalarType};
 use sqlparser::ast::{BinaryOperator, Expr, Query, SetExpr};
 
@@ -31,8 +31,13 @@ impl QueryContext<'_> {
     }
 
     /// A query of at most one row, as a row to compare with: of NULLs if there is none.
-    pub(super) fn row_subquery(&mut self, query: &Query) -> Result<Planned, Error> {
+    /// Errors: 42601 if it has not `count` columns.
+    pub(super) fn row_subquery(&mut self, query: &Query, count: usize) -> Result<Planned, Error> {
         let (relation, types) = self.subquery(query)?;
+        if types.len() != count {
+            let few = if types.len() < count { "few" } else { "many" };
+            return Err(Error::new("42601", format!("subquery has too {few} columns")).at_node(query));
+        }
         let columns = types.iter().enumerate();
         let fields = columns.map(|(place, typ)| (format!("f{}", place + 1), HirScalar::column(place), typ.clone()));
         let (record, typ) = super::function::record(fields.collect())?;
@@ -50,10 +55,17 @@ impl QueryContext<'_> {
             return Err(Error::new("42601", "subquery must return only one column").at_node(query));
         };
         let typ = typ.clone();
-        let QueryPlan { mut relation, order, limit, offset, hidden, .. } = planned;
+        let QueryPlan { mut relation, order, limit, offset, hidden, limit_group_size, .. } = planned;
         if limit.is_some() || offset > 0 {
             let (group_key, order) = (Vec::new(), order.clone());
-            relation = HirRelation::TopK { input: Box::new(relation), group_key, order, limit, offset };
+            relation = HirRelation::TopK {
+                input: Box::new(relation),
+                group_key,
+                order,
+                limit,
+                offset,
+                expected_group_size: limit_group_size,
+            };
         }
         // The aggregate takes a record of the value and of what it is ordered by.
         let fields = std::iter::once(typ.clone()).chain(hidden).enumerate();
@@ -64,8 +76,13 @@ impl QueryContext<'_> {
         let aggregate =
             HirAggregate { func, expr: record, arg_type: record_type, distinct: false, typ: result.clone().nullable() };
         let (input, group_key) = (Box::new(relation), Vec::new());
-        let collected =
-            HirRelation::Reduce { input, group_key, aggregates: vec![aggregate], always: vec![Row::default()] };
+        let collected = HirRelation::Reduce {
+            input,
+            group_key,
+            aggregates: vec![aggregate],
+            always: vec![Row::default()],
+            expected_group_size: None,
+        };
         let empty = super::function::array(Vec::new(), typ)?;
         let (empty, _) = self.settle(empty)?;
         Ok(Planned::typed(HirScalar::Coalesce(vec![HirScalar::Select(Box::new(collected)), empty]), result))
@@ -98,6 +115,12 @@ impl QueryContext<'_> {
             let quantifier = if any { Quantifier::Any } else { Quantifier::All };
             let test = self.over_subquery(left_planned, &symbol, query, quantifier);
             return Ok(Planned::bool(test.map_err(|error| error.at_node(left))?));
+        }
+        if let (None, Expr::Array(array)) = (expr::func::comparison(&symbol), strip(right))
+            && !array.elem.iter().any(|element| matches!(strip(element), Expr::Array(_)))
+        {
+            let tests = self.over_listed(&left_planned, &symbol, &array.elem).map_err(|error| error.at_node(left))?;
+            return Ok(Planned::bool(if any { HirScalar::Or(tests) } else { HirScalar::And(tests) }));
         }
         let right = self.expression(right)?;
         self.over_array(left_planned, &symbol, right, any).map_err(|error| error.at_node(left))
@@ -152,6 +175,39 @@ impl QueryContext<'_> {
         Ok(HirScalar::Quantified { quantifier, relation: Box::new(relation), predicate: Box::new(predicate) })
     }
 
+    /// The tests of `left` against elements that are written out.
+    fn over_listed(&mut self, left: &Planned, symbol: &str, elements: &[Expr]) -> Result<Vec<HirScalar>, Error> {
+        let mut tests = Vec::with_capacity(elements.len());
+        for element in elements {
+            let element = self.expression(element)?;
+            let test = self.infix(symbol, left.clone(), element)?;
+            tests.push(self.coerce_bool(test, "argument of ANY/ALL")?);
+        }
+        Ok(tests)
+    }
+
+    /// The three-valued test of `left` against the elements of an array or list as rows; NULL if there is none.
+    fn over_unnested(&mut self, left: Planned, symbol: &str, right: Planned, any: bool) -> Result<Planned, Error> {
+        let (many, typ) = self.settle(right)?;
+        let func = match &typ {
+            ScalarType::List(element) => TableFunc::UnnestList((**element).clone()),
+            ScalarType::Array(element) => TableFunc::UnnestArray((**element).clone()),
+            _ => return Err(Error::new("42809", "op ANY/ALL (array) requires array on right side")),
+        };
+        let (mut left, left_type) = self.settle(left)?;
+        left.shift_in(1);
+        let columns = func.output_types();
+        let element = Planned::typed(HirScalar::column(0), columns[0].scalar.clone());
+        let test = self.infix(symbol, Planned::typed(left, left_type), element)?;
+        let predicate = Box::new(self.coerce_bool(test, "argument of ANY/ALL")?);
+        let mut inside = many.clone();
+        inside.shift_in(1);
+        let relation = HirRelation::FlatMap { input: Box::new(HirRelation::unit()), func, args: vec![inside], columns };
+        let quantifier = if any { Quantifier::Any } else { Quantifier::All };
+        let test = HirScalar::Quantified { quantifier, relation: Box::new(relation), predicate };
+        Ok(Planned::bool(HirScalar::if_then_else(many.null_test(), HirScalar::null(ScalarType::Bool), test)))
+    }
+
     /// The three-valued test of `left` against every element of an array.
     fn over_array(&mut self, left: Planned, symbol: &str, right: Planned, any: bool) -> Result<Planned, Error> {
         let (left, right) = match (left, right) {
@@ -159,7 +215,11 @@ impl QueryContext<'_> {
             (left, unknown) => {
                 // `x = ANY ('{1,2}')`, `x = ANY ($1)`: an array of what is on the left.
                 let (left, typ) = self.settle(left)?;
-                let array = ScalarType::Array(Box::new(super::types::base(&typ)));
+                // A pattern is a text whatever it is compared with.
+                let is_text = super::types::category(&typ) == super::types::Category::String;
+                let patterns = is_text && expr::func::comparison(symbol).is_none();
+                let element = if patterns { ScalarType::Text } else { super::types::base(&typ) };
+                let array = ScalarType::Array(Box::new(element));
                 let right = self.coerce_implicit(unknown, &array, |found| format!("{found} is not an array"))?;
                 (Planned::typed(left, typ), Planned::typed(right, array))
             }
@@ -168,10 +228,9 @@ impl QueryContext<'_> {
             return Err(Error::new("42809", "op ANY/ALL (array) requires array on right side"));
         };
         let key = if any { "array_any" } else { "array_all" };
-        let comparison = expr::func::comparison(symbol).and(by_key(key));
-        let Some(func) = comparison else {
-            return Err(Error::unsupported(format!("operator {symbol} with ANY or ALL of an array")));
-        };
+        let is_array = matches!(right.known_type(), Some(ScalarType::Array(_)));
+        let comparison = expr::func::comparison(symbol).filter(|_| is_array).and(by_key(key));
+        let Some(func) = comparison else { return self.over_unnested(left, symbol, right, any) };
         let wanted = match left.known_type() {
             Some(typ) => super::types::comparable(typ, &element),
             None => Some((*element).clone()),

@@ -189,6 +189,20 @@ pub(crate) fn comparable(left: &ScalarType, right: &ScalarType) -> Option<Scalar
     }
 }
 
+/// The type as which `=` takes a value of type `left` beside one of type `right`; None: as it is.
+pub(crate) fn compared_as(left: &ScalarType, right: &ScalarType) -> Option<ScalarType> {
+    let is_exact =
+        |typ: &ScalarType| category(typ) == Category::Number && !matches!(typ, ScalarType::Float4 | ScalarType::Float8);
+    match (left, right) {
+        (_, ScalarType::Numeric(_)) if is_exact(left) && !matches!(left, ScalarType::Numeric(_)) => {
+            Some(ScalarType::Numeric(None))
+        }
+        (_, ScalarType::Float4 | ScalarType::Float8) if is_exact(left) => Some(ScalarType::Float8),
+        (ScalarType::Varchar(_), _) => Some(ScalarType::Text),
+        _ => None,
+    }
+}
+
 /// The type's name in messages: without its modifier, as PostgreSQL writes it.
 pub(crate) fn shown(typ: &ScalarType) -> String {
     match typ {

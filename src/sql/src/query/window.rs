@@ -371,8 +371,13 @@ fn together_over(relation: HirRelation, mut fields: Fields, calls: &[&WindowItem
     let func = AggregateFunc::Window(Box::new(window));
     let typ = output_type(&func, &arg_type).not_null();
     let aggregate = HirAggregate { func, expr: record, arg_type, distinct: false, typ };
-    let reduced =
-        HirRelation::Reduce { input: Box::new(relation), group_key, aggregates: vec![aggregate], always: Vec::new() };
+    let reduced = HirRelation::Reduce {
+        input: Box::new(relation),
+        group_key,
+        aggregates: vec![aggregate],
+        always: Vec::new(),
+        expected_group_size: None,
+    };
     let outputs = (keys + 1..keys + 1 + columns.len()).collect();
     let func = TableFunc::UnnestRecords(columns.clone());
     let args = vec![HirScalar::column(keys)];

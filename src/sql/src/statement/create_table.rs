@@ -36,6 +36,8 @@ pub struct Column {
     /// Where the type stands: most types have no place of their own in the tree.
     pub typ_position: usize,
     pub not_null: bool,
+    /// It was said that it may be NULL.
+    pub declared_null: bool,
     pub default: Option<Expr>,
 }
 
@@ -267,18 +269,28 @@ pub(crate) fn parse_column(cursor: &mut Cursor<'_>) -> Result<Column, Error> {
     let name = cursor.ident()?;
     let typ_position = cursor.position();
     let typ = cursor.data_type()?;
-    let mut column = Column { name, typ, typ_position, not_null: false, default: None };
+    let mut column = Column { name, typ, typ_position, not_null: false, declared_null: false, default: None };
     while parse_column_option(cursor, &mut column)? {}
     Ok(column)
 }
 
 /// Reads one NOT NULL, NULL or DEFAULT; false if none comes next.
 fn parse_column_option(cursor: &mut Cursor<'_>, column: &mut Column) -> Result<bool, Error> {
+    let position = cursor.position();
+    let conflict = || Error::new("42601", "conflicting NULL/NOT NULL declarations for a column").at(position);
     if cursor.take(&["not", "null"]) {
+        if column.declared_null {
+            return Err(conflict());
+        }
         column.not_null = true;
     } else if cursor.take(&["default"]) {
         column.default = Some(cursor.expr()?);
-    } else if !cursor.take(&["null"]) {
+    } else if cursor.take(&["null"]) {
+        if column.not_null {
+            return Err(conflict());
+        }
+        column.declared_null = true;
+    } else {
         let refused: [(&[&str], &str); 8] = [
             (&["primary", "key"], "PRIMARY KEY"),
             (&["unique"], "UNIQUE"),

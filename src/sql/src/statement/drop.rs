@@ -298,7 +298,10 @@ pub(crate) fn named_replica(planner: &Planner<'_>, name: &ObjectName) -> Result<
         return Err(Error::new("42704", message).hinted(names::perhaps(&folded, candidates)));
     };
     if cluster.size.is_some() {
-        let message = format!("the replicas of managed cluster {} are not dropped or renamed one by one", in_quotes(&cluster.name));
+        let message = format!(
+            "the replicas of managed cluster {} are not dropped or renamed one by one",
+            in_quotes(&cluster.name)
+        );
         return Err(Error::new("55000", message).with_hint("Its replicas follow from its REPLICATION FACTOR."));
     }
     let id = found.id;

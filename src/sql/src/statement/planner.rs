@@ -72,11 +72,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Plans what an UPDATE, DELETE or TRUNCATE reads.
-    pub(crate) fn mutation(
-        &mut self,
-        kind: WriteKind,
-        mutation: &Mutation<'_>,
-    ) -> Result<ReadThenWritePlan, Error> {
+    pub(crate) fn mutation(&mut self, kind: WriteKind, mutation: &Mutation<'_>) -> Result<ReadThenWritePlan, Error> {
         let mut context = self.query_context(Lifetime::OneShot);
         let PlannedMutation { relation, returning } = query::plan_mutation(&mut context, mutation)?;
         let width = relation.typ().arity();
