@@ -59,6 +59,7 @@ impl Environment {
             image: env!("CARGO_BIN_EXE_clusterd").into(),
             leading_args: Vec::new(),
             shardctl: address.to_string(),
+            worker_resources: None,
         };
         let controller = Controller::new(ControllerConfig {
             tasks,

@@ -57,6 +57,17 @@ pub struct OrchestratorLauncher {
     pub image: PathBuf,
     pub leading_args: Vec<String>,
     pub shardctl: String,
+    /// None: processes take what the machine has.
+    pub worker_resources: Option<WorkerResources>,
+}
+
+/// What each worker of a replica gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WorkerResources {
+    pub cpu_millis: u64,
+    pub memory_bytes: u64,
+    /// None: no disk.
+    pub disk_bytes: Option<u64>,
 }
 
 impl OrchestratorLauncher {
@@ -80,6 +91,7 @@ impl OrchestratorLauncher {
             ]);
             args
         };
+        let (resources, workers) = (self.worker_resources, size.workers as u64);
         let port = |name: &str, port_hint, transport| ServicePort { name: name.to_owned(), port_hint, transport };
         ServiceConfig {
             image: self.image.clone(),
@@ -91,14 +103,18 @@ impl OrchestratorLauncher {
                 port("internal-http", 6878, Transport::Tcp),
             ],
             processes: size.processes,
-            memory_limit_bytes: None,
-            cpu_limit_millis: None,
+            memory_limit_bytes: resources.map(|each| each.memory_bytes * workers),
+            cpu_limit_millis: resources.map(|each| each.cpu_millis * workers),
+            disk_limit_bytes: resources.and_then(|each| each.disk_bytes).map(|bytes| bytes * workers),
             labels: [
                 ("cluster-id".to_owned(), replica.cluster.to_string()),
                 ("replica-id".to_owned(), replica.replica.to_string()),
                 ("generation".to_owned(), replica.generation.to_string()),
+                ("workers".to_owned(), size.workers.to_string()),
             ]
             .into(),
+            stand_ins: vec!["cluster-id".to_owned(), "generation".to_owned()],
+            availability_zones: Vec::new(),
         }
     }
 }

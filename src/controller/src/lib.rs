@@ -23,7 +23,7 @@ pub use as_of::{AsOfError, Placed};
 pub use controller::{Controller, ControllerConfig, ControllerError, ReplicaStatus};
 pub use durable::{Durable, DurableHold, Frontiers, LogIdentity};
 pub use hold::{ReadHold, ReadHolds};
-pub use launch::{OrchestratorLauncher, ReplicaLauncher, ReplicaSize, ReplicaSpec};
+pub use launch::{OrchestratorLauncher, ReplicaLauncher, ReplicaSize, ReplicaSpec, WorkerResources};
 pub use merge::ReplicaMerges;
 pub use peek::PeekHandle;
 pub use subscribe::{SubscribeBatch, SubscribeHandle};

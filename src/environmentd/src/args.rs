@@ -1,11 +1,15 @@
 //! Flags, each with its environment variable.
 
+mod kubernetes;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 use stdx::Redacted;
+
+pub use kubernetes::{KubernetesArgs, PlacementKind, PullPolicy};
 
 /// Freshet's environment daemon: SQL over the PostgreSQL protocol, the catalog, and the control of clusterd processes.
 #[derive(Clone, Debug, Parser)]
@@ -51,6 +55,10 @@ pub struct Args {
     #[arg(long, env = "FRESHET_SHARDCTL_LISTEN_ADDR", default_value = "127.0.0.1:6879")]
     pub shardctl_listen_addr: SocketAddr,
 
+    /// Where clusterd processes of other machines reach the log: HOST:PORT, which leads to --shardctl-listen-addr.
+    #[arg(long, env = "FRESHET_SHARDCTL_ADVERTISE_ADDR")]
+    pub shardctl_advertise_addr: Option<String>,
+
     /// What runs the clusterd processes.
     #[arg(long, env = "FRESHET_ORCHESTRATOR", value_enum, default_value = "process")]
     pub orchestrator: OrchestratorKind,
@@ -62,6 +70,9 @@ pub struct Args {
     /// Leave clusterd processes running when this one ends; the next start adopts them.
     #[arg(long, env = "FRESHET_ORCHESTRATOR_PROCESS_KEEP_CHILDREN")]
     pub orchestrator_process_keep_children: bool,
+
+    #[command(flatten)]
+    pub kubernetes: KubernetesArgs,
 
     /// The size of the first replica of cluster quickstart in a new environment.
     #[arg(long, env = "FRESHET_BOOTSTRAP_REPLICA_SIZE", default_value = "1")]
@@ -107,6 +118,8 @@ pub(crate) fn redacted(url: &str) -> Result<Redacted<String>, Infallible> {
 pub enum OrchestratorKind {
     /// Child processes on this machine.
     Process,
+    /// Pods of a Kubernetes namespace.
+    Kubernetes,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -8,9 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use controller::OrchestratorLauncher;
-use orchestrator::process::ChildLifetime;
-use orchestrator::{Orchestrator, ProcessOrchestrator, ProcessOrchestratorConfig};
 use persist::{BlobUrl, Leader, LeaderConfig, LeaderHandle, LogError, LogUrl, OpenError};
 use stdx::{Redacted, Rng, Shutdown, Task, Tasks};
 use tokio::net::{TcpListener, UnixListener};
@@ -19,6 +16,7 @@ use tracing::{error, info, warn};
 
 use crate::args::Args;
 use crate::environment::Environment;
+use crate::home::{self, Home};
 use crate::http::{self, Health};
 use crate::open::{Parts, open};
 use crate::pgwire::{self, Audience};
@@ -54,8 +52,7 @@ pub struct Running {
     addresses: BTreeMap<&'static str, SocketAddr>,
     data_dir: PathBuf,
     shardctl_socket: PathBuf,
-    keep_children: bool,
-    orchestrator: Arc<ProcessOrchestrator>,
+    home: Home,
     listeners: Vec<Task>,
     /// The shardctl listeners: children write until they are stopped.
     writers: [Task; 2],
@@ -77,12 +74,13 @@ struct Sockets {
 /// Starts an environment. On return it accepts connections.
 pub async fn start(args: &Args, tasks: Tasks) -> Result<Running, BootError> {
     check_addresses(args)?;
-    let image = clusterd_binary(args)?;
+    let home = home::plan(args)?;
     std::fs::create_dir_all(&args.data_dir)
         .map_err(|error| BootError::Data(format!("cannot create {}: {error}", args.data_dir.display())))?;
     let data_dir = std::fs::canonicalize(&args.data_dir)
         .map_err(|error| BootError::Data(format!("cannot open {}: {error}", args.data_dir.display())))?;
     let stores = stores(args, &data_dir)?;
+    home.check_stores(&stores)?;
     // The lock comes first: whoever holds it owns the directory and may replace its sockets.
     let lock = lock_data_dir(&data_dir)?;
     let rng = Rng::from_entropy();
@@ -104,7 +102,8 @@ pub async fn start(args: &Args, tasks: Tasks) -> Result<Running, BootError> {
     ];
     let leader = lead(config, &stores.0, [&sql, &internal_sql]).await?;
 
-    let (orchestrator, launcher) = launcher(args, &tasks, &data_dir, image, &shardctl_path)?;
+    let environment_id = leader.log_id().to_string();
+    let (home, launcher) = home.open(args, &tasks, &data_dir, &shardctl_path, environment_id).await?;
     let parts = Parts { tasks, rng, leader, launcher: Arc::new(launcher), replica_size: &args.bootstrap_replica_size };
     let (environment, committer) = open(parts).await?;
     // It is empty, for nobody else fills it.
@@ -121,50 +120,18 @@ pub async fn start(args: &Args, tasks: Tasks) -> Result<Running, BootError> {
     listeners.push(environment.tasks.spawn("internal sql listener", sessions));
     environment.controller.stop_leftovers().await;
     health.ready.store(true, Ordering::SeqCst);
-    let keep_children = args.orchestrator_process_keep_children;
     Ok(Running {
         environment,
         addresses,
         data_dir,
         shardctl_socket: shardctl_path,
-        keep_children,
-        orchestrator,
+        home,
         listeners,
         writers,
         health,
         committer,
         _lock: lock,
     })
-}
-
-/// What runs the clusterd processes.
-fn launcher(
-    args: &Args,
-    tasks: &Tasks,
-    data_dir: &Path,
-    image: PathBuf,
-    shardctl: &Path,
-) -> Result<(Arc<ProcessOrchestrator>, OrchestratorLauncher), BootError> {
-    let lifetime = match args.orchestrator_process_keep_children {
-        true => ChildLifetime::Kept,
-        false => ChildLifetime::WithParent,
-    };
-    let config = ProcessOrchestratorConfig { tasks: tasks.clone(), data_dir: data_dir.to_owned(), lifetime };
-    let orchestrator = ProcessOrchestrator::new(config)
-        .map_err(|error| BootError::Data(format!("cannot prepare to run clusterd processes: {error}")))?;
-    let orchestrator = Arc::new(orchestrator);
-    let log_format = match args.log_format {
-        crate::args::LogFormat::Text => "text",
-        crate::args::LogFormat::Json => "json",
-    };
-    let launcher = OrchestratorLauncher {
-        tasks: tasks.clone(),
-        orchestrator: orchestrator.namespace("cluster"),
-        image,
-        leading_args: vec![format!("--log-filter={}", args.log_filter), format!("--log-format={log_format}")],
-        shardctl: format!("unix:{}", shardctl.display()),
-    };
-    Ok((orchestrator, launcher))
 }
 
 /// Until mutual TLS and passwords exist, other machines are let in only on demand.
@@ -182,24 +149,6 @@ fn check_addresses(args: &Args) -> Result<(), BootError> {
         warn!(flag, %address, "listening INSECURELY: no encryption, no passwords");
     }
     Ok(())
-}
-
-fn clusterd_binary(args: &Args) -> Result<PathBuf, BootError> {
-    let path = match &args.orchestrator_process_clusterd {
-        Some(path) => path.clone(),
-        None => {
-            let own = std::env::current_exe()
-                .map_err(|error| BootError::Usage(format!("cannot find this program's directory: {error}")))?;
-            own.with_file_name("clusterd")
-        }
-    };
-    if path.is_file() {
-        return Ok(path);
-    }
-    Err(BootError::Usage(format!(
-        "no clusterd binary at {}; name it with --orchestrator-process-clusterd",
-        path.display()
-    )))
 }
 
 /// Takes the directory for this process alone, as long as the file lives.
@@ -385,9 +334,7 @@ impl Running {
                 warn!("a listener did not stop in time");
             }
         }
-        if !self.keep_children {
-            self.orchestrator.shutdown().await;
-        }
+        self.home.shutdown().await;
         drop(self.committer);
         if let Err(error) = self.environment.leader.close(self.environment.oracle.read_ts()).await {
             warn!(%error, "the log was not closed cleanly");

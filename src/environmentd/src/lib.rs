@@ -1,6 +1,6 @@
 //! The daemon of an environment: sockets and sessions, choosing times, committing, and the wiring of everything below.
 //!
-//! Links no dataflow. Reading order: `args`, `boot`, `open`, `environment`, `session`, `sequence` (the life of each statement),
+//! Links no dataflow. Reading order: `args`, `boot`, `home`, `open`, `environment`, `session`, `sequence` (the life of each statement),
 //! `oracle`, `committer`, `realize`, `pgwire`, `http`; `embedded` is the way in without sockets, `command`
 //! what the program does beside serving.
 
@@ -11,6 +11,7 @@ mod committer;
 pub mod embedded;
 pub mod environment;
 pub mod error;
+mod home;
 mod http;
 mod object_names;
 mod objects;

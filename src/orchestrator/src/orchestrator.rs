@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures::Stream;
 use futures::stream::BoxStream;
+use tokio::sync::broadcast;
 
 /// Starts and stops services.
 pub trait Orchestrator: Send + Sync + 'static {
@@ -47,6 +49,9 @@ pub enum OrchestratorError {
     Invalid(String),
     #[error("{context}: {source}")]
     Io { context: String, source: std::io::Error },
+    /// The home does not answer, or refuses; the text says what to do about it.
+    #[error("{0}")]
+    Refused(String),
 }
 
 /// What a service is to be.
@@ -60,7 +65,14 @@ pub struct ServiceConfig {
     pub processes: usize,
     pub memory_limit_bytes: Option<u64>,
     pub cpu_limit_millis: Option<u64>,
+    /// Room for files that a process may lose when it is restarted.
+    pub disk_limit_bytes: Option<u64>,
     pub labels: BTreeMap<String, String>,
+    /// Keys of `labels`: services that agree in all of them stand in for each other. A home of several machines keeps them
+    /// apart, and does not take all of them away at once for maintenance. Empty: the service has no stand-in.
+    pub stand_ins: Vec<String>,
+    /// Where processes may run; empty: anywhere. A home of one machine has no zones.
+    pub availability_zones: Vec<String>,
 }
 
 impl fmt::Debug for ServiceConfig {
@@ -78,9 +90,13 @@ impl fmt::Debug for ServiceConfig {
 pub type ServiceArgs = Arc<dyn Fn(&Assignment) -> Vec<String> + Send + Sync>;
 
 /// What one process of a service was given.
+///
+/// The texts are for arguments and are to be used whole: a home whose processes share one list of arguments gives variables,
+/// such as `$(POD_IP):2100`, which it replaces when it starts each process.
 #[derive(Clone, Debug)]
 pub struct Assignment {
-    pub process: usize,
+    /// The index of this process, from 0.
+    pub process: String,
     /// Where this process is to listen, by port name.
     pub listen: BTreeMap<String, String>,
     /// Where all processes listen, by port name, in their order.
@@ -111,7 +127,7 @@ pub struct ServiceEvent {
     pub service_id: String,
     pub process: usize,
     pub status: ProcessStatus,
-    /// How often the process has been restarted by this orchestrator.
+    /// How often the process has been restarted: by this orchestrator, or since it was placed on its machine.
     pub restarts: u64,
 }
 
@@ -128,4 +144,39 @@ pub enum OfflineReason {
     Exited(String),
     /// Stopped by the orchestrator: dropped, or a process of the same service was lost.
     Stopped,
+    /// Killed because it used more memory than its limit.
+    OutOfMemory,
+    /// No machine has room for it, or is allowed to run it.
+    Unschedulable(String),
+    /// Its image cannot be fetched.
+    ImagePull(String),
+    /// The home refuses to make it; what it said.
+    Refused(String),
+}
+
+impl fmt::Display for OfflineReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OfflineReason::Initializing => f.write_str("initializing"),
+            OfflineReason::Exited(how) => write!(f, "exited: {how}"),
+            OfflineReason::Stopped => f.write_str("stopped"),
+            OfflineReason::OutOfMemory => f.write_str("oom-killed"),
+            OfflineReason::Unschedulable(why) => write!(f, "unschedulable: {why}"),
+            OfflineReason::ImagePull(why) => write!(f, "image-pull: {why}"),
+            OfflineReason::Refused(why) => write!(f, "refused: {why}"),
+        }
+    }
+}
+
+/// The events from now on; a slow reader loses the oldest.
+pub(crate) fn events_of(events: &broadcast::Sender<ServiceEvent>) -> impl Stream<Item = ServiceEvent> + Send + use<> {
+    futures::stream::unfold(events.subscribe(), async |mut events| {
+        loop {
+            match events.recv().await {
+                Ok(event) => return Some((event, events)),
+                Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Err(broadcast::error::RecvError::Closed) => return None,
+            }
+        }
+    })
 }

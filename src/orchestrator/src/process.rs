@@ -28,6 +28,7 @@ use tokio::sync::{broadcast, watch};
 
 use crate::orchestrator::{
     Assignment, NamespacedOrchestrator, Orchestrator, OrchestratorError, Service, ServiceConfig, ServiceEvent,
+    events_of,
 };
 use record::Record;
 use supervise::{Desired, Supervisor};
@@ -102,7 +103,10 @@ impl ProcessService {
         for (port, address) in listen.iter().flatten() {
             peers.entry(port.clone()).or_default().push(address.clone());
         }
-        let assignment = |(process, listen)| Assignment { process, listen, peers: peers.clone() };
+        let assignment = |(process, listen): (usize, _)| {
+            let (process, peers) = (process.to_string(), peers.clone());
+            Assignment { process, listen, peers }
+        };
         listen.into_iter().enumerate().map(assignment).collect()
     }
 }
@@ -258,14 +262,7 @@ impl NamespacedOrchestrator for Namespace {
     }
 
     fn watch_services(&self) -> BoxStream<'static, ServiceEvent> {
-        let next = async |mut events: broadcast::Receiver<ServiceEvent>| loop {
-            match events.recv().await {
-                Ok(event) => return Some((event, events)),
-                Err(broadcast::error::RecvError::Lagged(_)) => {}
-                Err(broadcast::error::RecvError::Closed) => return None,
-            }
-        };
-        futures::stream::unfold(self.events.subscribe(), next).boxed()
+        events_of(&self.events).boxed()
     }
 }
 

@@ -190,8 +190,8 @@ impl Supervisor {
         }
         *self.service.listen.lock() = listen;
         let mut running = Vec::with_capacity(self.setup.directories.len());
-        for (directory, assignment) in self.setup.directories.iter().zip(self.service.assignments()) {
-            let config = &self.setup.config;
+        for (process, assignment) in self.service.assignments().into_iter().enumerate() {
+            let (directory, config) = (&self.setup.directories[process], &self.setup.config);
             let args = (config.args)(&assignment);
             let child =
                 child::spawn(directory, &config.image, &args, self.setup.lifetime).map_err(failed(directory))?;
@@ -199,7 +199,7 @@ impl Supervisor {
             let record = Record {
                 namespace: self.setup.namespace.clone(),
                 service: self.setup.id.clone(),
-                process: assignment.process,
+                process,
                 pid,
                 start_ticks: start_ticks(pid).unwrap_or_default(),
                 boot_id: boot_id(),

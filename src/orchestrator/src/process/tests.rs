@@ -34,7 +34,10 @@ fn sleeper(processes: usize, tag: &str) -> ServiceConfig {
         processes,
         memory_limit_bytes: None,
         cpu_limit_millis: None,
+        disk_limit_bytes: None,
         labels: BTreeMap::new(),
+        stand_ins: Vec::new(),
+        availability_zones: Vec::new(),
     }
 }
 

@@ -1,0 +1,75 @@
+//! The Kubernetes backend without Kubernetes: objects as text, plans against a model, calls against a script.
+
+mod contract;
+mod objects;
+mod plan;
+mod scenarios;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::contract::{Contract, LABEL_DOMAIN};
+use super::objects::{Owner, ServiceObjects, Surroundings};
+use super::{ImagePullPolicy, KubernetesConfig, Placement};
+use crate::orchestrator::{OrchestratorError, ServiceConfig, ServicePort, Transport};
+
+fn config() -> KubernetesConfig {
+    KubernetesConfig {
+        context: None,
+        namespace: None,
+        own_pod: None,
+        environment_id: "e1".to_owned(),
+        name_prefix: String::new(),
+        label_domain: LABEL_DOMAIN.to_owned(),
+        service_labels: BTreeMap::new(),
+        image_pull_policy: ImagePullPolicy::IfNotPresent,
+        image_pull_secrets: Vec::new(),
+        service_account: None,
+        environment_secrets: Vec::new(),
+        node_selector: BTreeMap::new(),
+        tolerations: Vec::new(),
+        availability_zones: Vec::new(),
+        placement: Placement::Preferred,
+        ephemeral_volume_class: None,
+        cluster_domain: "cluster.local".to_owned(),
+    }
+}
+
+fn owner() -> Owner {
+    Owner {
+        api_version: "apps/v1".to_owned(),
+        kind: "StatefulSet".to_owned(),
+        name: "environmentd".to_owned(),
+        uid: "owner-uid".to_owned(),
+    }
+}
+
+/// A service as clusterd's are.
+fn service(processes: usize) -> ServiceConfig {
+    let port = |name: &str, port_hint| ServicePort { name: name.to_owned(), port_hint, transport: Transport::Tcp };
+    ServiceConfig {
+        image: "registry.example/clusterd:1".into(),
+        args: Arc::new(|given| {
+            vec![
+                format!("--listen={}", given.listen["computectl"]),
+                format!("--process={}", given.process),
+                format!("--peers={}", given.peers["timely"].join(",")),
+            ]
+        }),
+        ports: vec![port("computectl", 2101), port("timely", 2102), port("internal-http", 6878)],
+        processes,
+        memory_limit_bytes: Some(4 << 30),
+        cpu_limit_millis: Some(1500),
+        disk_limit_bytes: None,
+        labels: [("cluster-id".to_owned(), "u1".to_owned()), ("generation".to_owned(), "0".to_owned())].into(),
+        stand_ins: vec!["cluster-id".to_owned(), "generation".to_owned()],
+        availability_zones: Vec::new(),
+    }
+}
+
+fn objects(config: &KubernetesConfig, id: &str, service: &ServiceConfig) -> Result<ServiceObjects, OrchestratorError> {
+    let contract = Contract::new(&config.label_domain, &config.environment_id, "compute")?;
+    let owner = owner();
+    Surroundings { contract: &contract, config, kubernetes_namespace: "env", owner: Some(&owner) }.objects(id, service)
+}
