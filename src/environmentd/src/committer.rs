@@ -28,8 +28,6 @@ const QUEUE_MAX: usize = 16_384;
 const TICK: Duration = Duration::from_secs(1);
 /// How far ahead of the clock a commit may lie.
 const AHEAD_MAX: Duration = Duration::from_millis(1);
-/// A commit that takes longer may be waiting for space on the disk.
-const FULL_CHECK: Duration = Duration::from_millis(100);
 
 /// Rows to change in each table.
 pub(crate) type Appends = BTreeMap<ShardId, Vec<(Row, Diff)>>;
@@ -384,28 +382,35 @@ impl Loop {
         queue: &mut mpsc::Receiver<Submission>,
     ) -> Result<(), CommitError> {
         let mut commit = std::pin::pin!(commit);
+        let mut changes = self.leader.watch();
         loop {
-            match select(commit.as_mut(), self.tasks.sleep(FULL_CHECK)).await {
+            changes.mark_unchanged();
+            if !self.leader.is_disk_full() {
+                // No timer here: to set one wakes a thread for each commit.
+                if let Either::Left((outcome, _)) = select(commit.as_mut(), std::pin::pin!(changes.changed())).await {
+                    return outcome;
+                }
+                continue;
+            }
+            match select(commit.as_mut(), std::pin::pin!(queue.recv())).await {
                 Either::Left((outcome, _)) => return outcome,
-                Either::Right(_) if self.leader.is_disk_full() => self.refuse_waiting(queue),
-                Either::Right(_) => {}
+                Either::Right((Some(submission), _)) => self.refuse_waiting(submission),
+                Either::Right((None, _)) => return commit.await,
             }
         }
     }
 
-    fn refuse_waiting(&mut self, queue: &mut mpsc::Receiver<Submission>) {
-        while let Ok(submission) = queue.try_recv() {
-            match submission {
-                Submission::Write { reply, .. } | Submission::Ddl { reply, .. } => {
-                    refuse(vec![reply], &CommitError::DiskFull);
-                }
-                Submission::Tick { .. } => {}
-                Submission::Reserve { .. } | Submission::Release { .. } => {
-                    // A release lets writes in that have waited for it.
-                    let mut admitted = Batch::default();
-                    self.admit(submission, &mut admitted);
-                    refuse(admitted.replies, &CommitError::DiskFull);
-                }
+    fn refuse_waiting(&mut self, submission: Submission) {
+        match submission {
+            Submission::Write { reply, .. } | Submission::Ddl { reply, .. } => {
+                refuse(vec![reply], &CommitError::DiskFull);
+            }
+            Submission::Tick { .. } => {}
+            Submission::Reserve { .. } | Submission::Release { .. } => {
+                // A release lets writes in that have waited for it.
+                let mut admitted = Batch::default();
+                self.admit(submission, &mut admitted);
+                refuse(admitted.replies, &CommitError::DiskFull);
             }
         }
     }

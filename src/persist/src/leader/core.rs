@@ -54,7 +54,7 @@ pub(crate) struct Shared {
     /// There may be something to compact.
     pub(crate) compaction: Notify,
     pub(crate) large_compaction: Notify,
-    /// Changes whenever a durable upper has moved.
+    /// Changes whenever a durable upper has moved, and when the disk is full or no longer is.
     pub(crate) moved: watch::Sender<u64>,
     pub(crate) halt: watch::Sender<Option<Halt>>,
     /// The loop has ended and let the log go.

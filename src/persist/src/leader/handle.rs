@@ -169,7 +169,7 @@ impl LeaderHandle {
         orphans::collect(self.shared()).await
     }
 
-    /// Changes whenever a durable upper has moved, and when the leader ends.
+    /// Changes whenever a durable upper has moved, when the log's disk is full or no longer is, and when the leader ends.
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.shared().moved.subscribe()
     }

@@ -192,6 +192,10 @@ fn set_disk_full(shared: &Shared, full: bool) -> bool {
     let mut core = shared.core.lock();
     let changed = core.disk_full != full;
     core.disk_full = full;
+    drop(core);
+    if changed {
+        shared.moved.send_modify(|version| *version += 1);
+    }
     changed
 }
 
