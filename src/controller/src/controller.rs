@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::{Either, select};
 use parking_lot::Mutex;
 use protocol::source::Ingestion;
 use protocol::storage::SourceStatus;
@@ -76,14 +77,14 @@ pub(crate) struct Shared {
     pub(crate) version: String,
     pub(crate) state: Mutex<State>,
     pub(crate) index_holds: Arc<IndexHolds>,
-    /// Counts movements of uppers.
+    /// Counts movements of the uppers of what is computed; durable ones are the leader's to tell.
     pub(crate) changes: watch::Sender<u64>,
 }
 
-/// Ends the tasks with the last handle: they hold `Shared` themselves.
+/// Ends the task with the last handle: it holds `Shared` itself.
 struct Owner {
     shared: Arc<Shared>,
-    _tasks: Vec<Task>,
+    _sinces: Task,
 }
 
 impl Drop for Owner {
@@ -149,11 +150,8 @@ impl Controller {
             index_holds: Arc::default(),
             changes: watch::Sender::new(0),
         });
-        let owned = vec![
-            tasks.spawn("controller: sinces", maintain::run(Arc::clone(&shared))),
-            tasks.spawn("controller: durable uppers", maintain::forward_changes(Arc::clone(&shared))),
-        ];
-        Controller { shared: Arc::clone(&shared), _owner: Arc::new(Owner { shared, _tasks: owned }) }
+        let sinces = tasks.spawn("controller: sinces", maintain::run(Arc::clone(&shared)));
+        Controller { shared: Arc::clone(&shared), _owner: Arc::new(Owner { shared, _sinces: sinces }) }
     }
 
     pub fn create_cluster(&self, id: ClusterId) {
@@ -406,24 +404,24 @@ impl Controller {
         self.shared.frontiers(id)
     }
 
-    /// Changes whenever some upper has moved.
-    pub fn watch(&self) -> watch::Receiver<u64> {
-        self.shared.changes.subscribe()
-    }
-
     /// Waits until the collection's upper is beyond `at`. Errors: it does not exist, or is dropped meanwhile.
     ///
     /// Cancel safety: may be dropped at any await.
     pub async fn wait_upper(&self, id: CollectionId, at: Timestamp) -> Result<Timestamp, ControllerError> {
-        let mut changes = self.watch();
+        let (mut computed, mut durable) = (self.shared.changes.subscribe(), self.shared.durable.changes());
         loop {
-            changes.borrow_and_update();
+            computed.mark_unchanged();
+            durable.mark_unchanged();
             let frontiers = self.frontiers(id).ok_or(ControllerError::UnknownCollection(id))?;
             if frontiers.upper > at {
                 return Ok(frontiers.upper);
             }
-            // The sender lives as long as `self`.
-            let _ = changes.changed().await;
+            let computed = std::pin::pin!(computed.changed());
+            let durable = std::pin::pin!(durable.changed());
+            if let Either::Right((Err(_), computed)) = select(computed, durable).await {
+                // The leader has ended and so will this process.
+                let _ = computed.await;
+            }
         }
     }
 

@@ -33,18 +33,6 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     }
 }
 
-/// Passes on that durable uppers have moved.
-pub(crate) async fn forward_changes(shared: Arc<Shared>) {
-    let mut changes = shared.durable.changes();
-    loop {
-        if changes.changed().await.is_err() {
-            // The leader has ended and so will this process.
-            return;
-        }
-        shared.bump();
-    }
-}
-
 /// `time - lag`, for a time that is not beyond `now`.
 pub(crate) fn lagged(upper: Timestamp, now: Timestamp) -> Timestamp {
     upper.min(now).minus(INDEX_LAG)
