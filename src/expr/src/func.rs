@@ -23,6 +23,8 @@ mod jsonb_change;
 mod jsonb_path;
 mod list;
 mod math;
+mod number_template;
+mod number_to_char;
 mod numeric;
 mod pattern;
 mod range;
@@ -223,6 +225,7 @@ static TABLES: &[(&str, &[FuncDef])] = &[
     ("Dates and times", datetime::TABLE),
     ("Periods", calendar::TABLE),
     ("Formatting", to_char::TABLE),
+    ("Formatting numbers", number_to_char::TABLE),
     ("Dates by a format", from_char::TABLE),
     ("Numbers by a format", to_number::TABLE),
     ("jsonb", jsonb::TABLE),

@@ -70,12 +70,12 @@ const PATTERNS: &[Pattern] = &[
     number("SSSSS"),
     number("SSSS"),
     number("SS"),
-    word("FF1"),
-    word("FF2"),
-    word("FF3"),
-    word("FF4"),
-    word("FF5"),
-    word("FF6"),
+    number("FF1"),
+    number("FF2"),
+    number("FF3"),
+    number("FF4"),
+    number("FF5"),
+    number("FF6"),
     word("FX"),
     number("US"),
     word("A.M."),
@@ -125,9 +125,9 @@ fn has_prefix(text: &str, prefix: &str) -> bool {
 fn nodes(format: &str) -> Vec<Node<'_>> {
     let mut nodes = Vec::new();
     let mut rest = format;
-    while let Some(character) = rest.chars().next() {
+    while !rest.is_empty() {
         let fill_mode = has_prefix(rest, "FM");
-        let mut behind = if fill_mode || has_prefix(rest, "TM") { &rest[2..] } else { rest };
+        let behind = if fill_mode || has_prefix(rest, "TM") { &rest[2..] } else { rest };
         if let Some(pattern) = PATTERNS.iter().find(|pattern| has_prefix(behind, pattern.name)) {
             let (shown, after) = behind.split_at(pattern.name.len());
             let ordinal = has_prefix(after, "TH");
@@ -135,13 +135,11 @@ fn nodes(format: &str) -> Vec<Node<'_>> {
             rest = if ordinal || has_prefix(after, "SP") { &after[2..] } else { after };
             continue;
         }
-        if behind.len() < rest.len() {
-            rest = behind;
-            continue;
-        }
+        // A prefix without a pattern is dropped, and what is behind it stands for itself.
+        rest = behind;
+        let Some(character) = rest.chars().next() else { break };
         if character == '"' {
-            behind = &rest[1..];
-            rest = quoted(behind, &mut nodes);
+            rest = quoted(&rest[1..], &mut nodes);
             continue;
         }
         let skipped = if rest.starts_with("\\\"") { 1 } else { 0 };
@@ -331,7 +329,8 @@ fn read(text: &str, format: &str) -> Result<Read, EvalError> {
             break;
         }
         let is_field = matches!(node, Node::Field { .. });
-        if !reader.exact && (is_field || index == 0) {
+        let is_exact = matches!(node, Node::Field { pattern, .. } if pattern.name == "FX");
+        if !reader.exact && !is_exact && (is_field || index == 0) {
             extra += reader.skip_blanks() as i64;
         }
         match node {
@@ -393,8 +392,10 @@ fn field(reader: &mut Reader<'_>, pattern: &Pattern, shown: &str, open: bool, ex
         }
         "DAY" | "DY" => {
             let names = if pattern.name == "DAY" { DAYS } else { DAYS.map(|name| &name[..3]) };
-            let value = reader.name(shown, names)? + 1;
+            let value = reader.name(shown, names)?;
             set(&mut reader.read.weekday, value, shown)?;
+            // From Sunday as 1.
+            reader.read.weekday += 1;
         }
         "TZ" | "OF" => {
             let message = format!("formatting field \"{shown}\" is only supported in to_char");
@@ -436,8 +437,9 @@ fn field(reader: &mut Reader<'_>, pattern: &Pattern, shown: &str, open: bool, ex
 fn check_calendar(read: &mut Read, pattern: &str) -> Result<(), EvalError> {
     let calendar = match pattern {
         "IYYY" | "IYY" | "IY" | "I" | "IDDD" | "ID" | "IW" => Calendar::IsoWeek,
-        "Y,YYY" | "YYYY" | "YYY" | "YY" | "Y" | "MONTH" | "MON" | "MM" | "RM" | "DAY" | "DY" | "DDD" | "DD" | "D"
-        | "WW" | "W" => Calendar::Gregorian,
+        "Y,YYY" | "YYYY" | "YYY" | "YY" | "Y" | "MONTH" | "MON" | "MM" | "RM" | "DDD" | "DD" | "D" | "WW" | "W" => {
+            Calendar::Gregorian
+        }
         _ => return Ok(()),
     };
     if *read.calendar.get_or_insert(calendar) != calendar {
@@ -461,7 +463,8 @@ fn numeric_field(reader: &mut Reader<'_>, name: &str, shown: &str, open: bool) -
         name => name.len(),
     };
     let (value, length) = reader.number(shown, width, open)?;
-    let fraction = |digits: usize| value * 10_i64.pow(u32::try_from(digits.saturating_sub(length)).unwrap_or(0));
+    let fraction = |digits: usize| 10_i64.pow(u32::try_from(digits.saturating_sub(length)).unwrap_or(0));
+    let mut kept = value;
     let read = &mut reader.read;
     let (target, value) = match name {
         "HH24" => (&mut read.hour, value),
@@ -472,8 +475,14 @@ fn numeric_field(reader: &mut Reader<'_>, name: &str, shown: &str, open: bool) -
         "MI" => (&mut read.minute, value),
         "SS" => (&mut read.second, value),
         "SSSS" | "SSSSS" => (&mut read.seconds_of_day, value),
-        "MS" => (&mut read.millis, fraction(3)),
-        "US" | "FF1" | "FF2" | "FF3" | "FF4" | "FF5" | "FF6" => (&mut read.micros, fraction(6)),
+        "MS" => {
+            kept = value * fraction(3);
+            (&mut read.millis, value)
+        }
+        "US" | "FF1" | "FF2" | "FF3" | "FF4" | "FF5" | "FF6" => {
+            kept = value * fraction(6);
+            (&mut read.micros, value)
+        }
         "TZM" => {
             read.zone_sign = if read.zone_sign == 0 { 1 } else { read.zone_sign };
             (&mut read.zone_minute, value)
@@ -483,7 +492,10 @@ fn numeric_field(reader: &mut Reader<'_>, name: &str, shown: &str, open: bool) -
         "DD" => (&mut read.day, value),
         "D" => (&mut read.weekday, value),
         // From Monday as 1 to Sunday as 1.
-        "ID" => (&mut read.weekday, value % 7 + 1),
+        "ID" => {
+            kept = value % 7 + 1;
+            (&mut read.weekday, value)
+        }
         "WW" | "IW" => (&mut read.week, value),
         "W" => (&mut read.week_of_month, value),
         // Which day of a quarter is meant, nobody knows.
@@ -496,10 +508,14 @@ fn numeric_field(reader: &mut Reader<'_>, name: &str, shown: &str, open: bool) -
                 read.year_digits = year.len();
             }
             let partial = read.year_digits < 4 && length < 4;
-            (&mut read.year, if partial { nearest_to_2020(value) } else { value })
+            kept = if partial { nearest_to_2020(value) } else { value };
+            (&mut read.year, value)
         }
     };
-    set(target, value, shown)
+    // What was there is compared with the digits, and what they mean is kept.
+    set(target, value, shown)?;
+    *target = kept;
+    Ok(())
 }
 
 /// The year, by the fields of years and centuries; zero if there are none.
@@ -536,7 +552,7 @@ fn first_iso_week(year: i64) -> i64 {
 
 /// Days since the epoch. Errors: 22008.
 fn days_of(read: &Read, text: &str) -> Result<i64, EvalError> {
-    let out_of_range = || EvalError::new("22008", format!("date/time field value out of range: \"{text}\""));
+    let out_of_range = || out_of_range(text);
     let mut year = year_of(read);
     let (mut month, mut day) = (1, 1);
     let mut day_of_year = read.day_of_year;
@@ -561,7 +577,7 @@ fn days_of(read: &Read, text: &str) -> Result<i64, EvalError> {
     if read.week_of_month != 0 {
         day = (read.week_of_month - 1) * 7 + 1;
     }
-    if read.day != 0 {
+    if read.day != 0 && read.week_of_month == 0 {
         day = read.day;
     }
     if read.month != 0 {
@@ -594,8 +610,8 @@ fn days_of(read: &Read, text: &str) -> Result<i64, EvalError> {
 
 const JULIAN_DAY_OF_EPOCH: i64 = 2_440_588;
 
-/// Microseconds since midnight. Errors: 22008.
-fn time_of(read: &Read, text: &str) -> Result<i64, EvalError> {
+/// Microseconds since midnight; none if a field is out of its range. Errors: 22007 for no hour of a half day.
+fn time_of(read: &Read) -> Result<Option<i64>, EvalError> {
     let of_day = read.seconds_of_day;
     let pick = |own: i64, other: i64| if own == 0 { other } else { own };
     let mut hour = pick(read.hour, of_day / 3600);
@@ -613,27 +629,30 @@ fn time_of(read: &Read, text: &str) -> Result<i64, EvalError> {
         && (0..60).contains(&minute)
         && (0..60).contains(&second)
         && (0..MICROS_PER_SECOND).contains(&micros);
-    if !valid {
-        return Err(EvalError::new("22008", format!("date/time field value out of range: \"{text}\"")));
-    }
-    Ok(hour * MICROS_PER_HOUR + minute * MICROS_PER_MINUTE + second * MICROS_PER_SECOND + micros)
+    Ok(valid.then_some(hour * MICROS_PER_HOUR + minute * MICROS_PER_MINUTE + second * MICROS_PER_SECOND + micros))
+}
+
+fn out_of_range(text: &str) -> EvalError {
+    EvalError::new("22008", format!("date/time field value out of range: \"{text}\""))
 }
 
 fn to_date<'a>(args: &[Datum<'a>], _: &CallTypes, _: &'a Arena) -> Value<'a> {
     let text = args[0].unwrap_text();
     let read = read(text, args[1].unwrap_text())?;
+    let time = time_of(&read)?;
     let days = days_of(&read, text)?;
-    time_of(&read, text)?;
+    time.ok_or_else(|| out_of_range(text))?;
     checked_date(days).map(Datum::Date).map_err(|_| EvalError::new("22008", format!("date out of range: \"{text}\"")))
 }
 
 fn to_timestamp<'a>(args: &[Datum<'a>], _: &CallTypes, _: &'a Arena) -> Value<'a> {
     let text = args[0].unwrap_text();
     let read = read(text, args[1].unwrap_text())?;
+    let time = time_of(&read)?;
     let days = days_of(&read, text)?;
-    let time = time_of(&read, text)?;
+    let time = time.ok_or_else(|| out_of_range(text))?;
     if !(0..=15).contains(&read.zone_hour) || !(0..60).contains(&read.zone_minute) {
-        return Err(EvalError::new("22008", format!("date/time field value out of range: \"{text}\"")));
+        return Err(EvalError::new("22009", format!("time zone displacement out of range: \"{text}\"")));
     }
     let offset = read.zone_sign * (read.zone_hour * MICROS_PER_HOUR + read.zone_minute * MICROS_PER_MINUTE);
     checked_timestamp(i128::from(days) * i128::from(MICROS_PER_DAY) + i128::from(time - offset)).map(Datum::Timestamp)

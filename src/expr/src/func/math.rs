@@ -74,8 +74,8 @@ pub(super) static TABLE: &[FuncDef] = &[
         "sign",
         &[Float8],
         Float8,
-        |a, _, _| Ok(Datum::float8(if x(a) == 0.0 { 0.0 } else { x(a).signum() })),
-        "-1, 0 or 1.",
+        |a, _, _| Ok(Datum::float8(if x(a) == 0.0 || x(a).is_nan() { 0.0 } else { x(a).signum() })),
+        "-1, 0 or 1; 0 of NaN, too.",
     ),
     function(
         "degrees",

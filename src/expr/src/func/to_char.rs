@@ -1,18 +1,18 @@
-//! `to_char`: timestamps, intervals and numbers in a given format.
-
-use std::fmt::Write;
+//! `to_char`: timestamps and intervals in a given format.
 
 use repr::datetime::{
     DAYS, MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, MICROS_PER_SECOND, MONTHS, civil_from_days,
 };
 use repr::interval::Interval as Span;
-use repr::numeric::Numeric as Number;
 use repr::{Arena, Datum};
 
-use super::ArgType::{Float8, Int4, Int8, Interval, Numeric, Text, Timestamp, TimestampTz};
+use super::ArgType::{Interval, Text, Timestamp, TimestampTz};
 use super::datetime::{day_of_week, day_of_year, group_of_years, iso_week};
 use super::datetime_arithmetic::is_finite_timestamp;
-use super::{FuncDef, Value, function, text};
+use super::number_template::{Case, quoted};
+use super::number_to_char::ordinal_ending;
+use super::{FuncDef, Value, check_length, function, text};
+use crate::error::EvalError;
 
 pub(super) static TABLE: &[FuncDef] = &[
     function(
@@ -20,7 +20,7 @@ pub(super) static TABLE: &[FuncDef] = &[
         "to_char",
         &[Timestamp, Text],
         Text,
-        |a, _, arena| timestamp(a, "", "", arena),
+        |a, _, arena| timestamp(a, "", arena),
         "A timestamp in a format.",
     )
     .fallible()
@@ -30,7 +30,7 @@ pub(super) static TABLE: &[FuncDef] = &[
         "to_char",
         &[TimestampTz, Text],
         Text,
-        |a, _, arena| timestamp(a, "UTC", "+00", arena),
+        |a, _, arena| timestamp(a, "UTC", arena),
         "A timestamp in a format.",
     )
     .fallible()
@@ -43,45 +43,8 @@ pub(super) static TABLE: &[FuncDef] = &[
         |a, _, arena| interval(a[0].unwrap_interval(), a[1].unwrap_text(), arena),
         "An interval in a format.",
     )
-    .fallible(),
-    function(
-        "to_char_int4",
-        "to_char",
-        &[Int4, Text],
-        Text,
-        |a, _, arena| number(Number::from_i64(a[0].unwrap_int()), a[1].unwrap_text(), arena),
-        "A number in a format.",
-    )
-    .fallible(),
-    function(
-        "to_char_int8",
-        "to_char",
-        &[Int8, Text],
-        Text,
-        |a, _, arena| number(Number::from_i64(a[0].unwrap_int()), a[1].unwrap_text(), arena),
-        "A number in a format.",
-    )
-    .fallible(),
-    function(
-        "to_char_numeric",
-        "to_char",
-        &[Numeric, Text],
-        Text,
-        |a, _, arena| number(a[0].unwrap_numeric().decode(), a[1].unwrap_text(), arena),
-        "A number in a format.",
-    )
-    .fallible(),
-    function(
-        "to_char_float8",
-        "to_char",
-        &[Float8, Text],
-        Text,
-        |a, _, arena| {
-            number(Number::from_f64(a[0].unwrap_float8()).map_err(super::numeric_error)?, a[1].unwrap_text(), arena)
-        },
-        "A number in a format.",
-    )
-    .fallible(),
+    .fallible()
+    .nullable(),
 ];
 
 const ROMAN_MONTHS: [&str; 12] = ["I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII"];
@@ -98,26 +61,26 @@ struct Fields<'a> {
     minute: i64,
     second: i64,
     micros: i64,
-    /// Days since the Unix epoch, of timestamps.
+    /// Days since the Unix epoch; none of intervals.
     days: Option<i64>,
     zone: &'a str,
-    offset: &'a str,
 }
 
 /// Patterns, each before those it starts with.
 const PATTERNS: &[&str] = &[
     "Y,YYY", "YYYY", "YYY", "YY", "IYYY", "IYY", "IY", "IDDD", "ID", "IW", "I", "Y", "MONTH", "Month", "month", "MON",
-    "Mon", "mon", "MM", "MI", "MS", "DAY", "Day", "day", "DDD", "DD", "DY", "Dy", "dy", "D", "HH24", "HH12", "HH",
-    "SSSSS", "SSSS", "SS", "FF1", "FF2", "FF3", "FF4", "FF5", "FF6", "US", "A.M.", "P.M.", "a.m.", "p.m.", "AM", "PM",
-    "am", "pm", "B.C.", "A.D.", "b.c.", "a.d.", "BC", "AD", "bc", "ad", "CC", "J", "Q", "RM", "rm", "TZH", "TZM", "TZ",
-    "tzh", "tzm", "tz", "OF", "WW", "W", "y,yyy", "yyyy", "yyy", "yy", "iyyy", "iyy", "iy", "iddd", "id", "iw", "i",
-    "y", "mm", "mi", "ms", "ddd", "dd", "d", "hh24", "hh12", "hh", "sssss", "ssss", "ss", "ff1", "ff2", "ff3", "ff4",
-    "ff5", "ff6", "us", "cc", "j", "q", "of", "ww", "w",
+    "Mon", "mon", "MM", "MI", "MS", "DAY", "Day", "day", "DDD", "DD", "DY", "Dy", "dy", "D", "FX", "HH24", "HH12",
+    "HH", "SSSSS", "SSSS", "SS", "FF1", "FF2", "FF3", "FF4", "FF5", "FF6", "US", "A.M.", "P.M.", "a.m.", "p.m.", "AM",
+    "PM", "am", "pm", "B.C.", "A.D.", "b.c.", "a.d.", "BC", "AD", "bc", "ad", "CC", "J", "Q", "RM", "rm", "TZH", "TZM",
+    "TZ", "tzh", "tzm", "tz", "OF", "WW", "W", "y,yyy", "yyyy", "yyy", "yy", "iyyy", "iyy", "iy", "iddd", "id", "iw",
+    "i", "y", "mm", "mi", "ms", "ddd", "dd", "d", "fx", "hh24", "hh12", "hh", "sssss", "ssss", "ss", "ff1", "ff2",
+    "ff3", "ff4", "ff5", "ff6", "us", "cc", "j", "q", "of", "ww", "w",
 ];
 
-fn timestamp<'a>(args: &[Datum<'a>], zone: &str, offset: &str, arena: &'a Arena) -> Value<'a> {
+fn timestamp<'a>(args: &[Datum<'a>], zone: &str, arena: &'a Arena) -> Value<'a> {
     let micros = args[0].unwrap_timestamp();
-    if !is_finite_timestamp(micros) {
+    let format = args[1].unwrap_text();
+    if !is_finite_timestamp(micros) || format.is_empty() {
         return Ok(Datum::Null);
     }
     let days = micros.div_euclid(MICROS_PER_DAY);
@@ -133,12 +96,14 @@ fn timestamp<'a>(args: &[Datum<'a>], zone: &str, offset: &str, arena: &'a Arena)
         micros: time % MICROS_PER_SECOND,
         days: Some(days),
         zone,
-        offset,
     };
-    text(&render(&fields, args[1].unwrap_text()), arena)
+    text(&render(&fields, format)?, arena)
 }
 
 fn interval<'a>(span: Span, format: &str, arena: &'a Arena) -> Value<'a> {
+    if format.is_empty() {
+        return Ok(Datum::Null);
+    }
     let fields = Fields {
         year: (span.months / 12).into(),
         month: (span.months % 12).into(),
@@ -149,85 +114,61 @@ fn interval<'a>(span: Span, format: &str, arena: &'a Arena) -> Value<'a> {
         micros: span.micros % MICROS_PER_SECOND,
         days: None,
         zone: "",
-        offset: "",
     };
-    text(&render(&fields, format), arena)
+    text(&render(&fields, format)?, arena)
 }
 
-fn render(fields: &Fields<'_>, format: &str) -> String {
+/// A word before a pattern that changes how it is shown: `FM` leaves padding out, `TM` leaves it out of names.
+fn prefix(rest: &str) -> Option<&str> {
+    rest.get(..2).filter(|word| ["FM", "fm", "TM", "tm"].contains(word))
+}
+
+fn render(fields: &Fields<'_>, format: &str) -> Result<String, EvalError> {
     let mut out = String::new();
     let mut rest = format;
-    while let Some(character) = rest.chars().next() {
-        if character == '"' {
-            rest = push_quoted(&mut out, &rest[1..]);
-            continue;
-        }
-        if character == '\\' && rest[1..].starts_with('"') {
-            out.push('"');
-            rest = &rest[2..];
-            continue;
-        }
-        let (fill, behind) = match rest.strip_prefix("FM").or_else(|| rest.strip_prefix("fm")) {
-            Some(behind) => (false, behind),
-            None => (true, rest),
-        };
-        let behind = behind.strip_prefix("TM").unwrap_or(behind);
-        match PATTERNS.iter().find(|pattern| behind.starts_with(**pattern)) {
-            Some(pattern) => {
-                let shown = field(fields, &canonical(pattern), fill);
-                rest = &behind[pattern.len()..];
-                rest = push_with_suffix(&mut out, &shown, rest);
+    while !rest.is_empty() {
+        let prefix = prefix(rest);
+        rest = &rest[prefix.map_or(0, str::len)..];
+        if let Some(pattern) = PATTERNS.iter().find(|pattern| rest.starts_with(**pattern)) {
+            rest = &rest[pattern.len()..];
+            let pattern = canonical(pattern);
+            let fill = match prefix {
+                Some("FM" | "fm") => false,
+                Some(_) => has_ordinal(&pattern) || !is_name(&pattern),
+                None => true,
+            };
+            let shown = field(fields, &pattern, fill)?;
+            out.push_str(&shown);
+            let ordinal = match rest.get(..2) {
+                Some("TH") => Some(Case::Upper),
+                Some("th") => Some(Case::Lower),
+                _ => None,
+            };
+            if let Some(case) = ordinal {
+                if has_ordinal(&pattern) && !shown.is_empty() {
+                    out.push_str(ordinal_ending(&shown, case)?);
+                }
+                rest = &rest[2..];
+            } else if matches!(rest.get(..2), Some("SP" | "sp")) {
+                // Numbers in words, which nobody made.
+                rest = &rest[2..];
             }
-            None => {
-                out.push(character);
-                rest = &rest[character.len_utf8()..];
-            }
+        } else if let Some(inside) = rest.strip_prefix('"') {
+            rest = quoted(inside, |character| out.push(character));
+        } else {
+            rest = rest.strip_prefix('\\').filter(|behind| behind.starts_with('"')).unwrap_or(rest);
+            out.extend(rest.chars().next());
+            rest = &rest[rest.chars().next().map_or(0, char::len_utf8)..];
         }
+        check_length(out.len())?;
     }
-    out
+    Ok(out)
 }
 
-/// Copies what is in quotes; returns what is behind them.
-fn push_quoted<'f>(out: &mut String, format: &'f str) -> &'f str {
-    let mut escaped = false;
-    for (index, character) in format.char_indices() {
-        match character {
-            '\\' if !escaped => escaped = true,
-            '"' if !escaped => return &format[index + 1..],
-            other => {
-                out.push(other);
-                escaped = false;
-            }
-        }
-    }
-    ""
-}
-
-/// Appends a field and, if the format says so, the ending of an ordinal.
-fn push_with_suffix<'f>(out: &mut String, shown: &str, rest: &'f str) -> &'f str {
-    out.push_str(shown);
-    let upper = match rest.get(..2) {
-        Some("TH") => true,
-        Some("th") => false,
-        _ => return rest,
-    };
-    let Ok(number) = shown.trim().parse::<i64>() else { return rest };
-    let ending = match (number.abs() % 10, number.abs() % 100 / 10) {
-        (_, 1) => "th",
-        (1, _) => "st",
-        (2, _) => "nd",
-        (3, _) => "rd",
-        _ => "th",
-    };
-    out.push_str(&if upper { ending.to_uppercase() } else { ending.to_owned() });
-    &rest[2..]
-}
-
-/// A number in so many digits, or as it is without fill.
+/// A number in so many digits, one more if it is negative; as it is without fill.
 fn digits(value: i64, width: usize, fill: bool) -> String {
-    let sign = if value < 0 { "-" } else { "" };
-    let value = value.unsigned_abs();
-    if fill { format!("{sign}{value:0width$}") } else { format!("{sign}{value}") }
+    let width = if value < 0 { width + 1 } else { width };
+    if fill { format!("{value:0width$}") } else { value.to_string() }
 }
 
 /// A name in the case of its pattern.
@@ -241,71 +182,133 @@ fn name(name: &str, pattern: &str, width: usize, fill: bool) -> String {
     if fill { format!("{shown:width$}") } else { shown }
 }
 
+/// Patterns of which lower case shows something else than upper case.
+const NAMES: [&str; 14] =
+    ["month", "mon", "day", "dy", "am", "pm", "a.m.", "p.m.", "ad", "bc", "a.d.", "b.c.", "rm", "tz"];
+
 /// A number is shown alike, however its pattern is written; a name in the case of its pattern.
 fn canonical(pattern: &str) -> String {
-    const NAMES: [&str; 14] =
-        ["month", "mon", "day", "dy", "am", "pm", "a.m.", "p.m.", "ad", "bc", "a.d.", "b.c.", "rm", "tz"];
     let is_lower = !pattern.contains(|c: char| c.is_ascii_uppercase());
     if is_lower && !NAMES.contains(&pattern) { pattern.to_ascii_uppercase() } else { pattern.to_owned() }
 }
 
-fn field(fields: &Fields<'_>, pattern: &str, fill: bool) -> String {
-    let days = fields.days.unwrap_or(0);
-    let half = || if fields.hour % 24 >= 12 { "PM" } else { "AM" };
-    let era = || if fields.year <= 0 && fields.days.is_some() { "BC" } else { "AD" };
-    let dotted = |letters: &str| letters.chars().flat_map(|letter| [letter, '.']).collect::<String>();
-    let year = if fields.year <= 0 && fields.days.is_some() { 1 - fields.year } else { fields.year };
-    let iso_year = || match iso_week(days).0 {
-        year if year <= 0 => 1 - year,
-        year => year,
+/// True for the names of months and days, which `TM` does not fill with blanks.
+fn is_name(pattern: &str) -> bool {
+    ["month", "mon", "day", "dy"].contains(&pattern.to_lowercase().as_str())
+}
+
+/// True for patterns that show a number which may have the ending of an ordinal.
+fn has_ordinal(pattern: &str) -> bool {
+    !NAMES.contains(&pattern.to_lowercase().as_str()) && !matches!(pattern, "TZH" | "TZM" | "OF" | "FX")
+}
+
+/// Patterns that say something of a date, and nothing of an interval.
+const OF_DATES: [&str; 13] = ["MONTH", "MON", "DAY", "DY", "D", "AD", "BC", "A.D.", "B.C.", "TZ", "TZH", "TZM", "OF"];
+
+/// Errors: 22007 if there is no such field of an interval.
+fn field(fields: &Fields<'_>, pattern: &str, fill: bool) -> Result<String, EvalError> {
+    if fields.days.is_none() && OF_DATES.contains(&pattern.to_uppercase().as_str()) {
+        return Err(EvalError::new("22007", "invalid format specification for an interval value")
+            .with_hint("Intervals are not tied to specific calendar dates."));
+    }
+    Ok(match pattern {
+        "Y,YYY" | "YYYY" | "YYY" | "YY" | "Y" | "IYYY" | "IYY" | "IY" | "I" | "CC" => year_field(fields, pattern, fill),
+        "HH24" | "HH" | "HH12" | "MI" | "SS" | "SSSS" | "SSSSS" | "MS" | "US" | "FF1" | "FF2" | "FF3" | "FF4"
+        | "FF5" | "FF6" => time_field(fields, pattern, fill),
+        "FX" => String::new(),
+        "TZ" => fields.zone.to_owned(),
+        "tz" => fields.zone.to_lowercase(),
+        // Every session's zone is UTC.
+        "OF" if !fill => "+0".to_owned(),
+        "OF" | "TZH" => "+00".to_owned(),
+        "TZM" => "00".to_owned(),
+        _ => date_field(fields, pattern, fill),
+    })
+}
+
+fn year_field(fields: &Fields<'_>, pattern: &str, fill: bool) -> String {
+    let of_era = |year: i64| if fields.days.is_some() && year <= 0 { 1 - year } else { year };
+    let year = match pattern.starts_with('I') {
+        true => of_era(iso_week(fields.days.unwrap_or_else(|| days_of_span(fields))).0),
+        false => of_era(fields.year),
     };
-    let month_index = usize::try_from(fields.month - 1).ok().filter(|index| *index < 12);
-    let weekday = usize::try_from(day_of_week(days)).unwrap_or(0);
+    // The sign of a negative interval's years takes one place more, also where the ISO year shows none.
+    let part = |value: i64, width: usize| {
+        let width = if of_era(fields.year) < 0 { width + 1 } else { width };
+        if fill { format!("{value:0width$}") } else { value.to_string() }
+    };
     match pattern {
         "Y,YYY" => format!("{},{:03}", year / 1000, year % 1000),
-        "YYYY" => digits(year, 4, fill),
-        "YYY" => digits(year % 1000, 3, fill),
-        "YY" => digits(year % 100, 2, fill),
-        "Y" => digits(year % 10, 1, fill),
-        "IYYY" => digits(iso_year(), 4, fill),
-        "IYY" => digits(iso_year() % 1000, 3, fill),
-        "IY" => digits(iso_year() % 100, 2, fill),
-        "I" => digits(iso_year() % 10, 1, fill),
-        "MONTH" | "Month" | "month" => {
-            month_index.map_or(String::new(), |index| name(MONTHS[index], pattern, NAME_WIDTH, fill))
-        }
-        "MON" | "Mon" | "mon" => month_index.map_or(String::new(), |index| name(&MONTHS[index][..3], pattern, 3, fill)),
-        "RM" => month_index.map_or(String::new(), |index| {
-            if fill { format!("{:4}", ROMAN_MONTHS[index]) } else { ROMAN_MONTHS[index].to_owned() }
-        }),
-        "rm" => field(fields, "RM", fill).to_lowercase(),
+        "YYYY" | "IYYY" => part(year, 4),
+        "YYY" | "IYY" => part(year % 1000, 3),
+        "YY" | "IY" => part(year % 100, 2),
+        "CC" => match fields.days {
+            Some(_) => digits(group_of_years(fields.year, 100), 2, fill),
+            None => digits(fields.year / 100, 2, fill),
+        },
+        _ => (year % 10).to_string(),
+    }
+}
+
+fn time_field(fields: &Fields<'_>, pattern: &str, fill: bool) -> String {
+    let hour_of_half = if fields.hour % 12 == 0 { 12 } else { fields.hour % 12 };
+    // The sign is that of all hours, also where none of it is left.
+    let width = if fields.hour < 0 { 3 } else { 2 };
+    match pattern {
+        "HH24" => digits(fields.hour, 2, fill),
+        "HH" | "HH12" if fill => format!("{hour_of_half:0width$}"),
+        "HH" | "HH12" => hour_of_half.to_string(),
+        "MI" => digits(fields.minute, 2, fill),
+        "SS" => digits(fields.second, 2, fill),
+        "SSSS" | "SSSSS" => (fields.hour * 3600 + fields.minute * 60 + fields.second).to_string(),
+        "MS" | "FF3" => format!("{:03}", fields.micros / 1000),
+        "FF1" => format!("{:01}", fields.micros / 100_000),
+        "FF2" => format!("{:02}", fields.micros / 10_000),
+        "FF4" => format!("{:04}", fields.micros / 100),
+        "FF5" => format!("{:05}", fields.micros / 10),
+        _ => format!("{:06}", fields.micros),
+    }
+}
+
+fn date_field(fields: &Fields<'_>, pattern: &str, fill: bool) -> String {
+    let days = fields.days.unwrap_or_else(|| days_of_span(fields));
+    let half = || if fields.hour % 24 >= 12 { "PM" } else { "AM" };
+    let era = || if fields.year <= 0 { "BC" } else { "AD" };
+    let dotted = |letters: &str| letters.chars().flat_map(|letter| [letter, '.']).collect::<String>();
+    let month = usize::try_from(fields.month - 1).ok().filter(|index| *index < MONTHS.len()).map(|index| MONTHS[index]);
+    let weekday = usize::try_from(day_of_week(days)).unwrap_or(0);
+    let day_of_year = match fields.days {
+        Some(days) => day_of_year(civil_from_days(days)),
+        // Of an interval: about how many days it has.
+        None => (fields.year * 12 + fields.month) * 30 + fields.day,
+    };
+    match pattern {
+        "MONTH" | "Month" | "month" => month.map_or(String::new(), |month| name(month, pattern, NAME_WIDTH, fill)),
+        "MON" | "Mon" | "mon" => month.map_or(String::new(), |month| name(&month[..3], pattern, 3, fill)),
+        "RM" => roman_month(fields, fill),
+        "rm" => roman_month(fields, fill).to_lowercase(),
         "MM" => digits(fields.month, 2, fill),
         "DAY" | "Day" | "day" => name(DAYS[weekday], pattern, NAME_WIDTH, fill),
         "DY" | "Dy" | "dy" => name(&DAYS[weekday][..3], pattern, 3, fill),
-        "DDD" => digits(if fields.days.is_some() { day_of_year(civil_from_days(days)) } else { fields.day }, 3, fill),
-        "IDDD" => digits((iso_week(days).1 - 1) * 7 + (day_of_week(days) + 6) % 7 + 1, 3, fill),
-        "DD" => digits(fields.day, 2, fill),
-        "D" => digits(day_of_week(days) + 1, 1, fill),
-        "ID" => digits((day_of_week(days) + 6) % 7 + 1, 1, fill),
-        "WW" => digits((day_of_year(civil_from_days(days)) - 1) / 7 + 1, 2, fill),
-        "W" => digits((fields.day - 1) / 7 + 1, 1, fill),
-        "IW" => digits(iso_week(days).1, 2, fill),
-        "CC" => {
-            digits(if fields.days.is_some() { group_of_years(fields.year, 100) } else { fields.year / 100 }, 2, fill)
+        "DDD" if fill => format!("{day_of_year:03}"),
+        "DDD" => day_of_year.to_string(),
+        "IDDD" => {
+            let day = (iso_week(days).1 - 1) * 7 + (day_of_week(days) + 6) % 7 + 1;
+            if fill { format!("{day:03}") } else { day.to_string() }
         }
-        "J" => digits(days + 2_440_588, 1, fill),
-        "Q" => digits((fields.month - 1) / 3 + 1, 1, fill),
-        "HH24" => digits(fields.hour, 2, fill),
-        "HH" | "HH12" => digits(if fields.hour % 12 == 0 { 12 } else { fields.hour % 12 }, 2, fill),
-        "MI" => digits(fields.minute, 2, fill),
-        "SS" => digits(fields.second, 2, fill),
-        "SSSS" | "SSSSS" => digits(fields.hour * 3600 + fields.minute * 60 + fields.second, 1, fill),
-        "MS" | "FF3" => digits(fields.micros / 1000, 3, true),
-        "US" | "FF6" => digits(fields.micros, 6, true),
-        "FF1" => digits(fields.micros / 100_000, 1, true),
-        "FF2" => digits(fields.micros / 10_000, 2, true),
-        "FF4" => digits(fields.micros / 100, 4, true),
-        "FF5" => digits(fields.micros / 10, 5, true),
+        "DD" if fill => format!("{:02}", fields.day),
+        "DD" => fields.day.to_string(),
+        "D" => (day_of_week(days) + 1).to_string(),
+        "ID" => ((day_of_week(days) + 6) % 7 + 1).to_string(),
+        "WW" => {
+            let week = (day_of_year - 1) / 7 + 1;
+            if fill { format!("{week:02}") } else { week.to_string() }
+        }
+        "W" => ((fields.day - 1) / 7 + 1).to_string(),
+        "IW" => digits(iso_week(days).1, 2, fill),
+        "J" => (days + JULIAN_DAY_OF_EPOCH).to_string(),
+        "Q" if fields.month == 0 => String::new(),
+        "Q" => ((fields.month - 1) / 3 + 1).to_string(),
         "AM" | "PM" => half().to_owned(),
         "am" | "pm" => half().to_lowercase(),
         "A.M." | "P.M." => dotted(half()),
@@ -314,196 +317,34 @@ fn field(fields: &Fields<'_>, pattern: &str, fill: bool) -> String {
         "bc" | "ad" => era().to_lowercase(),
         "B.C." | "A.D." => dotted(era()),
         "b.c." | "a.d." => dotted(&era().to_lowercase()),
-        "TZ" => fields.zone.to_owned(),
-        "tz" => fields.zone.to_lowercase(),
-        "OF" | "TZH" => fields.offset.to_owned(),
-        "TZM" => {
-            if fields.offset.is_empty() {
-                String::new()
-            } else {
-                "00".to_owned()
-            }
-        }
         other => other.to_owned(),
     }
 }
 
-/// What a number's format says.
-#[derive(Default)]
-struct NumberFormat {
-    /// Digits before the point, from left: true if a zero is to be shown there.
-    whole: Vec<WholePlace>,
-    fraction: Vec<bool>,
-    point: bool,
-    fill_mode: bool,
-    sign: Sign,
-    sign_after: bool,
-    prefix: String,
-    suffix: String,
-}
-
-enum WholePlace {
-    Digit { zero: bool },
-    Separator,
-}
-
-#[derive(Default, PartialEq, Eq)]
-enum Sign {
-    #[default]
-    Plain,
-    /// `S`: always a sign.
-    Always,
-    /// `MI`: a minus or a blank.
-    Minus,
-    /// `PL`.
-    Plus,
-    /// `PR`: angle brackets.
-    Brackets,
-}
-
-fn number_format(format: &str) -> NumberFormat {
-    let mut parsed = NumberFormat::default();
-    let mut rest = format;
-    while let Some(character) = rest.chars().next() {
-        let upper = rest.get(..2).unwrap_or("").to_ascii_uppercase();
-        let digits_seen = !parsed.whole.is_empty() || !parsed.fraction.is_empty();
-        let taken = match (upper.as_str(), character) {
-            ("FM", _) => {
-                parsed.fill_mode = true;
-                2
-            }
-            ("MI" | "PL" | "PR" | "SG", _) => {
-                parsed.sign = match upper.as_str() {
-                    "MI" => Sign::Minus,
-                    "PL" => Sign::Plus,
-                    "PR" => Sign::Brackets,
-                    _ => Sign::Always,
-                };
-                parsed.sign_after = digits_seen;
-                2
-            }
-            (_, 'S' | 's') => {
-                parsed.sign = Sign::Always;
-                parsed.sign_after = digits_seen;
-                1
-            }
-            (_, '9' | '0') => {
-                if parsed.point {
-                    parsed.fraction.push(character == '0');
-                } else {
-                    parsed.whole.push(WholePlace::Digit { zero: character == '0' });
-                }
-                1
-            }
-            (_, ',' | 'G' | 'g') if !parsed.point => {
-                parsed.whole.push(WholePlace::Separator);
-                1
-            }
-            (_, '.' | 'D' | 'd') => {
-                parsed.point = true;
-                1
-            }
-            (_, '"') => {
-                let literal = if digits_seen { &mut parsed.suffix } else { &mut parsed.prefix };
-                rest = push_quoted(literal, &rest[1..]);
-                continue;
-            }
-            (_, other) => {
-                let literal = if digits_seen { &mut parsed.suffix } else { &mut parsed.prefix };
-                literal.push(other);
-                other.len_utf8()
-            }
-        };
-        rest = &rest[taken..];
-    }
-    parsed
-}
-
-fn number<'a>(value: Number, format: &str, arena: &'a Arena) -> Value<'a> {
-    let format = number_format(format);
-    let places = format.fraction.len();
-    let negative = value.is_negative();
-    let rounded = value.round(i32::try_from(places).unwrap_or(i32::MAX)).map_err(super::numeric_error)?.abs();
-    let shown = rounded.format_with_scale(u8::try_from(places.min(39)).unwrap_or(39));
-    let (whole, fraction) = shown.split_once('.').unwrap_or((&shown, ""));
-    let width = format.whole.iter().filter(|place| matches!(place, WholePlace::Digit { .. })).count();
-    let whole = if whole == "0" && !fraction.is_empty() { "" } else { whole };
-    let (body, first) = if whole.len() > width || !rounded.is_finite() {
-        (overflowed(&format, width, places), 0)
-    } else {
-        whole_part(&format, whole, width, fraction)
+/// The day that an interval's fields would name if they were a date's, months and days outside a year and month counted on
+/// by the days that months have on average.
+fn days_of_span(fields: &Fields<'_>) -> i64 {
+    let (year, month) = match fields.month {
+        month if month > 2 => (fields.year + 4800, month + 1),
+        month => (fields.year + 4799, month + 13),
     };
-    text(&signed(&format, &body, first, negative), arena)
+    let century = year / 100;
+    let julian = year * 365 - 32167 + year / 4 - century + century / 4 + 7834 * month / 256 + fields.day;
+    julian - JULIAN_DAY_OF_EPOCH
 }
 
-/// Hash signs in the place of digits.
-fn overflowed(format: &NumberFormat, width: usize, places: usize) -> String {
-    let mut out = "#".repeat(width);
-    if format.point {
-        write!(out, ".{}", "#".repeat(places)).expect("a string takes all");
-    }
-    out
-}
+/// The Julian day of 1970-01-01.
+const JULIAN_DAY_OF_EPOCH: i64 = 2_440_588;
 
-/// The digits in their places, and how many blanks lead them.
-fn whole_part(format: &NumberFormat, whole: &str, width: usize, fraction: &str) -> (String, usize) {
-    let mut out = String::new();
-    let mut digits = whole.chars();
-    let mut place = 0;
-    let mut started = false;
-    for part in &format.whole {
-        match part {
-            WholePlace::Digit { zero } => {
-                let present = place + whole.len() >= width;
-                started |= present || *zero;
-                out.push(match (present, started) {
-                    (true, _) => digits.next().unwrap_or('0'),
-                    (false, true) => '0',
-                    (false, false) => ' ',
-                });
-                place += 1;
-            }
-            WholePlace::Separator => out.push(if started { ',' } else { ' ' }),
-        }
-    }
-    if whole.is_empty() && !started && fraction.is_empty() && out.ends_with(' ') {
-        out.pop();
-        out.push('0');
-    }
-    let blanks = out.len() - out.trim_start_matches(' ').len();
-    if format.point {
-        let kept = if format.fill_mode {
-            let least = format.fraction.iter().rposition(|zero| *zero).map_or(0, |index| index + 1);
-            let trimmed = fraction.trim_end_matches('0').len();
-            &fraction[..trimmed.max(least).min(fraction.len())]
-        } else {
-            fraction
-        };
-        out.push('.');
-        out.push_str(kept);
-    }
-    (out, blanks)
-}
-
-/// Puts the sign next to the first digit, or where the format has it, and drops blanks in fill mode.
-fn signed(format: &NumberFormat, body: &str, blanks: usize, negative: bool) -> String {
-    let (lead, digits) = body.split_at(blanks);
-    let (before, after) = match (&format.sign, negative) {
-        (Sign::Plain, true) => ("-", ""),
-        (Sign::Plain, false) => (" ", ""),
-        (Sign::Brackets, true) => ("<", ">"),
-        (Sign::Brackets, false) => (" ", " "),
-        (Sign::Minus, true) if format.sign_after => ("", "-"),
-        (Sign::Minus, false) if format.sign_after => ("", " "),
-        (Sign::Minus, true) => ("-", ""),
-        (Sign::Minus, false) => (" ", ""),
-        (Sign::Plus | Sign::Always, _) if format.sign_after => ("", if negative { "-" } else { "+" }),
-        (Sign::Plus | Sign::Always, _) => (if negative { "-" } else { "+" }, ""),
+/// The month as a numeral; of an interval the numbers go round: no month is December, none of no years shows nothing.
+fn roman_month(fields: &Fields<'_>, fill: bool) -> String {
+    let index = match fields.month {
+        0 if fields.year == 0 => return String::new(),
+        0 if fields.year > 0 => 11,
+        0 => 0,
+        month if month < 0 => 12 + month,
+        month => month - 1,
     };
-    let shown = if format.fill_mode {
-        format!("{}{digits}{}", before.trim(), after.trim())
-    } else {
-        format!("{lead}{before}{digits}{after}")
-    };
-    format!("{}{shown}{}", format.prefix, format.suffix)
+    let numeral = usize::try_from(index).ok().and_then(|index| ROMAN_MONTHS.get(index)).copied().unwrap_or("");
+    if fill { format!("{numeral:4}") } else { numeral.to_owned() }
 }

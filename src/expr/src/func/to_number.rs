@@ -1,10 +1,11 @@
-//! `to_number`: numbers read by a given format.
+//! `to_number`: numbers read by a given template.
 
 use repr::numeric::Numeric as Number;
 use repr::{Arena, Datum, NumericSpec};
 
 use super::ArgType::{Numeric, Text};
-use super::{FuncDef, Value, function};
+use super::number_template::{Anchor, Node, Pattern, Template};
+use super::{FuncDef, Value, function, numeric_error};
 use crate::error::EvalError;
 use crate::scalar::CallTypes;
 
@@ -13,152 +14,23 @@ pub(super) static TABLE: &[FuncDef] =
         .fallible()
         .nullable()];
 
-/// A piece of a format.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Node {
-    Digit,
-    Point,
-    Comma,
-    Group,
-    Minus,
-    Plus,
-    Sign,
-    /// `S`: a sign before or behind the digits.
-    Anchored,
-    Ordinal,
-    Currency,
-    /// Any other character stands for one of the input.
-    Other,
-    /// Patterns that say something of the whole: `PR`, `FM`, `B`, `V`.
-    Nothing,
-}
-
-#[derive(Default)]
-struct Format {
-    nodes: Vec<Node>,
-    whole: usize,
-    fraction: usize,
-    has_point: bool,
-    fill_mode: bool,
-    brackets: bool,
-    /// `S` before, or behind, the digits.
-    leading_sign: bool,
-    has_anchored_sign: bool,
-    has_plain_sign: bool,
-    /// `V`: digits by which the number is to be divided by ten.
-    shift: usize,
-}
-
-impl Format {
-    /// Counts a place for a digit.
-    fn note_digit(&mut self, shifted: bool) {
-        match (shifted, self.has_point) {
-            (true, _) => self.shift += 1,
-            (false, true) => self.fraction += 1,
-            (false, false) => self.whole += 1,
-        }
-    }
-}
-
-fn syntax(message: &str) -> EvalError {
-    EvalError::new("42601", message)
-}
-
-fn parse(format: &str) -> Result<Format, EvalError> {
-    let mut parsed = Format::default();
-    let mut shifted = false;
-    let mut rest = format;
-    while let Some(character) = rest.chars().next() {
-        let two = rest.get(..2).unwrap_or("").to_ascii_uppercase();
-        let (node, bytes) = match (two.as_str(), character.to_ascii_uppercase()) {
-            ("FM", _) => {
-                parsed.fill_mode = true;
-                (Node::Nothing, 2)
-            }
-            ("MI", _) => (Node::Minus, 2),
-            ("PL", _) => (Node::Plus, 2),
-            ("SG", _) => (Node::Sign, 2),
-            ("PR", _) => {
-                parsed.brackets = true;
-                (Node::Nothing, 2)
-            }
-            ("TH", _) => (Node::Ordinal, 2),
-            ("RN", _) => return Err(EvalError::new("0A000", "\"RN\" not supported for input")),
-            ("EE", _) => return Err(EvalError::new("0A000", "\"EEEE\" not supported for input")),
-            (_, '9' | '0') => {
-                parsed.note_digit(shifted);
-                (Node::Digit, 1)
-            }
-            (_, '.' | 'D') => {
-                if parsed.has_point {
-                    return Err(syntax("multiple decimal points"));
-                }
-                if shifted {
-                    return Err(syntax("cannot use \"V\" and decimal point together"));
-                }
-                parsed.has_point = true;
-                (Node::Point, 1)
-            }
-            (_, 'V') => {
-                if parsed.has_point {
-                    return Err(syntax("cannot use \"V\" and decimal point together"));
-                }
-                shifted = true;
-                (Node::Nothing, 1)
-            }
-            (_, 'S') => {
-                if parsed.has_anchored_sign {
-                    return Err(syntax("cannot use \"S\" twice"));
-                }
-                parsed.has_anchored_sign = true;
-                parsed.leading_sign = parsed.whole + parsed.fraction == 0 && !parsed.has_point;
-                (Node::Anchored, 1)
-            }
-            (_, ',') => (Node::Comma, 1),
-            (_, 'G') => (Node::Group, 1),
-            (_, 'L') => (Node::Currency, 1),
-            (_, 'B') => (Node::Nothing, 1),
-            (_, '"') => {
-                rest = quoted(&rest[1..], &mut parsed.nodes);
-                continue;
-            }
-            (_, _) if rest.starts_with("\\\"") => (Node::Other, 2),
-            _ => (Node::Other, character.len_utf8()),
-        };
-        parsed.has_plain_sign |= matches!(node, Node::Minus | Node::Plus | Node::Sign);
-        parsed.nodes.push(node);
-        rest = &rest[bytes..];
-    }
-    Ok(parsed)
-}
-
-/// Each character in quotes stands for one of the input; returns what is behind the quote.
-fn quoted<'f>(format: &'f str, nodes: &mut Vec<Node>) -> &'f str {
-    let mut escaped = false;
-    for (index, character) in format.char_indices() {
-        match character {
-            '\\' if !escaped => escaped = true,
-            '"' if !escaped => return &format[index + 1..],
-            _ => {
-                nodes.push(Node::Other);
-                escaped = false;
-            }
-        }
-    }
-    ""
-}
-
 /// Where the input stands and what was read of it.
 struct Reader<'t> {
+    template: &'t Template,
     rest: &'t str,
-    negative: Option<bool>,
+    /// `+` or `-`, once one is read.
+    sign: Option<char>,
     digits: String,
     whole: usize,
     fraction: usize,
     has_point: bool,
 }
 
-impl Reader<'_> {
+impl<'t> Reader<'t> {
+    fn new(template: &'t Template, rest: &'t str) -> Reader<'t> {
+        Reader { template, rest, sign: None, digits: String::new(), whole: 0, fraction: 0, has_point: false }
+    }
+
     fn peek(&self) -> Option<char> {
         self.rest.chars().next()
     }
@@ -179,100 +51,106 @@ impl Reader<'_> {
         }
     }
 
-    /// Takes a sign, if there is one of `signs`.
-    fn take_sign(&mut self, signs: &str) -> bool {
+    /// Takes a sign that is one of `signs`, or else what is no part of a number.
+    fn sign_or_noise(&mut self, signs: &str) {
         match self.peek() {
             Some(sign) if signs.contains(sign) => {
-                self.negative = Some(sign != '+');
+                self.sign = Some(sign);
                 self.skip();
-                true
             }
-            _ => false,
+            _ => self.skip_noise(1),
         }
     }
 
-    /// Reads at the place of a digit or the point; what is there is left to the caller to skip.
-    fn number_part(&mut self, format: &Format, is_digit: bool) {
+    /// Reads at a place of a digit or the point; a character is used up, whether it was one or not.
+    fn place(&mut self, is_digit: bool) {
         let mut is_read = false;
         if self.peek() == Some(' ') {
             self.skip();
         }
-        if self.negative.is_none() && is_digit && self.whole + self.fraction == 0 {
-            let simple = if format.brackets { "-+<" } else { "-+" };
-            let expected = !format.has_anchored_sign || format.leading_sign;
-            self.take_sign(if expected && format.has_anchored_sign { "-+" } else { simple });
+        if self.sign.is_none() && is_digit && self.whole + self.fraction == 0 {
+            self.leading_sign();
         }
         let Some(character) = self.peek() else { return };
         if character.is_ascii_digit() {
-            if self.has_point && self.fraction == format.fraction {
-                return;
+            if self.has_point && self.fraction == self.template.fraction {
+                return self.skip();
             }
             self.digits.push(character);
             self.whole += usize::from(!self.has_point);
             self.fraction += usize::from(self.has_point);
             is_read = true;
-        } else if character == '.' && format.has_point && !self.has_point {
+        } else if character == '.' && self.template.has_point && !self.has_point {
             self.digits.push('.');
             self.has_point = true;
             is_read = true;
         }
-        if self.negative.is_some() || self.whole + self.fraction == 0 {
-            return;
+        if self.sign.is_none() && self.whole + self.fraction > 0 {
+            self.sign_behind(is_read);
         }
-        let behind = self.rest.get(1..).and_then(|rest| rest.chars().next());
-        if format.has_anchored_sign && is_read {
-            // The sign stands right behind the last digit, wherever the format expects it.
-            if let Some(sign @ ('+' | '-')) = behind {
-                self.negative = Some(sign == '-');
-                self.skip();
-            }
-        } else if !is_read
-            && !format.has_anchored_sign
-            && format.has_plain_sign
-            && let Some(sign @ ('+' | '-')) = self.peek()
-        {
-            self.negative = Some(sign == '-');
-        }
+        self.skip();
     }
-}
 
-fn read<'t>(text: &'t str, format: &Format) -> Reader<'t> {
-    let mut reader =
-        Reader { rest: text, negative: None, digits: String::new(), whole: 0, fraction: 0, has_point: false };
-    for node in &format.nodes {
-        let Some(character) = reader.peek() else { break };
-        match node {
-            Node::Nothing | Node::Anchored => {}
-            Node::Digit | Node::Point => {
-                reader.number_part(format, *node == Node::Digit);
-                reader.skip();
+    fn leading_sign(&mut self) {
+        let is_anchored = self.template.has_anchored && self.template.anchor == Anchor::Before;
+        match self.peek() {
+            Some(sign @ ('-' | '+')) => self.sign = Some(sign),
+            Some('<') if !is_anchored && self.template.has_bracket => self.sign = Some('-'),
+            _ => return,
+        }
+        self.skip();
+    }
+
+    /// The sign of `S` stands right behind the last digit; another where a digit is looked for in vain.
+    fn sign_behind(&mut self, is_read: bool) {
+        let template = self.template;
+        if template.has_anchored && is_read {
+            let behind = self.rest.chars().nth(1);
+            if let Some(sign @ ('+' | '-')) = behind {
+                self.skip();
+                self.sign = Some(sign);
             }
-            Node::Comma if reader.whole + reader.fraction == 0 && format.fill_mode => {}
-            Node::Comma | Node::Group => {
-                if character == ',' {
-                    reader.skip();
-                }
-            }
-            Node::Minus => {
-                if !reader.take_sign("-") {
-                    reader.skip_noise(1);
-                }
-            }
-            Node::Plus => {
-                if !reader.take_sign("+") {
-                    reader.skip_noise(1);
-                }
-            }
-            Node::Sign => {
-                if !reader.take_sign("+-") {
-                    reader.skip_noise(1);
-                }
-            }
-            Node::Ordinal => reader.skip_noise(2),
-            Node::Currency | Node::Other => reader.skip_noise(1),
+        } else if !is_read && !template.has_anchored && (template.has_plus || template.has_minus) {
+            self.sign = self.peek().filter(|sign| matches!(sign, '+' | '-'));
         }
     }
-    reader
+
+    fn pattern(&mut self, pattern: Pattern) {
+        match pattern {
+            Pattern::Nine | Pattern::Zero | Pattern::Point => self.place(pattern != Pattern::Point),
+            // Whether digits were read is never noted: in fill mode separators are never skipped.
+            Pattern::Comma | Pattern::Group if self.template.fill_mode => {}
+            Pattern::Comma | Pattern::Group => {
+                if self.peek() == Some(',') {
+                    self.skip();
+                }
+            }
+            Pattern::Minus => self.sign_or_noise("-"),
+            Pattern::Plus => self.sign_or_noise("+"),
+            Pattern::EitherSign => self.sign_or_noise("+-"),
+            Pattern::Ordinal(_) => self.skip_noise(2),
+            Pattern::Currency => self.skip_noise(1),
+            Pattern::Roman(_)
+            | Pattern::Anchored
+            | Pattern::Bracket
+            | Pattern::Exponent
+            | Pattern::FillMode
+            | Pattern::Shift
+            | Pattern::Nothing => {}
+        }
+    }
+
+    fn read(&mut self) {
+        for node in &self.template.nodes {
+            if self.rest.is_empty() {
+                return;
+            }
+            match node {
+                Node::Pattern(pattern) => self.pattern(*pattern),
+                Node::Literal(_) => self.skip(),
+            }
+        }
+    }
 }
 
 fn to_number<'a>(args: &[Datum<'a>], _: &CallTypes, arena: &'a Arena) -> Value<'a> {
@@ -280,26 +158,38 @@ fn to_number<'a>(args: &[Datum<'a>], _: &CallTypes, arena: &'a Arena) -> Value<'
     if format.is_empty() {
         return Ok(Datum::Null);
     }
-    let format = parse(format)?;
-    let reader = read(args[0].unwrap_text(), &format);
+    let template = Template::parse(format)?;
+    let unsupported = |pattern: &str| Err(EvalError::new("0A000", format!("\"{pattern}\" not supported for input")));
+    if template.has_exponent {
+        return unsupported("EEEE");
+    }
+    if template.has_roman {
+        return unsupported("RN");
+    }
+    let mut reader = Reader::new(&template, args[0].unwrap_text());
+    reader.read();
     let digits = reader.digits.trim_end_matches('.');
-    let sign = match reader.negative {
-        Some(true) => "-",
-        Some(false) => "+",
-        None => " ",
-    };
     if !digits.bytes().any(|byte| byte.is_ascii_digit()) {
+        let sign = reader.sign.unwrap_or(' ');
         let message = format!("invalid input syntax for type numeric: \"{sign}{digits}\"");
         return Err(EvalError::new("22P02", message));
     }
-    let number = Number::parse(&format!("{}{digits}", sign.trim())).map_err(super::numeric_error)?;
-    let number = if format.shift > 0 {
-        let power = Number::parse(&format!("1e{}", format.shift)).map_err(super::numeric_error)?;
-        number.div(&power).map_err(super::numeric_error)?
-    } else {
-        let digits = (format.whole + format.fraction).min(39);
-        let spec = NumericSpec { precision: digits as u8, scale: format.fraction.min(39) as u8 };
-        if digits == 0 { number } else { number.rescale(spec).map_err(super::numeric_error)? }
+    let sign = if reader.sign == Some('-') { "-" } else { "" };
+    let number = Number::parse(&format!("{sign}{digits}")).map_err(numeric_error)?;
+    // As many digits before the point as the template has places.
+    let scale = reader.fraction.min(DIGITS_MAX);
+    let precision = (template.whole + template.shift + scale).min(DIGITS_MAX);
+    let spec = NumericSpec { precision: precision as u8, scale: scale as u8 };
+    let number = number.rescale(spec).map_err(numeric_error)?;
+    let shifted = match template.shift {
+        0 => number,
+        shift => {
+            let power = Number::parse(&format!("1e{shift}")).map_err(numeric_error)?;
+            number.div(&power).map_err(numeric_error)?
+        }
     };
-    Ok(Datum::Numeric(number.pack(arena)))
+    Ok(Datum::Numeric(shifted.pack(arena)))
 }
+
+/// No number has more digits.
+const DIGITS_MAX: usize = 39;
