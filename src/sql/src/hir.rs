@@ -301,6 +301,14 @@ impl HirRelation {
         free
     }
 
+    /// True if an aggregate of an enclosing SELECT is in it, which is going to be a column of that.
+    pub(crate) fn waits_for_aggregates(&self) -> bool {
+        with_stack(|| {
+            self.inputs().into_iter().any(HirRelation::waits_for_aggregates)
+                || self.scalars().into_iter().any(HirScalar::waits_for_aggregates)
+        })
+    }
+
     /// Puts the relation `by` rows further in.
     pub(crate) fn shift_in(&mut self, by: usize) {
         self.visit_columns_mut(1, &mut |depth, level, _| {
@@ -541,6 +549,17 @@ impl HirScalar {
     pub(crate) fn contains_subquery(&self) -> bool {
         self.any(&mut |scalar| {
             matches!(scalar, HirScalar::Exists(_) | HirScalar::Select(_) | HirScalar::Quantified { .. })
+        })
+    }
+
+    fn waits_for_aggregates(&self) -> bool {
+        self.any(&mut |scalar| match scalar {
+            HirScalar::Aggregate { .. } => true,
+            HirScalar::Exists(relation) | HirScalar::Select(relation) => relation.waits_for_aggregates(),
+            HirScalar::Quantified { relation, predicate, .. } => {
+                relation.waits_for_aggregates() || predicate.waits_for_aggregates()
+            }
+            _ => false,
         })
     }
 

@@ -90,7 +90,7 @@ impl QueryContext<'_> {
         let name = fold(&cte.alias.name);
         let (relation, names, column_types) = self.query(&cte.query)?.into_relation();
         let columns = renamed(names, &cte.alias, &name)?.into_iter().zip(column_types).collect();
-        if relation.free_columns().is_empty() {
+        if relation.free_columns().is_empty() && !relation.waits_for_aggregates() {
             let id = self.new_local();
             self.ctes.push(Cte { name, columns, body: CteBody::Bound(id) });
             return Ok(Some(Bound::Plain(id, relation)));
@@ -242,7 +242,7 @@ fn in_order(ctes: &[AstCte]) -> Result<Vec<&AstCte>, Error> {
 
 /// Refuses a recursion that looks at enclosing rows.
 fn check_uncorrelated(value: &HirRelation, name: &str) -> Result<(), Error> {
-    match value.free_columns().is_empty() {
+    match value.free_columns().is_empty() && !value.waits_for_aggregates() {
         true => Ok(()),
         false => Err(Error::unsupported(format!("a recursive query such as \"{name}\" that looks at an outer query"))),
     }
