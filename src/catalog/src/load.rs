@@ -126,6 +126,7 @@ fn plan_item(catalog: &Catalog, stored: &Stored, hidden: Option<CollectionId>) -
         temporary_schema: None,
         cluster: "quickstart".to_owned(),
         user: "mz_system".to_owned(),
+        interval_style: Default::default(),
     };
     let statements = sql::parse(create_sql).map_err(|error| error.message)?;
     let [statement] = &statements[..] else { return Err("not one statement".to_owned()) };

@@ -55,6 +55,7 @@ fn plan(catalog: &Catalog, text: &str) -> Result<Plan, Error> {
         temporary_schema: Some("pg_temp_1".to_owned()),
         cluster: "quickstart".to_owned(),
         user: "u".to_owned(),
+        interval_style: Default::default(),
     };
     let statements = sql::parse(text)?;
     sql::plan(&statements[0], &context, catalog, &mut Params::default())

@@ -1,8 +1,10 @@
-//! What values of the reg types are shown as: the names of objects, by their oids.
+//! What values are shown as where that depends on the session: the reg types as the names of objects, by their oids, and
+//! intervals in the style that is set.
 
 use std::collections::BTreeMap;
 
 use repr::composite::pack_array;
+use repr::text::FormatContext;
 use repr::{Datum, Kind, RelationDesc, ScalarType};
 
 use crate::sequence::prepare::catalog_entries;
@@ -17,9 +19,12 @@ const LISTS: [(ScalarType, &str); 5] = [
     (ScalarType::RegRole, "regrole_text"),
 ];
 
-/// The names that the values of a result need.
+/// The names that the values of a result need, and what else the session sets.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct ObjectNames(BTreeMap<u32, String>);
+pub(crate) struct ObjectNames {
+    names: BTreeMap<u32, String>,
+    context: FormatContext,
+}
 
 impl ObjectNames {
     /// The names for the columns of `desc`; none are looked up if it has no column of a reg type.
@@ -27,7 +32,10 @@ impl ObjectNames {
         let asks_for = |wanted: &ScalarType| desc.typ.columns.iter().any(|column| element(&column.scalar) == wanted);
         let lists = LISTS.iter().filter(|(typ, _)| asks_for(typ));
         let names = lists.flat_map(|(_, list)| catalog_entries(session, list).unwrap_or_default());
-        ObjectNames(names.filter_map(|(oid, name)| Some((oid.parse().ok()?, name))).collect())
+        ObjectNames {
+            names: names.filter_map(|(oid, name)| Some((oid.parse().ok()?, name))).collect(),
+            context: FormatContext { interval_style: session.vars.interval_style(), ..FormatContext::default() },
+        }
     }
 
     /// Prints a value that is not NULL.
@@ -44,7 +52,7 @@ impl ObjectNames {
                 let text_array = ScalarType::Array(Box::new(ScalarType::Text));
                 repr::text::format(row.unpack_first(Kind::Array), &text_array, out);
             }
-            _ => repr::text::format(datum, typ, out),
+            _ => repr::text::format_in(datum, typ, &self.context, out),
         }
     }
 
@@ -57,7 +65,7 @@ impl ObjectNames {
     /// An object without a name is shown as its number, and none as a dash.
     fn format_oid(&self, datum: Datum<'_>, typ: &ScalarType, out: &mut String) {
         let Datum::UInt(number) = datum else { return };
-        match u32::try_from(number).ok().and_then(|oid| self.0.get(&oid)) {
+        match u32::try_from(number).ok().and_then(|oid| self.names.get(&oid)) {
             Some(name) => out.push_str(name),
             None if number == 0 => out.push('-'),
             None => repr::text::format(datum, typ, out),

@@ -251,6 +251,7 @@ impl Session {
             temporary_schema: Some(self.temporary_schema()),
             cluster: self.vars.cluster().to_owned(),
             user: self.user.clone(),
+            interval_style: self.vars.interval_style(),
         }
     }
 

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use repr::interval::IntervalStyle;
+
 use crate::error::Error;
 
 /// The version of PostgreSQL whose behaviour clients may expect.
@@ -66,7 +68,7 @@ const VARIABLES: &[Definition] = &[
     var("extra_float_digits", "1", Check::Any, "Floats are always shown in their shortest exact form."),
     var("idle_in_transaction_session_timeout", "120 s", Check::Duration, "How long a transaction may stand idle."),
     reported("integer_datetimes", "on", Check::ReadOnly, "Dates are 64-bit integers."),
-    reported("IntervalStyle", "postgres", Check::OneOf(&["postgres"]), "The display format for intervals."),
+    reported("IntervalStyle", "postgres", Check::OneOf(INTERVAL_STYLES), "The display format for intervals."),
     var("lock_timeout", "0", Check::Duration, "Accepted for compatibility; there are no locks."),
     var("max_identifier_length", "255", Check::ReadOnly, "The most bytes in an identifier."),
     var("max_result_size", "1073741824", Check::UInt, "The most bytes in one query's result."),
@@ -82,6 +84,8 @@ const VARIABLES: &[Definition] = &[
     var("transaction_read_only", "off", Check::Bool, "Whether the current transaction refuses to write."),
     var("welcome_message", "on", Check::Bool, "Accepted for compatibility; there is no welcome message."),
 ];
+
+const INTERVAL_STYLES: &[&str] = &["postgres", "postgres_verbose", "sql_standard", "iso_8601"];
 
 const ISOLATION_LEVELS: &[&str] =
     &["strict serializable", "serializable", "repeatable read", "read committed", "read uncommitted"];
@@ -213,6 +217,11 @@ impl Vars {
             None if definition.name == "transaction_read_only" => self.get("default_transaction_read_only"),
             None => Ok(definition.default),
         }
+    }
+
+    /// How intervals are printed.
+    pub(crate) fn interval_style(&self) -> IntervalStyle {
+        IntervalStyle::of_name(self.known("IntervalStyle")).unwrap_or_default()
     }
 
     /// A variable known to exist.

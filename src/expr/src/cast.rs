@@ -49,10 +49,11 @@ pub fn least_context(from: &ScalarType, to: &ScalarType) -> Option<CastContext> 
         return Some(Implicit);
     }
     Some(match (from, to) {
-        (Text | Varchar(_) | Char(_) | Name, Text | Varchar(_) | Char(_)) => Implicit,
-        (Text | Varchar(_) | Char(_), Name) => Implicit,
-        (PgChar, Text | Varchar(_) | Char(_)) => Implicit,
-        (Text | Varchar(_) | Char(_) | Name, PgChar) => Assignment,
+        (Text | Varchar(_) | Char(_), Text | Varchar(_) | Char(_) | Name) | (Name | PgChar, Text) => Implicit,
+        (Name | PgChar, Varchar(_) | Char(_)) | (PgChar, Name) => Assignment,
+        (Text | Varchar(_) | Char(_), PgChar) => Assignment,
+        // One byte is no text: of all others it is a number's that it is cast to and from.
+        (Name | Int4, PgChar) | (PgChar, Int4) => Explicit,
         (Array(from), Array(to)) | (List(from), List(to)) | (Map(from), Map(to)) => return least_context(from, to),
         (Array(from), List(to)) => return least_context(from, to).map(|least| least.max(Explicit)),
         (Record(from), Record(to)) if from.len() == to.len() => {
@@ -63,8 +64,9 @@ pub fn least_context(from: &ScalarType, to: &ScalarType) -> Option<CastContext> 
             least
         }
         // Everything can be written as text and read from it.
-        (_, Text | Varchar(_) | Char(_) | PgChar | Name) => Assignment,
-        (Text | Varchar(_) | Char(_) | PgChar | Name, _) => Explicit,
+        (_, PgChar) | (PgChar, _) => return None,
+        (_, Text | Varchar(_) | Char(_) | Name) => Assignment,
+        (Text | Varchar(_) | Char(_) | Name, _) => Explicit,
         (Int2, Int4 | Int8) | (Int4, Int8) => Implicit,
         (Int8 | Int4, Int2) | (Int8, Int4) => Assignment,
         (Int2 | Int4 | Int8 | UInt2 | UInt4 | UInt8, Float4 | Float8 | Numeric(_)) => Implicit,
@@ -112,8 +114,8 @@ fn is_total(from: &ScalarType, to: &ScalarType) -> bool {
     use ScalarType::*;
     match (from, to) {
         // Casts to text that may be cut are errors in an assignment, and so not total.
-        (_, Varchar(Some(_)) | Char(_)) => false,
-        (_, Text | Varchar(None) | Name | PgChar) => true,
+        (_, Varchar(Some(_)) | Char(Some(_))) | (Int4, PgChar) => false,
+        (_, Text | Varchar(None) | Char(None) | Name | PgChar) => true,
         (Text | Varchar(_) | Char(_) | PgChar | Name, _) => false,
         (Int2, Int4 | Int8) | (Int4, Int8) => true,
         (UInt2, UInt4 | UInt8 | Int4 | Int8) | (UInt4, UInt8 | Int8) => true,

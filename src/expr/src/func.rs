@@ -17,6 +17,7 @@ mod digest;
 mod enumeration;
 mod from_char;
 mod identifier;
+mod interval_forms;
 mod jsonb;
 mod jsonb_build;
 mod jsonb_change;
@@ -27,6 +28,7 @@ mod number_template;
 mod number_to_char;
 mod numeric;
 mod pattern;
+mod quoting;
 mod range;
 mod regexp;
 mod session;
@@ -36,6 +38,7 @@ mod to_char;
 mod to_number;
 
 pub(crate) use self::datetime_arithmetic::timestamp_series;
+pub use self::interval_forms::interval_fields_number;
 pub(crate) use self::jsonb::{as_text as jsonb_as_text, jsonb_error};
 pub(crate) use self::jsonb_build::push as push_jsonb;
 pub(crate) use self::jsonb_path::query_items as jsonb_path_items;
@@ -215,6 +218,7 @@ static TABLES: &[(&str, &[FuncDef])] = &[
     ("double precision", math::TABLE),
     ("Angles in degrees", degrees::TABLE),
     ("Text", string::TABLE),
+    ("Writing SQL", quoting::TABLE),
     ("Names and Unicode", identifier::TABLE),
     ("LIKE", pattern::TABLE),
     ("Regular expressions", regexp::TABLE),
@@ -224,6 +228,7 @@ static TABLES: &[(&str, &[FuncDef])] = &[
     ("Arithmetic of dates and times", datetime_arithmetic::TABLE),
     ("Dates and times", datetime::TABLE),
     ("Periods", calendar::TABLE),
+    ("Forms of intervals", interval_forms::TABLE),
     ("Formatting", to_char::TABLE),
     ("Formatting numbers", number_to_char::TABLE),
     ("Dates by a format", from_char::TABLE),
@@ -326,6 +331,11 @@ pub fn parameter() -> Func {
 /// commas: how functions of the catalog are answered.
 pub fn catalog_lookup() -> Func {
     by_key("catalog_lookup").expect("in the table of the catalog's functions")
+}
+
+/// The text of a value in the interval style that the second argument names.
+pub fn text_in_style() -> Func {
+    by_key("text_in_style").expect("in the table of forms of intervals")
 }
 
 /// The cast to mz_timestamp that clamps values outside the range of times.

@@ -107,7 +107,7 @@ fn type_of(name: &str) -> ScalarType {
             ScalarType::Numeric(Some(NumericSpec { precision: *precision as u8, scale: *scale as u8 }))
         }
         (ScalarType::Varchar(_), [length]) => ScalarType::Varchar(Some(*length)),
-        (ScalarType::Char(_), [length]) => ScalarType::Char(*length),
+        (ScalarType::Char(_), [length]) => ScalarType::Char(Some(*length)),
         (ScalarType::Timestamp(_), [precision]) => ScalarType::Timestamp(Some(*precision as u8)),
         (typ, modifiers) => panic!("{typ:?} with {modifiers:?}"),
     }

@@ -49,7 +49,7 @@ const SCALARS: &[(ScalarType, PgType)] = &[
     (ScalarType::Numeric(None), pg_type(1700, 1231, -1, 'N', "numeric")),
     (ScalarType::Text, preferred(25, 1009, -1, 'S', "text")),
     (ScalarType::Varchar(None), pg_type(1043, 1015, -1, 'S', "varchar")),
-    (ScalarType::Char(1), pg_type(1042, 1014, -1, 'S', "bpchar")),
+    (ScalarType::Char(None), pg_type(1042, 1014, -1, 'S', "bpchar")),
     (ScalarType::PgChar, pg_type(18, 1002, 1, 'Z', "char")),
     (ScalarType::Name, pg_type(19, 1003, 64, 'S', "name")),
     (ScalarType::Bytes, pg_type(17, 1001, -1, 'U', "bytea")),
@@ -136,7 +136,7 @@ pub fn typmod(typ: &ScalarType) -> i32 {
     /// What PostgreSQL adds to the lengths and precisions of variable-length types.
     const HEADER: i32 = 4;
     match typ {
-        ScalarType::Varchar(Some(length)) | ScalarType::Char(length) => *length as i32 + HEADER,
+        ScalarType::Varchar(Some(length)) | ScalarType::Char(Some(length)) => *length as i32 + HEADER,
         ScalarType::Numeric(Some(spec)) => (i32::from(spec.precision) << 16 | i32::from(spec.scale)) + HEADER,
         ScalarType::Timestamp(Some(precision)) | ScalarType::TimestampTz(Some(precision)) => i32::from(*precision),
         ScalarType::Array(element) => typmod(element),
@@ -166,7 +166,7 @@ pub fn sql_name(typ: &ScalarType) -> String {
         ScalarType::Numeric(Some(spec)) => return format!("numeric({},{})", spec.precision, spec.scale),
         ScalarType::Varchar(None) => "character varying",
         ScalarType::Varchar(Some(length)) => return format!("character varying({length})"),
-        ScalarType::Char(length) => return format!("character({length})"),
+        ScalarType::Char(Some(length)) => return format!("character({length})"),
         ScalarType::PgChar => "\"char\"",
         ScalarType::Time => "time without time zone",
         ScalarType::Timestamp(None) => "timestamp without time zone",
@@ -231,7 +231,7 @@ fn with_typmod(typ: ScalarType, typmod: i32) -> ScalarType {
     let precision = u8::try_from(typmod).ok().filter(|precision| *precision <= 6);
     match typ {
         ScalarType::Varchar(None) => ScalarType::Varchar(declared),
-        ScalarType::Char(length) => ScalarType::Char(declared.unwrap_or(length)),
+        ScalarType::Char(length) => ScalarType::Char(declared.or(length)),
         ScalarType::Numeric(None) => ScalarType::Numeric(declared.and_then(|packed| {
             Some(NumericSpec { precision: (packed >> 16).try_into().ok()?, scale: (packed & 0xFFFF).try_into().ok()? })
         })),
@@ -263,7 +263,7 @@ pub fn from_name(name: &str) -> Option<ScalarType> {
         "decimal" | "dec" => ScalarType::Numeric(None),
         "string" => ScalarType::Text,
         "character varying" => ScalarType::Varchar(None),
-        "char" | "character" => ScalarType::Char(1),
+        "char" | "character" => ScalarType::Char(Some(1)),
         "\"char\"" => ScalarType::PgChar,
         "bytes" => ScalarType::Bytes,
         "time without time zone" => ScalarType::Time,
@@ -301,9 +301,7 @@ mod tests {
             let array = ScalarType::Array(Box::new(typ.clone()));
             assert_eq!(from_oid(entry.array_oid).as_ref(), Some(&array));
             assert_eq!(oid(&array), entry.array_oid);
-            if !matches!(typ, ScalarType::Char(_)) {
-                assert_eq!(from_name(&sql_name(typ)).as_ref(), Some(typ), "{}", sql_name(typ));
-            }
+            assert_eq!(from_name(&sql_name(typ)).as_ref(), Some(typ), "{}", sql_name(typ));
         }
         for (range, entry) in ranges() {
             let typ = ScalarType::Range(range);
@@ -330,7 +328,7 @@ mod tests {
     fn modifiers_survive() {
         let types = [
             ScalarType::Varchar(Some(10)),
-            ScalarType::Char(3),
+            ScalarType::Char(Some(3)),
             ScalarType::Numeric(Some(NumericSpec { precision: 39, scale: 2 })),
             ScalarType::Timestamp(Some(3)),
             ScalarType::TimestampTz(Some(0)),

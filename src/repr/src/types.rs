@@ -9,7 +9,8 @@ use crate::range::RangeType;
 pub struct NumericSpec {
     /// Most decimal digits, 1 to 39.
     pub precision: u8,
-    /// Digits after the point, 0 to `precision`; values are printed with exactly this many.
+    /// Digits after the point; values are printed with exactly this many. More than `precision` leave none before it, and
+    /// only zeros right behind it.
     pub scale: u8,
 }
 
@@ -60,9 +61,9 @@ pub enum ScalarType {
     Text,
     /// `varchar(n)`: most characters, if any limit.
     Varchar(Option<u32>),
-    /// `char(n)`, stored without trailing blanks.
-    Char(u32),
-    /// `"char"`, one byte.
+    /// `char(n)`, or `bpchar` without a length. Stored without trailing blanks.
+    Char(Option<u32>),
+    /// `"char"`, one byte; what is not ASCII is kept as `\303`.
     PgChar,
     Name,
     Bytes,

@@ -178,7 +178,8 @@ fn a_nul_is_refused_in_every_type() {
 
 #[test]
 fn a_session_sees_instants_in_its_zone() {
-    let context = FormatContext { time_zone: TimeZone::parse("america/new_york").expect("a zone") };
+    let context =
+        FormatContext { time_zone: TimeZone::parse("america/new_york").expect("a zone"), ..Default::default() };
     let arena = Arena::new();
     let typ = ScalarType::Array(Box::new(ScalarType::TimestampTz(None)));
     let datum = text::parse_in("{2024-01-01 00:00}", &typ, &context, &arena).expect("a timestamp");
@@ -196,7 +197,7 @@ fn a_session_sees_instants_in_its_zone() {
 fn every_point_in_time_prints() {
     for micros in [i64::MIN, i64::MIN + 1, repr::datetime::TIMESTAMP_MIN, -1, 0, i64::MAX - 1, i64::MAX] {
         for zone in ["UTC", "Asia/Kathmandu", "-15:59"] {
-            let context = FormatContext { time_zone: TimeZone::parse(zone).expect("a zone") };
+            let context = FormatContext { time_zone: TimeZone::parse(zone).expect("a zone"), ..Default::default() };
             let mut out = String::new();
             text::format_in(Datum::Timestamp(micros), &ScalarType::TimestampTz(None), &context, &mut out);
             assert!(!out.is_empty());

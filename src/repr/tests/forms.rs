@@ -24,7 +24,7 @@ fn type_of(name: &str) -> ScalarType {
             ScalarType::Numeric(Some(NumericSpec { precision: arguments[0] as u8, scale: arguments[1] as u8 }))
         }
         "varchar" => ScalarType::Varchar(Some(arguments[0])),
-        "char" => ScalarType::Char(arguments[0]),
+        "char" => ScalarType::Char(Some(arguments[0])),
         "timestamp" => ScalarType::Timestamp(Some(arguments[0] as u8)),
         other => panic!("no modifier of {other}"),
     }

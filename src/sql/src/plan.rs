@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use expr::{ColumnOrder, Relation, Scalar};
 use protocol::source::SourceConnection;
+use repr::interval::IntervalStyle;
 use repr::{ClusterId, CollectionId, ColumnType, NumericSpec, RelationDesc, ReplicaId, Row, ScalarType, Timestamp};
 
 use crate::catalog_view::FullName;
@@ -464,6 +465,8 @@ pub struct PlanContext {
     pub temporary_schema: Option<String>,
     pub cluster: String,
     pub user: String,
+    /// How the literals of one-off statements are read; those of definitions are read alike in every session.
+    pub interval_style: IntervalStyle,
 }
 
 /// Parameters `$1`, `$2`, ... of a statement.

@@ -20,6 +20,7 @@ mod grouping_sets;
 mod hints;
 mod limit;
 mod literal;
+mod modifier;
 mod mutation;
 mod naming;
 mod operator;

@@ -9,6 +9,7 @@ use catalog::Catalog;
 use expr::{Relation, Scalar};
 use optimizer::Access;
 use parking_lot::Mutex;
+use repr::interval::IntervalStyle;
 use repr::{CollectionId, ColumnType, Datum, RelationDesc, RelationType, ScalarType};
 use sql::Plan;
 use sql::plan::{Finishing, InsertPlan, Params, PlanContext, SelectPlan, When};
@@ -125,7 +126,9 @@ fn make(
     let objects =
         ClusterObjects { catalog: Arc::clone(catalog), cluster: catalog_cluster(catalog, context), before: None };
     prepare::inline_views(catalog, &objects, &mut relation).ok()?;
-    if prepare::reads_session(&relation) || prepare::reads_now(&relation) {
+    // Texts of intervals in another style are made when a statement is bound.
+    let is_styled = context.interval_style != IntervalStyle::default();
+    if is_styled || prepare::reads_session(&relation) || prepare::reads_now(&relation) {
         return None;
     }
     let relation = optimizer::optimize(relation, &objects);

@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use catalog::Catalog;
-use expr::func::Volatility;
+use expr::func::{ArgType, Volatility};
 use expr::scalar::CallTypes;
 use expr::{EvalError, Id, Relation, Scalar};
 use optimizer::Objects;
 use repr::composite::{Dimension, pack_array};
+use repr::datetime::{DAYS, MICROS_PER_DAY, MONTHS, civil_from_days};
+use repr::interval::{Interval, IntervalStyle};
 use repr::jsonb::JsonbBuilder;
 use repr::{CollectionId, Datum, Diff, Kind, Row, ScalarType, Timestamp};
 use sql::{CatalogView, ItemDefinition};
@@ -219,7 +221,33 @@ pub(crate) fn reads_session(relation: &Relation) -> bool {
     found
 }
 
+/// What a call makes of intervals is in the style of the session, if that is not the one of stored data.
+fn style_texts(session: &Session, node: &mut Scalar) {
+    let style = session.vars.interval_style();
+    let Scalar::Call { func, args, types } = node else { return };
+    if style == IntervalStyle::default() || types.ret.kind() != Kind::Text && types.ret != ScalarType::Jsonb {
+        return;
+    }
+    let types = Arc::make_mut(types);
+    for (index, (arg, typ)) in args.iter_mut().zip(&mut types.args).enumerate() {
+        let declared = func.args.get(index).copied().or(func.variadic);
+        let prints = match types.ret {
+            ScalarType::Jsonb => *typ == ScalarType::Interval,
+            _ => typ.contains_interval(),
+        };
+        if declared == Some(ArgType::Any) && prints && *func != expr::func::text_in_style() {
+            let name = session.vars.get("IntervalStyle").unwrap_or_default();
+            let style = Scalar::literal(Datum::Text(name), ScalarType::Text);
+            let own = std::mem::replace(typ, ScalarType::Text);
+            let value = std::mem::replace(arg, style.clone());
+            let types = vec![own, ScalarType::Text];
+            *arg = Scalar::call(expr::func::text_in_style(), vec![value, style], types, ScalarType::Text);
+        }
+    }
+}
+
 fn bind_call(session: &Session, node: &mut Scalar) -> Result<(), Error> {
+    style_texts(session, node);
     let Scalar::Call { func, args, types } = node else { return Ok(()) };
     if func.volatility == Volatility::Immutable {
         return Ok(());
@@ -339,7 +367,20 @@ fn session_value(session: &Session, name: &str, args: &[Scalar]) -> Result<Row, 
         "mz_version" => text(MZ_VERSION),
         "mz_version_num" => Row::pack([Datum::Int(version_number(MZ_VERSION))]),
         // The port is not known here; over a Unix socket PostgreSQL, too, has none to show.
-        "inet_server_port" => Row::pack([Datum::Null]),
+        "inet_server_port" | "inet_server_addr" | "inet_client_addr" | "inet_client_port" => Row::pack([Datum::Null]),
+        "timeofday" => text(&time_of_day(micros())),
+        "mz_uptime" => {
+            let started = session.environment.started_wall_ms;
+            let millis = session.statement_wall_ms.saturating_sub(started);
+            let micros = i64::try_from(millis).unwrap_or(i64::MAX / 1_000).saturating_mul(1_000);
+            Row::pack([Datum::Interval(Interval::from_micros(micros))])
+        }
+        "pg_postmaster_start_time" | "pg_conf_load_time" => {
+            let started = i64::try_from(session.environment.started_wall_ms).unwrap_or(i64::MAX / 1_000);
+            Row::pack([Datum::Timestamp(started.saturating_mul(1_000))])
+        }
+        // Only a statement that is run waits.
+        "pg_sleep" | "pg_sleep_for" => text(""),
         "mz_environment_id" => text(&session.environment.environment_id()),
         "mz_is_superuser" => Row::pack([Datum::TRUE]),
         "pg_backend_pid" => Row::pack([Datum::Int(i64::from(session.connection_id()))]),
@@ -381,5 +422,27 @@ fn cancel_backend(session: &Session, args: &[Scalar]) -> Result<Row, Error> {
 
 fn current_setting(session: &Session, args: &[Scalar]) -> Result<Row, Error> {
     let Some(name) = literal_arg(args, "current_setting")? else { return Ok(Row::pack([Datum::Null])) };
-    Ok(text(session.vars.get(name.unwrap_text())?))
+    let may_be_missing = match literal_arg(args.get(1..).unwrap_or_default(), "current_setting") {
+        Ok(Some(datum)) => datum.unwrap_bool(),
+        Ok(None) => return Ok(Row::pack([Datum::Null])),
+        Err(_) if args.len() == 1 => false,
+        Err(error) => return Err(error),
+    };
+    match session.vars.get(name.unwrap_text()) {
+        Ok(value) => Ok(text(value)),
+        Err(_) if may_be_missing => Ok(Row::pack([Datum::Null])),
+        Err(error) => Err(error),
+    }
+}
+
+/// `Sat Nov 21 22:33:01.123456 2026 UTC`
+fn time_of_day(micros: i64) -> String {
+    let day = civil_from_days(micros.div_euclid(MICROS_PER_DAY));
+    // The first day of the epoch was a Thursday.
+    let weekday = DAYS[(micros.div_euclid(MICROS_PER_DAY) + 4).rem_euclid(7) as usize];
+    let mut time = String::new();
+    repr::datetime::format_time(micros.rem_euclid(MICROS_PER_DAY), &mut time);
+    let (whole, fraction) = time.split_once('.').unwrap_or((&time, ""));
+    let month = MONTHS[day.month as usize - 1];
+    format!("{} {} {:02} {whole}.{fraction:0<6} {} UTC", &weekday[..3], &month[..3], day.day, day.year)
 }

@@ -21,7 +21,7 @@ fn samples() -> Vec<(ScalarType, &'static str)> {
         (ScalarType::Numeric(None), "1.5"),
         (ScalarType::Text, "1"),
         (ScalarType::Varchar(Some(4)), "1"),
-        (ScalarType::Char(4), "1"),
+        (ScalarType::Char(Some(4)), "1"),
         (ScalarType::PgChar, "1"),
         (ScalarType::Name, "1"),
         (ScalarType::Bytes, "\\x00"),

@@ -7,9 +7,10 @@ use repr::datetime::{MICROS_PER_DAY, round_to_precision, timestamp_to_date};
 use repr::interval::Interval;
 use repr::jsonb::{Json, JsonbRef};
 use repr::numeric::Numeric;
+use repr::text::pg_char;
 use repr::{Arena, Datum, Kind, ScalarType};
 
-use super::ArgType::{Any, MzTimestamp};
+use super::ArgType::{Any, MzTimestamp, Text};
 use super::arithmetic::{int2, int4, int8, uint2, uint4, uint8};
 use super::datetime_arithmetic::{is_finite_timestamp, midnight, timestamp_out_of_range};
 use super::{FuncDef, FuncKind, Value, function, internal, invalid_parameter};
@@ -39,6 +40,14 @@ pub(super) static TABLE: &[FuncDef] = &[
         "A cast that gives NULL where there is nothing to be had: the time of an infinity.",
     )
     .nullable(),
+    internal(
+        "padded",
+        &[Any],
+        Text,
+        |a, t, arena| super::text(&crate::text_of(a[0], &t.args[0]), arena),
+        "A char(n) as text with the blanks that fill it.",
+    )
+    .fallible(),
     internal(
         "mz_timestamp_clamped",
         &[Any],
@@ -73,6 +82,8 @@ pub(crate) fn convert<'a>(
 ) -> Value<'a> {
     use ScalarType::*;
     match (from, to) {
+        (Int4, PgChar) => pg_char_of_int(datum.unwrap_int(), arena),
+        (PgChar, Int4) => Ok(Datum::Int(i64::from(pg_char::byte_of(datum.unwrap_text()) as i8))),
         (_, Text | Varchar(_) | Char(_) | PgChar | Name) => to_text(datum, from, to, overlong, arena),
         (Text | Varchar(_) | Char(_) | PgChar | Name, _) => crate::value::parse(datum.unwrap_text(), to, arena),
         (Jsonb, Jsonb) => Ok(datum),
@@ -168,8 +179,8 @@ fn to_text<'a>(
 ) -> Value<'a> {
     let text = match datum {
         Datum::Text(text) => text,
-        // A boolean is cast in full, though it is printed as one letter.
-        Datum::Bool(value) => {
+        // A boolean is cast in full, though it is printed as one letter, which is how a name gets it.
+        Datum::Bool(value) if *to != ScalarType::Name => {
             if value {
                 "true"
             } else {
@@ -180,12 +191,18 @@ fn to_text<'a>(
     };
     let text = match to {
         ScalarType::Varchar(Some(length)) => limited(text, *length as usize, "character varying", overlong)?,
-        ScalarType::Char(length) => limited(text, *length as usize, "character", overlong)?.trim_end_matches(' '),
+        ScalarType::Char(None) => text.trim_end_matches(' '),
+        ScalarType::Char(Some(length)) => limited(text, *length as usize, "character", overlong)?.trim_end_matches(' '),
         ScalarType::Name => &text[..text.floor_char_boundary(NAME_BYTES_MAX)],
-        ScalarType::PgChar => text.chars().next().map_or("", |first| &text[..first.len_utf8()]),
+        ScalarType::PgChar => arena.text(&pg_char::parse(text)),
         _ => text,
     };
     Ok(Datum::Text(text))
+}
+
+fn pg_char_of_int<'a>(number: i64, arena: &'a Arena) -> Value<'a> {
+    let byte = i8::try_from(number).map_err(|_| EvalError::new("22003", "\"char\" out of range"))?;
+    Ok(Datum::Text(arena.text(&pg_char::of_byte(byte as u8))))
 }
 
 /// Text of at most `length` characters.
@@ -218,6 +235,8 @@ fn to_integer<'a>(datum: Datum<'_>, from: &ScalarType, to: &ScalarType) -> Value
     };
     match to {
         ScalarType::Int2 => int2(value),
+        // An object's number is taken for its bits.
+        ScalarType::Int4 if is_object_number(from) => Ok(Datum::Int(i64::from(value as i32))),
         ScalarType::Int4 => int4(value),
         ScalarType::Int8 => int8(value),
         ScalarType::UInt2 => uint2(value),
@@ -227,6 +246,11 @@ fn to_integer<'a>(datum: Datum<'_>, from: &ScalarType, to: &ScalarType) -> Value
         _ if matches!(from, ScalarType::Int2 | ScalarType::Int4) => Ok(Datum::UInt((value as u32).into())),
         _ => u32::try_from(value).map(|value| Datum::UInt(value.into())).map_err(|_| EvalError::out_of_range("OID")),
     }
+}
+
+fn is_object_number(typ: &ScalarType) -> bool {
+    use ScalarType::{Oid, RegClass, RegNamespace, RegProc, RegRole, RegType};
+    matches!(typ, Oid | RegClass | RegNamespace | RegProc | RegRole | RegType)
 }
 
 fn integer_name(typ: &ScalarType) -> &'static str {
@@ -254,7 +278,12 @@ fn to_float<'a>(datum: Datum<'_>, to: &ScalarType) -> Value<'a> {
         Datum::Float4(value) => value.get().into(),
         Datum::Float8(value) => value.get(),
         Datum::Numeric(value) if *to == ScalarType::Float4 => {
-            return float4(value.decode().to_f32(), value.decode().is_finite());
+            let number = value.decode();
+            let narrowed = number.to_f32();
+            if narrowed == 0.0 && !number.is_zero() {
+                return Err(EvalError::new("22003", format!("\"{number}\" is out of range for type real")));
+            }
+            return float4(narrowed, number.is_finite());
         }
         Datum::Numeric(value) => value.decode().to_f64(),
         other => panic!("no number: {other:?}"),

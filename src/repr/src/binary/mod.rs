@@ -55,6 +55,7 @@ pub fn encode(datum: Datum<'_>, typ: &ScalarType, out: &mut Vec<u8>) {
             out.extend(days.to_be_bytes());
             out.extend(months.to_be_bytes());
         }
+        Datum::Text(text) if *typ == ScalarType::PgChar => out.push(crate::text::pg_char::byte_of(text)),
         Datum::Text(_) => encode_text(datum, typ, out),
         Datum::Bytes(bytes) => out.extend(bytes.iter()),
         Datum::Uuid(uuid) => out.extend(uuid.as_bytes()),
@@ -223,12 +224,12 @@ fn decode_from<'a>(reader: &mut Reader<'_>, typ: &ScalarType, arena: &'a Arena) 
         ScalarType::Float4 => Datum::float4(f32::from_be_bytes(reader.array()?)),
         ScalarType::Float8 => Datum::float8(f64::from_be_bytes(reader.array()?)),
         ScalarType::Numeric(spec) => Datum::Numeric(numeric::decode(reader, *spec)?.pack(arena)),
-        ScalarType::Text
-        | ScalarType::Varchar(_)
-        | ScalarType::Char(_)
-        | ScalarType::PgChar
-        | ScalarType::Name
-        | ScalarType::Enum(_) => crate::text::parse(text(reader.rest())?, typ, arena)?,
+        ScalarType::Text | ScalarType::Varchar(_) | ScalarType::Char(_) | ScalarType::Name | ScalarType::Enum(_) => {
+            crate::text::parse(text(reader.rest())?, typ, arena)?
+        }
+        ScalarType::PgChar => {
+            Datum::Text(arena.text(&crate::text::pg_char::of_byte(u8::from_be_bytes(reader.array()?))))
+        }
         ScalarType::Bytes => Datum::bytes(arena.bytes(reader.rest())),
         ScalarType::Date => Datum::Date(date(reader.i32()?)?),
         ScalarType::Time => Datum::Time(time(reader.i64()?)?),

@@ -175,7 +175,7 @@ impl<'a> Scanner<'a> {
         // What follows immediately would be a fourth part.
         let is_over = !self.rest.starts_with(delimiter);
         let (first, second, third) = match parts[..] {
-            [year, day] if year.len() == 4 && day.len() == 3 => return self.set_day_of_year(year, day),
+            [year, day] if year.len() == 4 && day.len() == 3 => return self.set_day_of_year(parse_digits(year)?, day),
             [first, second, third] if is_over => (first, second, third),
             _ => return Err(Failure::Syntax),
         };
@@ -221,19 +221,20 @@ impl<'a> Scanner<'a> {
         let token = self.take(|c| c.is_ascii_digit() || c == '.');
         let (whole, fraction) = token.split_once('.').unwrap_or((token, ""));
         if self.year.is_none() && whole.len() == 4 && fraction.len() == 3 {
-            return self.set_day_of_year(whole, fraction);
+            return self.set_day_of_year(parse_digits(whole)?, fraction);
         }
         self.bare_number(whole, fraction)
     }
 
-    fn set_day_of_year(&mut self, year: &str, day: &str) -> Result<(), Failure> {
-        let (year, day): (i64, u32) = (parse_digits(year)?, parse_digits(day)?);
-        let length = if super::is_leap_year(year) { 366 } else { 365 };
-        if day == 0 || day > length {
-            return Err(Failure::OutOfRange);
+    fn set_day_of_year(&mut self, year: i64, day: &str) -> Result<(), Failure> {
+        let day: u32 = parse_digits(day)?;
+        // The 366th day of a common year is the first of the next.
+        if !(1..=366).contains(&day) {
+            return Err(Failure::Syntax);
         }
-        let civil = civil_from_days(super::days_from_civil(Civil { year, month: 1, day }));
-        (self.year, self.month, self.day) = (Some(year), Some(civil.month), Some(civil.day));
+        let new_year = super::days_from_civil(Civil { year, month: 1, day: 1 });
+        let civil = civil_from_days(new_year + i64::from(day) - 1);
+        (self.year, self.month, self.day) = (Some(civil.year), Some(civil.month), Some(civil.day));
         Ok(())
     }
 
@@ -259,6 +260,9 @@ impl<'a> Scanner<'a> {
             }
             _ if has_date && self.fields.time.is_none() && self.rest.trim_start().starts_with(['a', 'p', 'A', 'P']) => {
                 self.set_time(parse_digits(digits)?, 0, 0, 0)
+            }
+            3 if self.year.is_some() && self.month.is_none() && self.day.is_none() => {
+                self.set_day_of_year(self.year.unwrap_or_default(), digits)
             }
             1 | 2 if self.day.is_none() => {
                 self.day = Some(parse_digits(digits)?);
@@ -299,8 +303,12 @@ impl<'a> Scanner<'a> {
         let start = self.rest;
         let word = self.take(|c| c.is_ascii_alphabetic()).to_ascii_lowercase();
         match word.as_str() {
-            // Between an ISO date and its time.
-            "t" if self.year.is_some() && self.rest.starts_with(|c: char| c.is_ascii_digit()) => Ok(()),
+            // Between an ISO date and its time, or before a time alone.
+            "t" if (self.year.is_some() || self.month.is_none() && self.fields.time.is_none())
+                && self.rest.starts_with(|c: char| c.is_ascii_digit()) =>
+            {
+                Ok(())
+            }
             "j" if self.rest.starts_with(|c: char| c.is_ascii_digit()) => self.julian(),
             "ad" | "bc" => {
                 self.is_bc = word == "bc";

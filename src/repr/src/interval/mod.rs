@@ -1,10 +1,16 @@
 //! Intervals: months, days and microseconds, kept apart.
 
 mod arithmetic;
+mod fields;
 mod format;
+mod iso;
 mod parse;
+mod sum;
 
 pub use arithmetic::{age, timestamp_plus_interval, timestamptz_plus_interval};
+pub use fields::{IntervalField, IntervalFields};
+pub use format::IntervalStyle;
+pub use parse::IntervalInput;
 
 /// An interval as given. Two intervals SQL calls equal may differ in their fields; [`Interval::key`] decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]

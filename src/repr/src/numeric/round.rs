@@ -100,7 +100,10 @@ impl Numeric {
         if integer_digits >= DIGITS_MAX {
             return Ok(rounded);
         }
-        let bound = Numeric::small(power_of_ten(integer_digits).expect("below 39 digits"), 0);
+        let bound = match spec.scale.checked_sub(spec.precision) {
+            Some(zeros) => Numeric::from_parts(1, zeros),
+            None => Numeric::small(power_of_ten(integer_digits).expect("below 39 digits"), 0),
+        };
         match rounded.abs().cmp(&bound) {
             Ordering::Less => Ok(rounded),
             Ordering::Equal | Ordering::Greater => Err(NumericError::FieldOverflow),

@@ -3,6 +3,7 @@
 mod bytes;
 mod composite;
 mod float;
+pub mod pg_char;
 mod range;
 mod scalar;
 
@@ -11,6 +12,7 @@ pub use bytes::{format_bytea, parse_bytea};
 pub use float::{format_float4, format_float8};
 
 use crate::datetime::{self, TimeZone};
+use crate::interval::{Interval, IntervalInput, IntervalStyle};
 use crate::numeric::{Numeric, NumericError};
 use crate::{Arena, Datum, EnumType, NumericSpec, ScalarType};
 
@@ -19,6 +21,7 @@ use crate::{Arena, Datum, EnumType, NumericSpec, ScalarType};
 pub struct FormatContext {
     /// UTC by default.
     pub time_zone: TimeZone,
+    pub interval_style: IntervalStyle,
 }
 
 /// Reads a value of a type; times of day without a zone are in UTC.
@@ -44,7 +47,7 @@ pub fn parse_in<'a>(
         ScalarType::UInt2 => Datum::UInt(scalar::parse_int::<u16>("uint2", text)?.into()),
         ScalarType::UInt4 => Datum::UInt(scalar::parse_int::<u32>("uint4", text)?.into()),
         ScalarType::UInt8 => Datum::UInt(scalar::parse_int::<u64>("uint8", text)?),
-        ScalarType::Oid => Datum::UInt(scalar::parse_int::<u32>("oid", text)?.into()),
+        ScalarType::Oid => Datum::UInt(scalar::parse_oid(text)?.into()),
         ScalarType::RegClass => Datum::UInt(scalar::parse_int::<u32>("regclass", text)?.into()),
         ScalarType::RegProc => Datum::UInt(scalar::parse_int::<u32>("regproc", text)?.into()),
         ScalarType::RegType => Datum::UInt(parse_type_name(text)?.into()),
@@ -58,7 +61,7 @@ pub fn parse_in<'a>(
         ScalarType::Text => Datum::Text(arena.text(text)),
         ScalarType::Varchar(length) => Datum::Text(arena.text(scalar::fit_varchar(text, *length)?)),
         ScalarType::Char(length) => Datum::Text(arena.text(scalar::fit_char(text, *length)?)),
-        ScalarType::PgChar => Datum::Text(arena.text(scalar::first_character(text))),
+        ScalarType::PgChar => Datum::Text(arena.text(&pg_char::parse(text))),
         ScalarType::Name => Datum::Text(arena.text(scalar::fit_name(text))),
         ScalarType::Bytes => Datum::bytes(arena.bytes(&parse_bytea(text)?)),
         ScalarType::Date => Datum::Date(datetime::parse_date(text)?),
@@ -67,7 +70,10 @@ pub fn parse_in<'a>(
         ScalarType::TimestampTz(precision) => {
             Datum::Timestamp(rounded(datetime::parse_timestamptz(text, &context.time_zone)?, *precision))
         }
-        ScalarType::Interval => Datum::Interval(crate::interval::Interval::parse(text)?),
+        ScalarType::Interval => {
+            let input = IntervalInput { style: context.interval_style, fields: None };
+            Datum::Interval(Interval::parse_as(text, input)?)
+        }
         ScalarType::Uuid => Datum::Uuid(scalar::parse_uuid(text)?),
         ScalarType::Jsonb => Datum::Jsonb(crate::jsonb::JsonbRef::parse(text, arena)?),
         ScalarType::Array(element) => composite::parse_array(text, element, context, arena)?,
@@ -109,10 +115,10 @@ pub fn format_in(datum: Datum<'_>, typ: &ScalarType, context: &FormatContext, ou
             ScalarType::TimestampTz(_) => datetime::format_timestamptz(micros, &context.time_zone, out),
             _ => datetime::format_timestamp(micros, out),
         },
-        Datum::Interval(interval) => put(out, interval),
+        Datum::Interval(interval) => interval.put(context.interval_style, out),
         Datum::Text(text) => {
             out.push_str(text);
-            if let ScalarType::Char(length) = typ {
+            if let ScalarType::Char(Some(length)) = typ {
                 let missing = (*length as usize).saturating_sub(text.chars().count());
                 out.extend(std::iter::repeat_n(' ', missing));
             }
@@ -195,7 +201,7 @@ pub fn fit_numeric(number: &Numeric, spec: NumericSpec) -> Result<Numeric, Parse
     number.rescale(spec).map_err(|error| {
         let NumericSpec { precision, scale } = spec;
         let field = format!("A field with precision {precision}, scale {scale}");
-        let detail = match precision.saturating_sub(scale) {
+        let detail = match i16::from(precision) - i16::from(scale) {
             _ if number.is_infinite() => format!("{field} cannot hold an infinite value."),
             0 => format!("{field} must round to an absolute value less than 1."),
             digits => format!("{field} must round to an absolute value less than 10^{digits}."),

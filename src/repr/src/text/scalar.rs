@@ -78,8 +78,9 @@ pub(super) fn fit_varchar(text: &str, length: Option<u32>) -> Result<&str, Parse
 }
 
 /// Cuts trailing blanks, of which a `char(n)` has no record. Errors: too long without them.
-pub(super) fn fit_char(text: &str, length: u32) -> Result<&str, ParseError> {
+pub(super) fn fit_char(text: &str, length: Option<u32>) -> Result<&str, ParseError> {
     let stripped = text.trim_end_matches(' ');
+    let Some(length) = length else { return Ok(stripped) };
     match end_of_characters(stripped, length) {
         None => Ok(stripped),
         Some(_) => Err(too_long(&format!("character({length})"))),
@@ -90,10 +91,12 @@ fn too_long(type_name: &str) -> ParseError {
     ParseError::new(ParseErrorKind::TooLong, format!("value too long for type {type_name}"))
 }
 
-/// What `"char"` keeps.
-pub(super) fn first_character(text: &str) -> &str {
-    let end = text.chars().next().map_or(0, char::len_utf8);
-    &text[..end]
+/// A negative number of four bytes is taken for its bits.
+pub(super) fn parse_oid(text: &str) -> Result<u32, ParseError> {
+    match parse_int::<i64>("oid", text)? {
+        negative @ -0x8000_0000..0 => Ok(negative as i32 as u32),
+        number => u32::try_from(number).map_err(|_| ParseError::out_of_range("oid", text)),
+    }
 }
 
 /// Cuts an identifier to 63 bytes.

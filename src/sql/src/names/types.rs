@@ -12,6 +12,8 @@ use crate::parse::{LIST, MAP};
 
 /// Most decimal digits of a numeric.
 const NUMERIC_PRECISION_MAX: u64 = 39;
+/// Most digits behind the point.
+const NUMERIC_SCALE_MAX: i64 = 39;
 /// Most characters of `varchar(n)` and `char(n)`, as in PostgreSQL.
 const CHARACTERS_MAX: u64 = 10_485_760;
 /// Most digits after the second.
@@ -154,7 +156,9 @@ fn resolve(names: Option<Names<'_>>, data_type: &DataType) -> Result<ScalarType,
         DataType::Varchar(length) | DataType::CharacterVarying(length) | DataType::CharVarying(length) => {
             ScalarType::Varchar(length.map(characters).transpose()?)
         }
-        DataType::Char(length) | DataType::Character(length) => ScalarType::Char(length.map_or(Ok(1), characters)?),
+        DataType::Char(length) | DataType::Character(length) => {
+            ScalarType::Char(Some(length.map_or(Ok(1), characters)?))
+        }
         DataType::Bytea | DataType::Bytes(None) => ScalarType::Bytes,
         DataType::Date => ScalarType::Date,
         DataType::Time(precision, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => {
@@ -199,7 +203,8 @@ fn custom(names: Option<Names<'_>>, name: &ObjectName, modifiers: &[String]) -> 
     // `"char"` in quotes is the one-byte type of the system catalog; `char` without is `char(1)`.
     let typ = match folded.as_str() {
         "char" => Some(ScalarType::PgChar),
-        "bpchar" | "character" => Some(ScalarType::Char(modifier(modifiers, name)?.unwrap_or(1) as u32)),
+        "bpchar" => Some(ScalarType::Char(modifier(modifiers, name)?.map(|length| length as u32))),
+        "character" => Some(ScalarType::Char(Some(modifier(modifiers, name)?.unwrap_or(1) as u32))),
         "mz_timestamp" => Some(ScalarType::MzTimestamp),
         COMPOSITE_TYPE => match modifiers {
             [name] => return composite(names, name.trim_matches('"')),
@@ -280,9 +285,10 @@ fn numeric(info: ExactNumberInfo) -> Result<Option<NumericSpec>, Error> {
         let message = format!("numeric precision {precision} must be between 1 and {NUMERIC_PRECISION_MAX}");
         return Err(Error::new("22023", message));
     }
-    match u64::try_from(scale) {
-        Ok(scale) if scale <= precision => Ok(Some(NumericSpec { precision: precision as u8, scale: scale as u8 })),
-        _ => Err(Error::new("22023", format!("numeric scale {scale} must be between 0 and precision {precision}"))),
+    match scale {
+        0..=NUMERIC_SCALE_MAX => Ok(Some(NumericSpec { precision: precision as u8, scale: scale as u8 })),
+        -1000..0 => Err(Error::unsupported("a numeric type of negative scale")),
+        _ => Err(Error::new("22023", format!("numeric scale {scale} must be between 0 and {NUMERIC_SCALE_MAX}"))),
     }
 }
 
@@ -326,7 +332,8 @@ pub(crate) fn type_name(typ: &ScalarType) -> String {
         ScalarType::Text => "text".into(),
         ScalarType::Varchar(None) => "varchar".into(),
         ScalarType::Varchar(Some(length)) => format!("varchar({length})"),
-        ScalarType::Char(length) => format!("char({length})"),
+        ScalarType::Char(None) => "bpchar".into(),
+        ScalarType::Char(Some(length)) => format!("char({length})"),
         ScalarType::PgChar => "\"char\"".into(),
         ScalarType::Name => "name".into(),
         ScalarType::Bytes => "bytea".into(),
@@ -363,7 +370,8 @@ mod tests {
         let types = NAMED.iter().map(|(_, typ)| typ.clone()).chain([
             ScalarType::Numeric(Some(NumericSpec { precision: 10, scale: 2 })),
             ScalarType::Varchar(Some(3)),
-            ScalarType::Char(4),
+            ScalarType::Char(Some(4)),
+            ScalarType::Char(None),
             ScalarType::PgChar,
             ScalarType::Timestamp(Some(3)),
             ScalarType::TimestampTz(Some(0)),

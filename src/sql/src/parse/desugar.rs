@@ -12,6 +12,8 @@
 //! | `pg_catalog.floor(x)` | `pg_catalog."floor"(x)` | the crate takes keywords for forms of their own behind a dot, too |
 //! | `current_role` | `current_user` | the crate takes only the other names for it without brackets |
 //! | `int list`, `map[text=>int]` as types | `mz_type("int list")` | the crate has no such types |
+//! | `interval(2) '1.234 s'` | `interval '1.234 s' SECOND (2)` | the crate knows no precision before the string |
+//! | `substring(s SIMILAR p ESCAPE e)` | `substring(s, p, e)` | the crate knows only FROM and FOR |
 //! | `q AS OF e` | `q EOF OF e` | the crate would read `OF` as an alias; at the EOF it stops, and the statement reads on |
 
 use sqlparser::keywords::Keyword;
@@ -25,6 +27,8 @@ use crate::names::{COMPOSITE_TYPE as TYPE, is_type_name};
 pub(crate) fn desugar(tokens: &mut Vec<TokenWithSpan>) {
     question_marks(tokens);
     composite_types(tokens);
+    interval_precisions(tokens);
+    similar_substrings(tokens);
     query_forms::rewrite(tokens);
     operand_forms::rewrite(tokens);
     hint_forms::rewrite(tokens);
@@ -99,6 +103,57 @@ fn question_marks(tokens: &mut [TokenWithSpan]) {
             tokens[index + 1].token = Token::Whitespace(Whitespace::Space);
         }
         tokens[index].token = operator.unwrap_or(Token::Question);
+    }
+}
+
+/// The precision of an interval's literal goes behind it, as that of its seconds.
+fn interval_precisions(tokens: &mut Vec<TokenWithSpan>) {
+    let words: Vec<usize> = (0..tokens.len()).filter(|index| !is_space(&tokens[*index])).collect();
+    for at in (0..words.len()).rev() {
+        let token = |at: usize| words.get(at).map(|index| &tokens[*index].token);
+        let is_literal = is_word(token(at), "interval")
+            && token(at + 1) == Some(&Token::LParen)
+            && matches!(token(at + 2), Some(Token::Number(..)))
+            && token(at + 3) == Some(&Token::RParen)
+            && matches!(token(at + 4), Some(Token::SingleQuotedString(_)));
+        if is_literal {
+            let (open, string) = (words[at + 1], words[at + 4]);
+            let precision: Vec<TokenWithSpan> = tokens[open..string].to_vec();
+            let string = tokens[string].clone();
+            let second = TokenWithSpan { token: Token::make_keyword("SECOND"), span: precision[0].span };
+            let moved = std::iter::once(string).chain([second]).chain(precision);
+            tokens.splice(open..=words[at + 4], moved);
+        }
+    }
+}
+
+/// The words of `substring(s SIMILAR p ESCAPE e)` become commas.
+fn similar_substrings(tokens: &mut [TokenWithSpan]) {
+    let words: Vec<usize> = (0..tokens.len()).filter(|index| !is_space(&tokens[*index])).collect();
+    for start in 0..words.len() {
+        let opens = is_word(Some(&tokens[words[start]].token), "substring")
+            && words.get(start + 1).is_some_and(|index| tokens[*index].token == Token::LParen);
+        if !opens {
+            continue;
+        }
+        let mut depth = 0;
+        let mut is_similar = false;
+        for at in start + 1..words.len() {
+            let token = &tokens[words[at]].token;
+            depth += i32::from(*token == Token::LParen) - i32::from(*token == Token::RParen);
+            if depth == 0 {
+                break;
+            }
+            let is_test = words.get(at + 1).is_some_and(|next| is_word(Some(&tokens[*next].token), "to"));
+            let separates = match is_similar {
+                false => is_word(Some(token), "similar") && !is_test,
+                true => is_word(Some(token), "escape"),
+            };
+            if depth == 1 && separates {
+                is_similar = true;
+                tokens[words[at]].token = Token::Comma;
+            }
+        }
     }
 }
 

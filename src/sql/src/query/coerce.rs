@@ -2,10 +2,11 @@
 
 use expr::cast::{self, CastContext};
 use expr::{EvalError, Scalar, func};
+use repr::interval::{Interval, IntervalInput, IntervalStyle};
 use repr::{Arena, Datum, Kind, ScalarType};
 
-use super::QueryContext;
 use super::types::{self, same_base, shown};
+use super::{Lifetime, QueryContext};
 use crate::error::Error;
 use crate::hir::HirScalar;
 use crate::names;
@@ -284,6 +285,10 @@ impl QueryContext<'_> {
                 return Err(Error::new("42804", format!("{what} types {first} and {other} cannot be matched")));
             }
         };
+        let common = match common {
+            ScalarType::Char(Some(length)) => ScalarType::Char(Some(length.max(longest_literal(&settled)))),
+            other => other,
+        };
         let mut scalars = Vec::with_capacity(settled.len());
         for item in settled {
             let to = shown(&common);
@@ -337,6 +342,12 @@ impl QueryContext<'_> {
         }
         if let Some(word) = self.time_word(text, to) {
             return word;
+        }
+        let style = self.context.interval_style;
+        if *to == ScalarType::Interval && self.lifetime == Lifetime::OneShot && style != IntervalStyle::default() {
+            let parsed = Interval::parse_as(text, IntervalInput { style, fields: None });
+            let interval = parsed.map_err(|error| from_eval(&cast::parse_error(error)))?;
+            return Ok(HirScalar::literal(Datum::Interval(interval), ScalarType::Interval));
         }
         if text.contains('\0') {
             return Err(Error::new("22021", "invalid byte sequence for encoding \"UTF8\": 0x00"));
@@ -413,6 +424,15 @@ impl QueryContext<'_> {
     }
 }
 
+/// The most characters of a literal without a type, trailing blanks aside.
+fn longest_literal(items: &[Planned]) -> u32 {
+    let lengths = items.iter().map(|item| match item {
+        Planned::Unknown { text: Some(text), .. } => text.trim_end_matches(' ').chars().count(),
+        _ => 0,
+    });
+    lengths.max().and_then(|length| u32::try_from(length).ok()).unwrap_or(0)
+}
+
 /// The value of a constant expression, as a literal of type `typ`.
 pub(crate) fn evaluate(scalar: &Scalar, typ: &ScalarType) -> Result<Scalar, Error> {
     let arena = Arena::new();
@@ -423,7 +443,7 @@ pub(crate) fn evaluate(scalar: &Scalar, typ: &ScalarType) -> Result<Scalar, Erro
 }
 
 /// A literal under a cast as a literal.
-fn fold(scalar: HirScalar) -> Result<HirScalar, Error> {
+pub(super) fn fold(scalar: HirScalar) -> Result<HirScalar, Error> {
     match scalar.to_scalar() {
         Some(Scalar::Literal(Ok(_), _)) | None => Ok(scalar),
         Some(constant) if constant.is_deterministic() && constant.support().is_empty() => {

@@ -98,6 +98,18 @@ impl QueryContext<'_> {
         }
         match (name, args.len()) {
             ("mz_now", 0) => self.mz_now(),
+            ("mz_logical_timestamp", 0) => {
+                let now = self.mz_now()?;
+                let typ = ScalarType::Numeric(None);
+                Ok(Planned::typed(self.coerce_explicit(now, &typ)?, typ))
+            }
+            // Of a list that may be of any length there must be something.
+            ("concat" | "num_nulls" | "num_nonnulls", 0) => Err(no_function(name, &args)),
+            ("concat_ws" | "jsonb_extract_path" | "jsonb_extract_path_text", 1) => Err(no_function(name, &args)),
+            ("greatest" | "least" | "coalesce", 0) => {
+                Err(Error::new("42601", format!("{} needs an argument", name.to_uppercase())))
+            }
+            ("map_build", 1) => self.map_build(args.remove(0)),
             ("row", _) => Ok(Planned::Row(args)),
             ("coalesce", 1..) => {
                 // Which argument counts is known only row by row.
@@ -120,6 +132,7 @@ impl QueryContext<'_> {
                 let right = args.remove(1);
                 self.nullif(args.remove(0), right)
             }
+            ("octet_length", 1) => self.named_call(name, vec![super::operator::padded(args.remove(0))]),
             ("format_type", 2) => {
                 // Users' types are named by the catalog.
                 let of_type = self.coerce_implicit(args[0].clone(), &ScalarType::RegType, |found| {
@@ -186,6 +199,25 @@ impl QueryContext<'_> {
             None => self.settle(left)?,
         };
         Ok(Planned::typed(HirScalar::if_then_else(equal, HirScalar::null(typ.clone()), scalar), typ))
+    }
+
+    /// `map_build(list)`: a map of a list of records, each a key and a value.
+    fn map_build(&mut self, entries: Planned) -> Result<Planned, Error> {
+        let missing = no_function("map_build", std::slice::from_ref(&entries));
+        let (scalar, typ) = self.settle(entries)?;
+        let value = match &typ {
+            ScalarType::List(entry) => match &**entry {
+                ScalarType::Record(fields) => match &fields[..] {
+                    [(_, key), (_, value)] if key.scalar == ScalarType::Text => value.scalar.clone(),
+                    _ => return Err(missing),
+                },
+                _ => return Err(missing),
+            },
+            _ => return Err(missing),
+        };
+        let func = by_key("map_build").ok_or(missing)?;
+        let map = ScalarType::Map(Box::new(value));
+        Ok(Planned::typed(HirScalar::call(func, vec![scalar], vec![typ], map.clone()), map))
     }
 
     /// `age(x)`: of the midnight at which the day began.
@@ -255,7 +287,7 @@ impl QueryContext<'_> {
     fn similar(&mut self, inner: &Expr, pattern: &Expr, escape: Option<&Expr>) -> Result<HirScalar, Error> {
         let mut args = Vec::with_capacity(3);
         for expr in [Some(inner), Some(pattern), escape].into_iter().flatten() {
-            let planned = self.expression(expr)?;
+            let planned = super::operator::padded(self.expression(expr)?);
             let found = planned.shown_type();
             let scalar = self
                 .coerce_implicit(planned, &ScalarType::Text, |_| format!("operator does not exist: {found} ~ text"));
@@ -271,15 +303,21 @@ impl QueryContext<'_> {
     fn make_interval(&mut self, list: &[FunctionArg]) -> Result<Vec<Planned>, Error> {
         const NAMES: [&str; 7] = ["years", "months", "weeks", "days", "hours", "mins", "secs"];
         let mut args: Vec<Option<Planned>> = vec![None; NAMES.len()];
+        let mut is_named = false;
         for (index, arg) in list.iter().enumerate() {
             let (index, expr) = match arg {
                 FunctionArg::Named { name, arg: FunctionArgExpr::Expr(expr), .. } => {
+                    is_named = true;
                     let name = fold(name);
                     let index = NAMES.iter().position(|known| *known == name).ok_or_else(|| {
                         Error::new("42883", format!("function make_interval({name} => ...) does not exist"))
                             .at_node(arg)
                     })?;
                     (index, expr)
+                }
+                other if is_named => {
+                    let message = "positional argument cannot follow named argument";
+                    return Err(Error::new("42601", message).at_node(other));
                 }
                 other => (index, argument(other)?),
             };

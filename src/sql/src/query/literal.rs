@@ -3,10 +3,11 @@
 use expr::Scalar;
 use expr::cast::{self, CastContext};
 use repr::{Datum, ScalarType};
-use sqlparser::ast::{self, DateTimeField, Ident, ObjectName, ObjectNamePart, Value};
+use sqlparser::ast::{self, Ident, ObjectName, ObjectNamePart, Value};
 
 use super::QueryContext;
 use super::coerce::{Planned, evaluate};
+use super::modifier::Modifier;
 use crate::error::Error;
 use crate::hir::HirScalar;
 use crate::names;
@@ -33,11 +34,18 @@ impl QueryContext<'_> {
 
     /// `DATE '2024-01-01'` and the like.
     pub(super) fn plan_typed_string(&mut self, typed: &ast::TypedString) -> Result<Planned, Error> {
-        let typ = names::resolve_type(self.names(), &typed.data_type)?;
+        let modifier = Modifier::of(&typed.data_type);
+        let typ = match modifier {
+            Some(modifier) => modifier.typ(),
+            None => names::resolve_type(self.names(), &typed.data_type)?,
+        };
         let Some(text) = text_of(&typed.value.value) else {
             return Err(Error::new("42601", "a string is expected").at_node(&typed.value));
         };
         let unknown = Planned::Unknown { text: Some(text.to_owned()), position: position::of_span(typed.value.span) };
+        if let Some(modifier) = modifier {
+            return self.coerce_modified(unknown, modifier);
+        }
         Ok(Planned::typed(self.coerce_explicit(unknown, &typ)?, typ))
     }
 
@@ -50,25 +58,10 @@ impl QueryContext<'_> {
         let Some(text) = text else {
             return Err(Error::new("42601", "a string is expected behind INTERVAL").at_node(&*interval.value));
         };
-        let precision = interval.leading_precision.or(interval.fractional_seconds_precision);
-        if precision.is_some() {
-            return Err(Error::unsupported("precision of an interval").at_node(&*interval.value));
-        }
-        let last = interval.last_field.as_ref().or(interval.leading_field.as_ref());
-        let written = match last {
-            Some(field) if is_bare_number(text) => {
-                let unit = unit(field).ok_or_else(|| {
-                    Error::new("42601", format!("{field} is no field of an interval")).at_node(&*interval.value)
-                })?;
-                format!("{text} {unit}")
-            }
-            _ => text.to_owned(),
-        };
-        let unknown = Planned::Unknown { text: Some(written), position: position::of(&*interval.value) };
-        let scalar = self.coerce_explicit(unknown, &ScalarType::Interval)?;
-        match last {
-            Some(field) => Ok(Planned::typed(truncated(scalar, field), ScalarType::Interval)),
-            None => Ok(Planned::typed(scalar, ScalarType::Interval)),
+        let unknown = Planned::Unknown { text: Some(text.to_owned()), position: position::of(&*interval.value) };
+        match Modifier::of_literal(interval)? {
+            Some(modifier) => self.coerce_modified(unknown, modifier),
+            None => Ok(Planned::typed(self.coerce_explicit(unknown, &ScalarType::Interval)?, ScalarType::Interval)),
         }
     }
 }
@@ -119,42 +112,6 @@ pub(crate) fn text_of(value: &Value) -> Option<&str> {
         Value::DollarQuotedString(text) => Some(&text.value),
         _ => None,
     }
-}
-
-fn is_bare_number(text: &str) -> bool {
-    let digits = text.trim().trim_start_matches(['+', '-']);
-    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
-}
-
-fn unit(field: &DateTimeField) -> Option<&'static str> {
-    Some(match field {
-        DateTimeField::Year => "year",
-        DateTimeField::Month => "month",
-        DateTimeField::Day => "day",
-        DateTimeField::Hour => "hour",
-        DateTimeField::Minute => "minute",
-        DateTimeField::Second => "second",
-        _ => return None,
-    })
-}
-
-/// The interval without what is smaller than `field`.
-fn truncated(scalar: HirScalar, field: &DateTimeField) -> HirScalar {
-    const MINUTE: i64 = 60_000_000;
-    const HOUR: i64 = 60 * MINUTE;
-    let HirScalar::Literal(Ok(row), typ) = &scalar else { return scalar };
-    let Datum::Interval(mut interval) = row.unpack_first(typ.kind()) else { return scalar };
-    match field {
-        DateTimeField::Year => {
-            interval = repr::interval::Interval { months: interval.months / 12 * 12, days: 0, micros: 0 };
-        }
-        DateTimeField::Month => interval = repr::interval::Interval { days: 0, micros: 0, ..interval },
-        DateTimeField::Day => interval.micros = 0,
-        DateTimeField::Hour => interval.micros = interval.micros / HOUR * HOUR,
-        DateTimeField::Minute => interval.micros = interval.micros / MINUTE * MINUTE,
-        _ => {}
-    }
-    HirScalar::literal(Datum::Interval(interval), ScalarType::Interval)
 }
 
 /// A possibly qualified and quoted name inside a string, such as that of a regclass.

@@ -1,7 +1,7 @@
 //! Operators: logic, comparison (also of rows), patterns, and everything that is resolved by its operands' types.
 
 use expr::Func;
-use expr::func::{ArgType, comparison, functions, operators};
+use expr::func::{ArgType, by_key, comparison, functions, operators};
 use repr::ScalarType;
 use sqlparser::ast::{BinaryOperator, Expr, UnaryOperator};
 
@@ -244,7 +244,10 @@ impl QueryContext<'_> {
     }
 
     /// An operator resolved by its operands' types.
-    pub(super) fn operator(&mut self, symbol: &str, operands: Vec<Planned>) -> Result<Planned, Error> {
+    pub(super) fn operator(&mut self, symbol: &str, mut operands: Vec<Planned>) -> Result<Planned, Error> {
+        if matches!(symbol, "~~" | "~~*" | "!~~" | "!~~*" | "~" | "~*" | "!~" | "!~*") && operands.len() == 2 {
+            operands[0] = padded(operands[0].clone());
+        }
         let mut candidates = operators(symbol, operands.len());
         let mut operands = self.settle_rows(operands)?;
         if meets_real(symbol, &operands) {
@@ -354,6 +357,17 @@ impl QueryContext<'_> {
             Resolution::None => Err(super::function::no_function(name, &args)),
             Resolution::Ambiguous => Err(super::function::ambiguous_function(name, &args)),
         }
+    }
+}
+
+/// A `char(n)` as text with its blanks, which patterns are to see; anything else as it is.
+pub(super) fn padded(operand: Planned) -> Planned {
+    match operand {
+        Planned::Typed { scalar, typ: typ @ ScalarType::Char(_) } => {
+            let func = by_key("padded").expect("in the table of casts");
+            Planned::typed(HirScalar::call(func, vec![scalar], vec![typ], ScalarType::Text), ScalarType::Text)
+        }
+        other => other,
     }
 }
 

@@ -53,6 +53,9 @@ struct Outputs {
     hidden: Vec<ScalarType>,
 }
 
+/// Most columns of one SELECT.
+const TARGETS_MAX: usize = 1664;
+
 impl QueryContext<'_> {
     /// Plans a SELECT with the ORDER BY of the query it is the body of.
     pub(super) fn select(&mut self, select: &Select, order_by: &[OrderByExpr]) -> Result<QueryPlan, Error> {
@@ -190,6 +193,9 @@ impl QueryContext<'_> {
                 }
                 other => return Err(Error::unsupported(format!("{other} in a select list")).at_node(other)),
             }
+        }
+        if items.len() > TARGETS_MAX {
+            return Err(Error::new("54011", format!("target lists can have at most {TARGETS_MAX} entries")));
         }
         Ok(items)
     }

@@ -75,6 +75,7 @@ pub(crate) fn base(typ: &ScalarType) -> ScalarType {
     match typ {
         ScalarType::Numeric(_) => ScalarType::Numeric(None),
         ScalarType::Varchar(_) => ScalarType::Varchar(None),
+        ScalarType::Char(_) => ScalarType::Char(None),
         ScalarType::Timestamp(_) => ScalarType::Timestamp(None),
         ScalarType::TimestampTz(_) => ScalarType::TimestampTz(None),
         ScalarType::Array(element) => ScalarType::Array(Box::new(base(element))),
@@ -87,7 +88,6 @@ pub(crate) fn base(typ: &ScalarType) -> ScalarType {
 /// True if the types are the same but for modifiers.
 pub(crate) fn same_base(left: &ScalarType, right: &ScalarType) -> bool {
     match (left, right) {
-        (ScalarType::Char(_), ScalarType::Char(_)) => true,
         (ScalarType::Record(left), ScalarType::Record(right)) => {
             left.len() == right.len()
                 && left.iter().zip(right).all(|((_, left), (_, right))| same_base(&left.scalar, &right.scalar))
@@ -132,12 +132,13 @@ pub(crate) fn common(types: &[&ScalarType]) -> Option<ScalarType> {
     types.iter().all(|typ| implicitly_castable(typ, &chosen)).then_some(chosen)
 }
 
-fn longest_char(types: &[&ScalarType]) -> u32 {
+/// The length that holds all; none if one has none.
+fn longest_char(types: &[&ScalarType]) -> Option<u32> {
     let lengths = types.iter().map(|typ| match typ {
         ScalarType::Char(length) => *length,
-        _ => 1,
+        _ => None,
     });
-    lengths.max().unwrap_or(1)
+    lengths.collect::<Option<Vec<u32>>>()?.into_iter().max()
 }
 
 /// The type as which two values are compared; None if there is no such comparison.
@@ -147,13 +148,15 @@ pub(crate) fn comparable(left: &ScalarType, right: &ScalarType) -> Option<Scalar
     };
     if same_base(left, right) {
         return Some(match left {
-            Char(_) => common(&[left, right])?,
             ScalarType::Varchar(_) | Name => Text,
             _ => base(left),
         });
     }
     match (left, right) {
         (MzTimestamp, _) | (_, MzTimestamp) => return Some(MzTimestamp),
+        (ScalarType::Time, ScalarType::Interval) | (ScalarType::Interval, ScalarType::Time) => {
+            return Some(ScalarType::Interval);
+        }
         (Float4 | Float8, other) | (other, Float4 | Float8) if category(other) == Category::Number => {
             return Some(Float8);
         }
@@ -172,6 +175,9 @@ pub(crate) fn comparable(left: &ScalarType, right: &ScalarType) -> Option<Scalar
             return Some(Record(common.collect::<Option<_>>()?));
         }
         _ => {}
+    }
+    if let (Char(_), ScalarType::Varchar(_)) | (ScalarType::Varchar(_), Char(_)) = (left, right) {
+        return Some(Char(None));
     }
     let string = |typ: &ScalarType| matches!(typ, Text | ScalarType::Varchar(_) | Char(_) | Name);
     if string(left) && string(right) {

@@ -33,6 +33,7 @@ pub(crate) fn session() -> PlanContext {
         temporary_schema: Some("pg_temp_1".into()),
         cluster: "quickstart".into(),
         user: "materialize".into(),
+        interval_style: Default::default(),
     }
 }
 
@@ -44,6 +45,7 @@ pub(crate) fn foreign_session() -> PlanContext {
         temporary_schema: None,
         cluster: "none".into(),
         user: "none".into(),
+        interval_style: Default::default(),
     }
 }
 
