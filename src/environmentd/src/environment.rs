@@ -36,6 +36,8 @@ pub struct Environment {
     pub(crate) committer: Committer,
     pub(crate) sessions: Sessions,
     pub(crate) next_transient: Arc<AtomicU64>,
+    /// When this process opened the environment.
+    pub(crate) started_wall_ms: u64,
 }
 
 impl Environment {

@@ -50,6 +50,7 @@ pub(crate) async fn open(parts: Parts<'_>) -> Result<(Arc<Environment>, Task), B
     });
     let (committer, task) = Committer::start(&tasks, leader.clone(), Arc::clone(&oracle), Arc::clone(&realizer) as _);
     let environment = Arc::new(Environment {
+        started_wall_ms: tasks.clock().wall_ms(),
         tasks,
         rng,
         shutdown: Shutdown::new(),

@@ -8,6 +8,7 @@ mod explain;
 pub(crate) mod generic;
 pub(crate) mod prepare;
 pub(crate) mod query;
+mod sleep;
 pub(crate) mod subscribe;
 pub(crate) mod temporary;
 pub(crate) mod timestamp;

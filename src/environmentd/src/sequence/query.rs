@@ -47,6 +47,7 @@ impl Session {
         let objects = ClusterObjects { catalog: Arc::clone(&catalog), cluster, before: None };
         prepare::inline_views(&catalog, &objects, &mut relation)?;
         prepare::bind_builtins(self, &catalog, &mut relation);
+        self.sleep_as_asked(&mut relation).await?;
         prepare::bind_functions(self, &mut relation)?;
         let mut chosen = None;
         if prepare::reads_now(&relation) {

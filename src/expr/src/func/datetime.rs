@@ -231,6 +231,15 @@ pub(super) static TABLE: &[FuncDef] = &[
     )
     .fallible(),
     function(
+        "make_timestamptz_zone",
+        "make_timestamptz",
+        &[Int4, Int4, Int4, Int4, Int4, Float8, Text],
+        TimestampTz,
+        |a, _, _| make_timestamptz_zone(a),
+        "The instant at which clocks of a time zone show the fields.",
+    )
+    .fallible(),
+    function(
         "make_interval",
         "make_interval",
         &[Int4, Int4, Int4, Int4, Int4, Int4, Float8],
@@ -653,6 +662,12 @@ fn make_timestamp<'a>(args: &[Datum<'_>]) -> Value<'a> {
     let days = make_date(args)?;
     let time = make_time(&args[3..])?;
     checked_timestamp(i128::from(days) * i128::from(MICROS_PER_DAY) + i128::from(time)).map(Datum::Timestamp)
+}
+
+fn make_timestamptz_zone<'a>(args: &[Datum<'_>]) -> Value<'a> {
+    let local = make_timestamp(&args[..6])?.unwrap_timestamp();
+    let zone = TimeZone::parse(args[6].unwrap_text()).map_err(crate::cast::parse_error)?;
+    zone.to_utc(local).map(Datum::Timestamp).ok_or_else(timestamp_out_of_range)
 }
 
 fn make_interval<'a>(args: &[Datum<'_>]) -> Value<'a> {

@@ -54,6 +54,15 @@ pub(super) static TABLE: &[FuncDef] = &[
         "A jsonb object of keys and values, taken in turn from an array.",
     )
     .fallible(),
+    function(
+        "jsonb_object_pairs",
+        "jsonb_object",
+        &[TextArray, TextArray],
+        Jsonb,
+        object_of_pairs,
+        "A jsonb object of the keys in the first array and the values in the second.",
+    )
+    .fallible(),
 ];
 
 fn to_jsonb<'a>(args: &[Datum<'a>], types: &CallTypes, arena: &'a Arena) -> Value<'a> {
@@ -79,6 +88,7 @@ pub(crate) fn push(builder: &mut JsonbBuilder, datum: Datum<'_>, typ: &ScalarTyp
         Datum::Float4(value) if value.get().is_finite() => builder.number(&Numeric::from_f32(value.get())?),
         Datum::Float8(value) if value.get().is_finite() => builder.number(&Numeric::from_f64(value.get())?),
         Datum::Numeric(value) if value.decode().is_finite() => builder.number(&value.decode()),
+        Datum::Text(_) if matches!(typ, ScalarType::Char(Some(_))) => builder.string(&crate::text_of(datum, typ)),
         Datum::Text(value) => builder.string(value),
         Datum::Jsonb(value) => builder.push(value),
         Datum::Timestamp(_) => builder.string(&iso_8601(&crate::text_of(datum, typ), typ)),
@@ -166,11 +176,43 @@ fn build_object<'a>(args: &[Datum<'a>], types: &CallTypes, arena: &'a Arena) -> 
     if let Some(position) = args.iter().step_by(2).position(Datum::is_null) {
         return Err(invalid_parameter(format!("argument {}: key must not be null", position * 2 + 1)));
     }
+    let is_compound = |typ: &ScalarType| {
+        matches!(
+            typ,
+            ScalarType::Array(_) | ScalarType::List(_) | ScalarType::Map(_) | ScalarType::Record(_) | ScalarType::Jsonb
+        )
+    };
+    if types.args.iter().step_by(2).any(is_compound) {
+        return Err(invalid_parameter("key value must be scalar, not array, composite, or json"));
+    }
     build(arena, |builder| {
         builder.begin_object()?;
         for (pair, types) in args.chunks_exact(2).zip(types.args.chunks_exact(2)) {
             builder.key(&crate::text_of(pair[0], &types[0]))?;
             push(builder, pair[1], &types[1])?;
+        }
+        builder.end_object();
+        Ok(())
+    })
+}
+
+fn object_of_pairs<'a>(args: &[Datum<'a>], _: &CallTypes, arena: &'a Arena) -> Value<'a> {
+    let (keys, values) = (args[0].unwrap_array(), args[1].unwrap_array());
+    if keys.dimensions().len() > 1 || values.dimensions().len() > 1 {
+        return Err(EvalError::new("2202E", "wrong number of array subscripts"));
+    }
+    let (keys, values) = (keys.elements(), values.elements());
+    if keys.len() != values.len() {
+        return Err(EvalError::new("2202E", "mismatched array dimensions"));
+    }
+    if keys.iter().any(Datum::is_null) {
+        return Err(EvalError::new("22004", "null value not allowed for object key"));
+    }
+    build(arena, |builder| {
+        builder.begin_object()?;
+        for (key, value) in keys.iter().zip(&values) {
+            builder.key(key.unwrap_text())?;
+            push(builder, *value, &ScalarType::Text)?;
         }
         builder.end_object();
         Ok(())

@@ -30,6 +30,7 @@ pub(super) static TABLE: &[FuncDef] = &[
         .fallible()
         .called_on_null()
         .variadic(Any),
+    internal("map_build", &[AnyList], AnyMap, map_build, "A map of a list of records, each a key and a value."),
     operator("list_concat", "||", &[AnyList, AnyList], AnyList, concat, "Both, one after the other.").called_on_null(),
     operator(
         "list_append_operator",
@@ -248,6 +249,19 @@ fn map<'a>(args: &[Datum<'a>], types: &CallTypes, arena: &'a Arena) -> Value<'a>
             return Err(EvalError::new("22004", "map keys must not be null"));
         }
         entries.push((pair[0].unwrap_text(), pair[1]));
+    }
+    Ok(crate::datum_in(&pack_map(&entries, element_type(&types.ret).kind()), Kind::Map, arena))
+}
+
+/// Of entries with one key the last counts; one without a key is left out.
+fn map_build<'a>(args: &[Datum<'a>], types: &CallTypes, arena: &'a Arena) -> Value<'a> {
+    let records = args[0].unwrap_list().elements();
+    let mut entries = Vec::with_capacity(records.len());
+    for record in records {
+        let Datum::List(record) = record else { continue };
+        if let [Datum::Text(key), value] = record.elements()[..] {
+            entries.push((key, value));
+        }
     }
     Ok(crate::datum_in(&pack_map(&entries, element_type(&types.ret).kind()), Kind::Map, arena))
 }

@@ -204,6 +204,15 @@ pub(super) static TABLE: &[FuncDef] = &[
     )
     .fallible(),
     function(
+        "numeric_lcm",
+        "lcm",
+        &[Numeric, Numeric],
+        Numeric,
+        |a, _, arena| pack(lcm(x(a), y(a)), arena),
+        "Least common multiple.",
+    )
+    .fallible(),
+    function(
         "numeric_scale",
         "scale",
         &[Numeric],
@@ -261,6 +270,14 @@ fn gcd(left: Number, right: Number) -> Result<Number, NumericError> {
         (left, right) = (right, left.rem(&right)?);
     }
     Ok(if right.is_finite() { left } else { Number::NAN })
+}
+
+fn lcm(left: Number, right: Number) -> Result<Number, NumericError> {
+    let divisor = gcd(left, right)?;
+    if !divisor.is_finite() || divisor.is_zero() {
+        return Ok(divisor);
+    }
+    Ok(left.div(&divisor)?.mul(&right)?.abs())
 }
 
 pub(super) fn factorial<'a>(number: i64, arena: &'a Arena) -> Value<'a> {

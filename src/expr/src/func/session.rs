@@ -61,6 +61,18 @@ pub(super) static TABLE: &[FuncDef] = &[
     )
     .nullable()
     .volatility(Volatility::Stable),
+    stable("pg_conf_load_time", &[], TimestampTz, "When the settings were read: when the server started."),
+    stable("inet_client_addr", &[], Text, "The address of the client.").nullable(),
+    stable("inet_client_port", &[], Int4, "The port of the client.").nullable(),
+    stable("inet_server_addr", &[], Text, "The address of the session.").nullable(),
+    volatile("pg_cancel_backend", &[Int4], Bool, "Cancels the statement of a session; true if there is the session."),
+    volatile("pg_sleep", &[Float8], Text, "Waits so many seconds, before the statement reads anything."),
+    volatile(
+        "pg_sleep_for",
+        &[ArgType::Interval],
+        Text,
+        "Waits as long as an interval, before the statement reads anything.",
+    ),
     volatile("random", &[], Float8, "A random number from 0 to below 1."),
     volatile("gen_random_uuid", &[], Uuid, "A random UUID, version 4."),
 ];
