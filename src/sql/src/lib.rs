@@ -12,6 +12,7 @@ pub mod error;
 pub mod names;
 pub mod plan;
 mod position;
+pub mod probe;
 
 mod decorrelate;
 mod hir;

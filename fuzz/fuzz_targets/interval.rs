@@ -1,0 +1,9 @@
+//! Intervals in all styles.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    sql::probe::interval(text);
+});
