@@ -14,8 +14,8 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use parking_lot::{Mutex, RwLock};
 use rocksdb::{
-    ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, Direction, ErrorKind, IteratorMode,
-    Options, WriteOptions,
+    ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBIterator, DBRecoveryMode, Direction, ErrorKind,
+    IteratorMode, Options, ReadOptions, WriteOptions,
 };
 use stdx::Tasks;
 use tokio::sync::watch;
@@ -33,6 +33,9 @@ pub(crate) const CHECKPOINTS: &str = "ckpt";
 const LAYOUT: u32 = 1;
 /// An append that takes less is made on the thread that asks for it; a longer one would hold up what else runs there.
 const FAST: Duration = Duration::from_micros(700);
+
+/// Checkpoints that are larger are flushed at once.
+const FLUSHED_BYTES: usize = 1 << 20;
 
 /// A log in a directory on a disk, for one process at a time.
 pub struct RocksLog {
@@ -281,8 +284,20 @@ fn append(database: &DB, entry: &Entry, room: &mut Room) -> Result<Append, LogEr
     Ok(Append::Committed { stored_at: None })
 }
 
+/// Moves the checkpoints out of the write-ahead file, from which recovery would have to read and write them again.
+fn flush_checkpoints(database: &DB) -> Result<(), LogError> {
+    database.flush_cf(family(database, CHECKPOINTS)).map_err(|error| rocks_error(&error))
+}
+
+/// The stored checkpoints, past the cache: they may be large and are read once.
+pub(crate) fn checkpoints<'a>(database: &'a DB, mode: IteratorMode<'_>) -> DBIterator<'a> {
+    let mut options = ReadOptions::default();
+    options.fill_cache(false);
+    database.iterator_cf_opt(family(database, CHECKPOINTS), options, mode)
+}
+
 fn newest_checkpoint(database: &DB) -> Result<Option<Checkpoint>, LogError> {
-    for item in database.iterator_cf(family(database, CHECKPOINTS), IteratorMode::End) {
+    for item in checkpoints(database, IteratorMode::End) {
         let (key, bytes) = item.map_err(|error| rocks_error(&error))?;
         match Checkpoint::decode(bytes.into()) {
             Ok(checkpoint) => return Ok(Some(checkpoint)),
@@ -322,20 +337,19 @@ fn read(database: &DB, seq: u64) -> Result<Slot, LogError> {
 }
 
 fn store_checkpoint(database: &DB, checkpoint: &Checkpoint) -> Result<(), LogError> {
-    let checkpoints = family(database, CHECKPOINTS);
+    let stored = family(database, CHECKPOINTS);
     let fail = |error: rocksdb::Error| rocks_error(&error);
     let key = checkpoint_key(checkpoint.order());
-    database.put_cf_opt(checkpoints, key, checkpoint.encode(), &synced()).map_err(fail)?;
-    let keys = database.iterator_cf(checkpoints, IteratorMode::End).skip(CHECKPOINTS_KEPT);
-    for item in keys {
+    database.put_cf_opt(stored, key, checkpoint.encode(), &synced()).map_err(fail)?;
+    for item in checkpoints(database, IteratorMode::End).skip(CHECKPOINTS_KEPT) {
         let (key, _) = item.map_err(fail)?;
-        database.delete_cf_opt(checkpoints, key, &synced()).map_err(fail)?;
+        database.delete_cf_opt(stored, key, &synced()).map_err(fail)?;
     }
     Ok(())
 }
 
 fn truncate(database: &DB, upto: u64) -> Result<(), LogError> {
-    let oldest = database.iterator_cf(family(database, CHECKPOINTS), IteratorMode::Start).next();
+    let oldest = checkpoints(database, IteratorMode::Start).next();
     let Some(oldest) = oldest else { return Ok(()) };
     let (key, _) = oldest.map_err(|error| rocks_error(&error))?;
     let upto = upto.min(key.get(..8).map_or(Ok(0), seq_of)?);
@@ -347,7 +361,7 @@ fn truncate(database: &DB, upto: u64) -> Result<(), LogError> {
 
 /// What the newest checkpoint contains by its key, be it sound or not.
 pub(crate) fn newest_upto(database: &DB) -> Result<u64, LogError> {
-    match database.iterator_cf(family(database, CHECKPOINTS), IteratorMode::End).next() {
+    match checkpoints(database, IteratorMode::End).next() {
         Some(item) => seq_of(item.map_err(|error| rocks_error(&error))?.0.get(..8).unwrap_or_default()),
         None => Ok(0),
     }
@@ -398,7 +412,9 @@ impl Log for RocksLog {
 
     async fn checkpoint(&self, checkpoint: Checkpoint) -> Result<(), LogError> {
         self.blocking("rocks-log-checkpoint", move |database| {
-            database.write(|database| store_checkpoint(database, &checkpoint))
+            database.write(|database| store_checkpoint(database, &checkpoint))?;
+            // Outside of the lock: appends go on meanwhile.
+            if checkpoint.state.len() > FLUSHED_BYTES { database.with(flush_checkpoints) } else { Ok(()) }
         })
         .await
     }

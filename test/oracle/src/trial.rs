@@ -313,15 +313,7 @@ impl<'t> Trial<'t> {
         Ok(answers)
     }
 
-    fn judge(
-        &mut self,
-        position: usize,
-        road: Road,
-        step: usize,
-        expected: &Answer,
-        actual: &Answer,
-        may_fail: bool,
-    ) {
+    fn judge(&mut self, position: usize, road: Road, step: usize, expected: &Answer, actual: &Answer, may_fail: bool) {
         let live = &self.live[position];
         self.tally.comparisons += 1;
         if expected.is_err() && actual.is_err() {

@@ -83,7 +83,10 @@ impl Server {
         let mut text = String::new();
         stream.read_to_string(&mut text)?;
         let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        value.with_context(|| format!("there is no metric {name}"))?.parse().with_context(|| format!("{name} is no count"))
+        value
+            .with_context(|| format!("there is no metric {name}"))?
+            .parse()
+            .with_context(|| format!("{name} is no count"))
     }
 
     pub fn data_dir(&self) -> &Path {

@@ -92,7 +92,9 @@ async fn replicas_merge_what_is_large_on_s3_and_backups_go_there() -> Result<()>
     while server.metric("persist_delegated_merges_total")? == 0 {
         ensure!(count < 40 * ROWS_AT_ONCE, "no replica was asked to merge anything of {count} rows");
         let insert = "INSERT INTO hashes SELECT n, md5(n::text), md5('b' || n), md5('c' || n)";
-        client.batch_execute(&format!("{insert} FROM generate_series({}, {}) AS n", count + 1, count + ROWS_AT_ONCE)).await?;
+        client
+            .batch_execute(&format!("{insert} FROM generate_series({}, {}) AS n", count + 1, count + ROWS_AT_ONCE))
+            .await?;
         count += ROWS_AT_ONCE;
     }
     let answer = rows(&client, QUESTION).await?;
