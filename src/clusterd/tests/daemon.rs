@@ -88,7 +88,7 @@ impl Environment {
     async fn peek(&self, at: Timestamp) -> BTreeMap<Row, Diff> {
         let peek = Peek {
             id: Uuid::new_v4(),
-            target: PeekTarget::Index { index: INDEX, keys: None },
+            target: PeekTarget::Index { index: INDEX, lookup: None, front: 0 },
             at,
             mfp: Mfp::identity(vec![Kind::Int]),
             order: RowOrder::default(),

@@ -71,6 +71,15 @@ impl RowLayout {
         Ok((key, self.value(row)))
     }
 
+    /// The packed first columns of a key.
+    pub(crate) fn first_of_key<'a>(&self, key: &'a Row, columns: usize) -> &'a [u8] {
+        let mut rest = key.as_bytes();
+        for kind in &self.key_kinds[..columns] {
+            skip_datum(&mut rest, *kind);
+        }
+        &key.as_bytes()[..key.len_bytes() - rest.len()]
+    }
+
     fn value(&self, row: &Row) -> Row {
         let mut value = Row::default();
         let mut rest = row.as_bytes();

@@ -27,6 +27,7 @@ use std::rc::Rc;
 
 use differential_dataflow::collection::concatenate;
 use expr::{EvalError, LocalId, Mfp, Scalar};
+use protocol::Lookup;
 use protocol::plan::{Node, Plan};
 use repr::{CollectionId, Kind, Row, Timestamp};
 use timely::dataflow::Scope;
@@ -90,7 +91,7 @@ impl<'scope, T: RenderTime> Context<'scope, T> {
         let kinds = &plan.kinds;
         match &plan.node {
             Node::Constant { rows } => self.constant(kinds, rows),
-            Node::Get { id, key, lookup, mfp } => self.get(*id, key.as_deref(), lookup.as_deref(), mfp, kinds),
+            Node::Get { id, key, lookup, mfp } => self.get(*id, key.as_deref(), lookup.as_ref(), mfp, kinds),
             Node::GetLocal { id, mfp } => {
                 let bound = self.locals.get(id).unwrap_or_else(|| panic!("plan reads {id:?}, which is not bound"));
                 let bound = bound.clone();
@@ -187,16 +188,16 @@ impl<'scope, T: RenderTime> Context<'scope, T> {
         &self,
         id: CollectionId,
         key: Option<&[Scalar]>,
-        lookup: Option<&[Row]>,
+        lookup: Option<&Lookup>,
         mfp: &Mfp,
         kinds: &[Kind],
     ) -> Bundle<'scope, T> {
         let bundle = self.globals.get(&id).unwrap_or_else(|| panic!("plan reads {id}, which is not imported"));
         let arranged = key.and_then(|key| bundle.arrangement(key));
         let found = match (key, lookup, arranged) {
-            (_, Some(keys), Some(arranged)) => Bundle::from_streams(bundle.kinds.clone(), arranged.look_up(keys)),
-            (Some(key), Some(keys), None) => {
-                Bundle::from_streams(bundle.kinds.clone(), scan_for(bundle.streams(), &bundle.kinds, key, keys))
+            (_, Some(lookup), Some(arranged)) => Bundle::from_streams(bundle.kinds.clone(), arranged.look_up(lookup)),
+            (Some(key), Some(lookup), None) => {
+                Bundle::from_streams(bundle.kinds.clone(), scan_for(bundle.streams(), &bundle.kinds, key, lookup))
             }
             (_, None, Some(arranged)) if !mfp.is_identity() => {
                 Bundle::from_streams(bundle.kinds.clone(), arranged.streams())
@@ -207,18 +208,18 @@ impl<'scope, T: RenderTime> Context<'scope, T> {
     }
 }
 
-/// The rows whose key is one of `keys`, found by looking at all of them.
+/// The rows whose key is looked up, found by looking at all of them.
 fn scan_for<'scope, T: RenderTime>(
     input: Streams<'scope, T>,
     kinds: &[Kind],
     key: &[Scalar],
-    keys: &[Row],
+    lookup: &Lookup,
 ) -> Streams<'scope, T> {
-    let keys: BTreeSet<Row> = keys.iter().cloned().collect();
+    let lookup = lookup.clone();
     let mut evaluator = RowLayout::new(key, kinds).key_evaluator();
     let (oks, errs) =
         flat_map_fallible(input.oks, "ScanFor", move |row: Row, time, diff, emit| match evaluator.evaluate(&row) {
-            Ok(key) if keys.contains(&key) => emit.ok(row, time, diff),
+            Ok(key) if lookup.contains(&key) => emit.ok(row, time, diff),
             Ok(_) => {}
             Err(error) => emit.err(error, time, diff),
         });

@@ -343,7 +343,7 @@ pub(crate) fn view_export(id: u64, shard: u64) -> Export {
 pub(crate) fn peek(number: u128, index: u64, at: u64) -> Peek {
     Peek {
         id: Uuid::from_u128(number),
-        target: PeekTarget::Index { index: user(index), keys: None },
+        target: PeekTarget::Index { index: user(index), lookup: None, front: 0 },
         at: ts(at),
         mfp: expr::Mfp::identity(Vec::new()),
         order: protocol::RowOrder::default(),

@@ -1,5 +1,9 @@
 //! Casts between types, after PostgreSQL's `pg_cast`.
 
+mod order;
+
+pub(crate) use self::order::argument_bounds;
+
 use repr::error::ParseError;
 use repr::{NumericSpec, ScalarType};
 

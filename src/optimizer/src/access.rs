@@ -1,14 +1,16 @@
 //! How a one-off query gets its rows: without reading, by peeking at an index, or by a dataflow of its own.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use expr::interpret::{ROWS_MAX, interpret_unless, out_of_work};
 use expr::{EvalError, Id, Mfp, Relation, Scalar};
-use repr::{CollectionId, Diff, Row};
+use protocol::{KeyRange, Lookup, RowOrder};
+use repr::{CollectionId, ColumnBounds, Diff, Row};
 
 use crate::Objects;
 
-/// Keys looked up at once; more are read as a scan.
+/// Keys or ranges looked up at once; what would be more is looked up by fewer columns, or scanned.
 const LOOKUP_KEYS_MAX: usize = 1_000;
 
 /// Rows that a recursion may make while its query is planned: the interpreter makes all of them anew in each round.
@@ -26,10 +28,17 @@ pub enum Access {
 #[derive(Clone, Debug)]
 pub struct IndexAccess {
     pub index: CollectionId,
-    /// Packed keys to look up; None: all rows.
-    pub keys: Option<Vec<Row>>,
+    /// The indexed object, and the index's key over its columns.
+    pub on: CollectionId,
+    pub key: Vec<Scalar>,
+    /// None: all rows.
+    pub lookup: Option<Lookup>,
     /// Over the columns of the indexed object.
     pub mfp: Mfp,
+    /// How many columns of the key order the rows as they are wanted; see [`protocol::PeekTarget`]. 0 until an order is known.
+    pub front: usize,
+    /// How many columns of the key have but one value in what is looked up.
+    fixed: usize,
 }
 
 /// Chooses for an optimized relation.
@@ -72,82 +81,139 @@ fn evaluate(relation: &Relation, interrupted: &mut dyn FnMut() -> bool) -> Optio
 
 fn index_access(relation: &Relation, objects: &dyn Objects) -> Option<IndexAccess> {
     let (mut mfp, base) = Mfp::extract_from_relation(relation);
-    let Relation::Get { id: Id::Global(id), .. } = base else { return None };
+    let Relation::Get { id: Id::Global(on), .. } = base else { return None };
     mfp.optimize();
-    let indexes = objects.indexes(*id);
-    let looked_up = indexes.iter().filter_map(|(index, key)| lookup(key, &mfp).map(|keys| (*index, keys)));
-    // The fewer keys the better; of equals the older index.
-    if let Some((index, keys)) = looked_up.min_by_key(|(index, keys)| (keys.len(), *index)) {
-        return Some(IndexAccess { index, keys: Some(keys), mfp });
+    let on = *on;
+    if let Some(Found { index, key, lookup, fixed, .. }) = best_lookup(objects.indexes(on), &mfp) {
+        return Some(IndexAccess { index, on, key, lookup: Some(lookup), mfp, front: 0, fixed });
     }
-    let (index, _) = indexes.first()?;
-    Some(IndexAccess { index: *index, keys: None, mfp })
+    let (index, key) = objects.indexes(on).into_iter().next()?;
+    Some(IndexAccess { index, on, key, lookup: None, mfp, front: 0, fixed: 0 })
 }
 
-/// The keys that the predicates leave possible; None if they leave some key column open. The predicates stay in force, so
-/// the keys may be too many but never too few.
-pub(crate) fn lookup(key: &[Scalar], mfp: &Mfp) -> Option<Vec<Row>> {
-    let mut keys = vec![Row::default()];
-    for column in key {
-        let values = mfp.predicates.iter().find_map(|predicate| literals(predicate, column))?;
-        if keys.len().checked_mul(values.len())? > LOOKUP_KEYS_MAX {
-            return None;
+impl IndexAccess {
+    /// The same rows, for a reader who wants the first by an order: if the index has them in that order, reading may stop
+    /// early. All rows are read by the index whose key tells most of the order.
+    #[must_use]
+    pub fn in_order(mut self, order: &RowOrder, objects: &dyn Objects) -> IndexAccess {
+        // A failing row must fail wherever it is.
+        if order.limit.is_none() || self.mfp.could_error() || self.mfp.contains_temporal() {
+            return self;
         }
-        let longer = keys.iter().flat_map(|prefix| {
-            values.iter().map(move |value| {
-                let mut key = prefix.clone();
-                key.push_packed(value.as_bytes());
-                key
-            })
-        });
-        keys = longer.collect();
-    }
-    keys.sort_unstable();
-    keys.dedup();
-    if key.is_empty() { None } else { Some(keys) }
-}
-
-/// The values that a predicate leaves possible for an expression, if they are listed: `x = 1`, `x = 1 OR x = 2`.
-fn literals(predicate: &Scalar, of: &Scalar) -> Option<Vec<Row>> {
-    match predicate {
-        Scalar::Or(branches) => {
-            let mut all = Vec::new();
-            for branch in branches {
-                all.extend(literals(branch, of)?);
+        if self.lookup.is_none() {
+            let fronts = objects.indexes(self.on).into_iter().map(|(index, key)| {
+                let front = front(&key, 0, &self.mfp, order);
+                (front, Reverse(index), key)
+            });
+            if let Some((front, Reverse(index), key)) = fronts.max_by_key(|(front, index, _)| (*front, *index))
+                && front > 0
+            {
+                (self.index, self.key) = (index, key);
             }
-            Some(all)
         }
-        Scalar::And(parts) => parts.iter().find_map(|part| literals(part, of)),
-        Scalar::Call { func, args, types } if func.key == "eq" && !types.args[0].contains_interval() => {
-            let [left, right] = &args[..] else { return None };
-            literal_beside(left, right, of).or_else(|| literal_beside(right, left, of))
-        }
-        _ => None,
+        self.front = front(&self.key, self.fixed, &self.mfp, order);
+        self
     }
 }
 
-fn literal_beside(side: &Scalar, other: &Scalar, of: &Scalar) -> Option<Vec<Row>> {
-    let Scalar::Literal(Ok(row), typ) = other else { return None };
-    // Integers of all widths are packed alike, so a widening cast does not change the key.
-    let plain = if typ.kind() == repr::Kind::Int { without_widening(side) } else { side };
-    if plain != of {
+/// How many columns of the key, from the first on, follow the order, or have one value only.
+fn front(key: &[Scalar], fixed: usize, mfp: &Mfp, order: &RowOrder) -> usize {
+    let mut wanted = wanted_columns(mfp, order).into_iter().peekable();
+    let (mut front, mut followed) = (0, 0);
+    for (place, column) in key.iter().enumerate() {
+        if wanted.next_if(|wanted| *column == Scalar::Column(*wanted)).is_some() {
+            followed += 1;
+        } else if place >= fixed {
+            break;
+        }
+        front = place + 1;
+    }
+    if followed == 0 { 0 } else { front }
+}
+
+/// The input columns by whose bytes the rows are ordered, as far as they are: those of the order, then all, which break ties.
+fn wanted_columns(mfp: &Mfp, order: &RowOrder) -> Vec<usize> {
+    let by_order = order.order.iter().map(|order| (order.column, order.desc || !order.nulls_last));
+    let by_bytes = (0..mfp.arity()).map(|output| (output, false));
+    let mut columns = Vec::new();
+    for (place, (output, is_other)) in by_order.chain(by_bytes).enumerate() {
+        let Some(input) = mfp.projection.get(output).filter(|input| **input < mfp.input_arity()) else { break };
+        let is_tie_break = place >= order.order.len();
+        if is_other || !is_tie_break && !mfp.input_kinds[*input].is_compared_by_bytes() {
+            break;
+        }
+        if !columns.contains(input) {
+            columns.push(*input);
+        }
+    }
+    columns
+}
+
+/// An index, and which of its keys the predicates leave possible.
+pub(crate) struct Found {
+    pub(crate) index: CollectionId,
+    pub(crate) key: Vec<Scalar>,
+    pub(crate) lookup: Lookup,
+    fixed: usize,
+    rank: Rank,
+}
+
+/// The less the better: few keys, then ranges by many known columns, then ranges with both ends. Of equals the older index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Keys { count: usize },
+    Ranges { known: Reverse<usize>, is_open: bool, count: usize },
+}
+
+/// The index by which the predicates of `mfp` leave fewest keys, if some leave not all.
+pub(crate) fn best_lookup(indexes: Vec<(CollectionId, Vec<Scalar>)>, mfp: &Mfp) -> Option<Found> {
+    indexes.into_iter().filter_map(|(index, key)| lookup(index, key, mfp)).min_by_key(|found| (found.rank, found.index))
+}
+
+/// The keys that the predicates leave possible; None if they say nothing of the first key column. The predicates stay in
+/// force, so the keys may be too many but never too few.
+fn lookup(index: CollectionId, key: Vec<Scalar>, mfp: &Mfp) -> Option<Found> {
+    let bounds = mfp.bounds_on(&key);
+    let mut prefixes = vec![Vec::new()];
+    let mut fixed = 0;
+    for place in 0..key.len() {
+        let column = bounds.column(place).filter(|column| !is_any_value(column));
+        let points = column.and_then(ColumnBounds::points);
+        match points.filter(|points| prefixes.len().saturating_mul(points.len()) <= LOOKUP_KEYS_MAX) {
+            Some(points) => {
+                fixed += usize::from(fixed == place && points.len() == 1);
+                let longer =
+                    prefixes.iter().flat_map(|prefix| points.iter().map(move |point| [&prefix[..], point].concat()));
+                prefixes = longer.collect();
+            }
+            None => {
+                let (ranges, is_open) = ranges(&prefixes, column)?;
+                let rank = Rank::Ranges { known: Reverse(place), is_open, count: ranges.len() };
+                return Some(Found { index, key, lookup: Lookup::ranges(ranges), fixed, rank });
+            }
+        }
+    }
+    if key.is_empty() {
         return None;
     }
-    // Nothing equals NULL.
-    if row.unpack_first(typ.kind()).is_null() { Some(Vec::new()) } else { Some(vec![row.clone()]) }
+    let rank = Rank::Keys { count: prefixes.len() };
+    let lookup = Lookup::keys(prefixes.iter().map(|key| Row::from_bytes(key)));
+    Some(Found { index, key, lookup, fixed, rank })
 }
 
-fn without_widening(scalar: &Scalar) -> &Scalar {
-    match scalar {
-        Scalar::Call { func, args, types }
-            if func.kind == expr::func::FuncKind::Cast
-                && !func.fallible
-                && types.args.len() == 1
-                && types.args[0].kind() == repr::Kind::Int
-                && types.ret.kind() == repr::Kind::Int =>
-        {
-            without_widening(&args[0])
-        }
-        other => other,
+/// Whether all that is known of a column is that it is not NULL: that is not worth a look-up.
+fn is_any_value(column: &ColumnBounds) -> bool {
+    column.ranges.iter().any(|range| range.low.is_none() && range.high.is_none())
+}
+
+/// The keys with these first columns and a next column within bounds, and whether some range of them has an open end; None if
+/// that is all keys, or too many ranges.
+fn ranges(prefixes: &[Vec<u8>], next: Option<&ColumnBounds>) -> Option<(Vec<KeyRange>, bool)> {
+    let few = |next: &&ColumnBounds| prefixes.len().saturating_mul(next.ranges.len() + 1) <= LOOKUP_KEYS_MAX;
+    if let Some(next) = next.filter(few) {
+        let is_open = next.ranges.iter().any(|range| range.low.is_none() || range.high.is_none());
+        return Some((prefixes.iter().flat_map(|prefix| KeyRange::within(prefix, next)).collect(), is_open));
     }
+    let is_everything = prefixes.iter().any(Vec::is_empty);
+    (!is_everything).then(|| (prefixes.iter().map(|prefix| KeyRange::starting_with(prefix)).collect(), true))
 }

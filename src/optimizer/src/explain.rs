@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use protocol::plan::{JoinKind, JoinStage, Node, Plan, ReducePlan};
-use protocol::{Dataflow, Import};
+use protocol::{Dataflow, Import, Lookup};
 use repr::CollectionId;
 
 use crate::access::Access;
@@ -44,11 +44,15 @@ pub fn explain_physical(access: &Access, dataflow: &Dataflow, labels: &Labels<'_
         Access::Constant(Ok(rows)) => writeln!(out, "Constant ({} distinct rows)", rows.len()),
         Access::Constant(Err(error)) => writeln!(out, "Error {error}"),
         Access::Index(access) => {
-            let how = match &access.keys {
-                Some(keys) => format!("lookup of {} keys", keys.len()),
+            let how = match &access.lookup {
+                Some(lookup) => format!("lookup of {}", lookup_text(lookup, &access.key)),
                 None => "full scan".to_owned(),
             };
-            writeln!(out, "Peek index {} ({how})", name(access.index))
+            let front = match access.front {
+                0 => String::new(),
+                front => format!(", the first rows by ({})", scalars(&access.key[..front])),
+            };
+            writeln!(out, "Peek index {} ({how}{front})", name(access.index))
         }
         Access::Dataflow => Ok(()),
     };
@@ -112,7 +116,9 @@ fn headline(node: &Node, name: &dyn Fn(CollectionId) -> String) -> String {
         Node::Constant { rows: Err(error) } => format!("Error {error}"),
         Node::Get { id, key, lookup, mfp } => {
             let how = match (key, lookup) {
-                (_, Some(keys)) => format!("Get {} by {} keys", name(*id), keys.len()),
+                (key, Some(lookup)) => {
+                    format!("Get {} by {}", name(*id), lookup_text(lookup, key.as_deref().unwrap_or_default()))
+                }
                 (Some(key), None) => format!("Get {} arranged by ({})", name(*id), scalars(key)),
                 (None, None) => format!("Get {}", name(*id)),
             };

@@ -11,7 +11,7 @@ use protocol::{Dataflow, Export, Import, Object};
 use repr::{CollectionId, Kind, Timestamp};
 
 use crate::Objects;
-use crate::access::lookup;
+use crate::access::{Found, best_lookup};
 
 /// 16-way levels of a hierarchical reduction or TopK whose group size nobody has told: good for about a million rows.
 const DEFAULT_LEVELS: u32 = 3;
@@ -171,12 +171,10 @@ impl Lowering<'_> {
         }
         let reads = self.imports.entry(id).or_default();
         reads.kinds = kinds;
-        let indexes = self.objects.indexes(id);
-        let found = indexes.into_iter().filter_map(|(index, key)| lookup(&key, &mfp).map(|keys| (index, key, keys)));
-        match found.min_by_key(|(index, _, keys)| (keys.len(), *index)) {
-            Some((index, key, keys)) => {
+        match best_lookup(self.objects.indexes(id), &mfp) {
+            Some(Found { index, key, lookup, .. }) => {
                 reads.indexes.insert(index, key.clone());
-                Node::Get { id, key: Some(key), lookup: Some(keys), mfp }
+                Node::Get { id, key: Some(key), lookup: Some(lookup), mfp }
             }
             None => Node::Get { id, key: None, lookup: None, mfp },
         }

@@ -1,13 +1,14 @@
 //! What environmentd and clusterd say to each other: the physical plan (LIR), source descriptions, the messages of
 //! storagectl and computectl, and the links that carry them. Plain data.
 //!
-//! Knows no SQL, no timely, no persist. Reading order: `plan`, `dataflow`, `peek`, `compute`, `source`, `storage`,
+//! Knows no SQL, no timely, no persist. Reading order: `lookup`, `plan`, `dataflow`, `peek`, `compute`, `source`, `storage`,
 //! `stored`, `link`, `grpc`.
 
 pub mod compute;
 pub mod dataflow;
 pub mod grpc;
 pub mod link;
+pub mod lookup;
 pub mod peek;
 pub mod plan;
 pub mod source;
@@ -18,6 +19,7 @@ pub mod stored;
 pub use compute::{ComputeCommand, ComputeResponse};
 pub use dataflow::{Dataflow, Export, Import, Object};
 pub use expr::EvalError;
+pub use lookup::{KeyRange, Lookup};
 pub use peek::{Peek, PeekId, PeekOutcome, PeekTarget, RowOrder};
 pub use plan::{Node, Plan};
 pub use storage::{StorageCommand, StorageResponse};

@@ -5,6 +5,8 @@ use repr::{CollectionId, Diff, Row, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::lookup::Lookup;
+
 /// Names one peek over all replicas.
 pub type PeekId = Uuid;
 
@@ -24,8 +26,14 @@ pub struct Peek {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum PeekTarget {
-    /// All rows of an index, or with `keys` those whose packed key is one of them.
-    Index { index: CollectionId, keys: Option<Vec<Row>> },
+    /// All rows of an index, or those whose key is looked up.
+    Index {
+        index: CollectionId,
+        lookup: Option<Lookup>,
+        /// The first so many columns of the key order the rows as they are wanted, as far as they differ in them: behind
+        /// enough rows the others need not be looked at. Precondition: 0 unless there is a limit and the MFP cannot fail.
+        front: usize,
+    },
 }
 
 /// Which of the resulting rows are wanted. Each process returns its first `offset + limit` rows by `order`; the adapter

@@ -6,6 +6,8 @@ use expr::{ColumnOrder, EvalError, LocalId, Mfp, Scalar, TableFunc};
 use repr::{CollectionId, Diff, Kind, Row};
 use serde::{Deserialize, Serialize};
 
+use crate::lookup::Lookup;
+
 /// A node with its place in the plan and the kinds of the rows it yields.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
@@ -53,8 +55,8 @@ pub enum Node {
         id: CollectionId,
         /// The arrangement of it to read, if one of these keys is imported; else its rows.
         key: Option<Vec<Scalar>>,
-        /// With a `key`: only the rows whose key is one of these.
-        lookup: Option<Vec<Row>>,
+        /// With a `key`: only the rows whose key is looked up.
+        lookup: Option<Lookup>,
         mfp: Mfp,
     },
     GetLocal {

@@ -1,7 +1,7 @@
 //! Every function, and with it every plan, survives the way from one process to another.
 
 use expr::{Mfp, Scalar};
-use protocol::{ComputeCommand, Peek, PeekTarget, RowOrder, Sequenced};
+use protocol::{ComputeCommand, Lookup, Peek, PeekTarget, RowOrder, Sequenced};
 use repr::{CollectionId, Datum, Kind, Row, ScalarType, Timestamp};
 
 fn round_trip(message: &Sequenced<ComputeCommand>) {
@@ -15,7 +15,11 @@ fn a_peek_with_a_predicate_survives() {
     let literal = Scalar::literal(Datum::Text("x"), ScalarType::Text);
     let predicate = Scalar::compare("=", Scalar::Column(0), literal, ScalarType::Text);
     let mfp = Mfp::identity(vec![Kind::Text, Kind::Int]).filter([predicate]);
-    let target = PeekTarget::Index { index: CollectionId::User(1), keys: Some(vec![Row::pack([Datum::Text("x")])]) };
+    let target = PeekTarget::Index {
+        index: CollectionId::User(1),
+        lookup: Some(Lookup::keys([Row::pack([Datum::Text("x")])])),
+        front: 0,
+    };
     let peek = Peek {
         id: uuid::Uuid::nil(),
         target,

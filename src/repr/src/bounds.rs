@@ -2,7 +2,7 @@
 //!
 //! Law: a row whose datum in some column is outside that column's bounds is of no interest. A row inside all of them may be.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Bounds on some columns, all of which a row of interest meets. None at all: every row is of interest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,6 +40,17 @@ impl Bounds {
         self.columns.iter().map(|(column, bounds)| (*column, bounds))
     }
 
+    /// Also rows that are NULL in some of the bounded columns.
+    pub fn or_null(mut self) -> Bounds {
+        self.columns.values_mut().for_each(|bounds| bounds.nulls = true);
+        self
+    }
+
+    /// What is wanted of one column; None: everything.
+    pub fn column(&self, column: usize) -> Option<&ColumnBounds> {
+        self.columns.get(&column)
+    }
+
     /// Rows that both want.
     pub fn and(mut self, other: Bounds) -> Bounds {
         for (column, bounds) in other.columns {
@@ -65,6 +76,21 @@ impl Bounds {
 }
 
 impl ColumnBounds {
+    /// The datums wanted, packed, in order, if it is single datums that are; NULL among them.
+    pub fn points(&self) -> Option<Vec<Vec<u8>>> {
+        let mut points = BTreeSet::new();
+        for range in &self.ranges {
+            match (&range.low, &range.high) {
+                (Some(low), Some(high)) if low == high => points.insert(low.clone()),
+                _ => return None,
+            };
+        }
+        if self.nulls {
+            points.insert(vec![crate::codec::NULL]);
+        }
+        Some(points.into_iter().collect())
+    }
+
     /// NULL alone.
     pub fn null() -> ColumnBounds {
         ColumnBounds { nulls: true, ranges: Vec::new() }
@@ -123,6 +149,15 @@ mod tests {
         assert_eq!(either, Bounds::on(0, expected));
         assert!(between(1, 2).or(Bounds::on(1, ColumnBounds::null())).is_everything());
         assert!(between(1, 2).or(Bounds::default()).is_everything());
+    }
+
+    #[test]
+    fn points_are_ranges_of_one_datum() {
+        let points = |bounds: &Bounds| bounds.column(0).and_then(ColumnBounds::points);
+        let two = between(4, 4).or(between(1, 1)).or(between(4, 4));
+        assert_eq!(points(&two), Some(vec![vec![1], vec![4]]));
+        assert_eq!(points(&two.or_null()), Some(vec![vec![1], vec![4], vec![0xFF]]));
+        assert_eq!(points(&between(1, 2)), None);
     }
 
     #[test]

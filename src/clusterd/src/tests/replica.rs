@@ -32,7 +32,7 @@ fn key() -> Vec<expr::Scalar> {
 fn peek(number: u128, at: Timestamp) -> Peek {
     Peek {
         id: Uuid::from_u128(number),
-        target: PeekTarget::Index { index: user(3), keys: None },
+        target: PeekTarget::Index { index: user(3), lookup: None, front: 0 },
         at,
         mfp: Mfp::identity(kinds()),
         order: RowOrder::default(),

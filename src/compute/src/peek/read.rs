@@ -10,6 +10,7 @@ use differential_dataflow::trace::cursor::cursor_list;
 use expr::mfp::MfpPlan;
 use expr::{EvalError, Mfp, order};
 use protocol::peek::{Peek, PeekOutcome, PeekTarget, RowOrder};
+use protocol::{KeyRange, Lookup};
 use repr::{Diff, Kind, Row, Timestamp};
 
 use crate::evaluator::MfpEvaluator;
@@ -18,7 +19,7 @@ use crate::layout::output_kinds;
 
 /// Keys looked at between two checks whether the peek is still wanted.
 const CHECK_KEYS: usize = 1024;
-/// What a connection reads itself: handing a read to the pool and back takes longer than this many keys and values.
+/// What a connection reads itself: handing a read to the pool and back takes longer than this many keys or ranges, and values.
 const QUICK_KEYS: usize = 16;
 const QUICK_VALUES: usize = 256;
 
@@ -31,10 +32,14 @@ pub(super) fn read(peek: &Peek, snapshots: &[Arc<Snapshot>], is_canceled: &Atomi
     }
 }
 
-/// Answers a peek that looks up few keys with few values; None if there is more to read than is quick.
+/// Answers a peek that looks up few keys or ranges with few values, or wants few of the first; None if there is more to read than is quick.
 pub(super) fn read_quickly(peek: &Peek, snapshots: &[Arc<Snapshot>]) -> Option<PeekOutcome> {
-    let PeekTarget::Index { keys, .. } = &peek.target;
-    if keys.as_ref().is_none_or(|keys| keys.len() > QUICK_KEYS) {
+    let PeekTarget::Index { lookup, front, .. } = &peek.target;
+    let is_short = match lookup {
+        Some(lookup) => lookup.len() <= QUICK_KEYS,
+        None => *front > 0,
+    };
+    if !is_short {
         return None;
     }
     match try_read(peek, snapshots, &AtomicBool::new(false), QUICK_VALUES) {
@@ -76,18 +81,15 @@ fn try_read(
         is_canceled,
         keys_seen: 0,
         values_left: values_max,
+        front: Front::default(),
     };
-    let PeekTarget::Index { keys, .. } = &peek.target;
-    let mut keys = keys.clone();
-    if let Some(keys) = &mut keys {
-        // A cursor seeks forward only.
-        keys.sort();
-        keys.dedup();
-    }
+    let PeekTarget::Index { lookup, front, .. } = &peek.target;
     for snapshot in snapshots {
-        match &keys {
-            Some(keys) => reader.look_up(snapshot, keys)?,
-            None => reader.scan(snapshot)?,
+        reader.front = Front { columns: *front, ..Front::default() };
+        match lookup {
+            Some(Lookup::Keys(keys)) => reader.look_up(snapshot, keys)?,
+            Some(Lookup::Ranges(ranges)) => reader.read_ranges(snapshot, ranges)?,
+            None => reader.read_ranges(snapshot, &[KeyRange::default()])?,
         }
     }
     Ok(reader.results.finish()?)
@@ -124,6 +126,30 @@ struct Reader<'a> {
     is_canceled: &'a AtomicBool,
     keys_seen: usize,
     values_left: usize,
+    front: Front,
+}
+
+/// How far the first rows by the order have been found in one snapshot, whose keys come in that order.
+#[derive(Default)]
+struct Front {
+    /// The columns of the key that tell the order; 0: none.
+    columns: usize,
+    /// Rows found, by their counts.
+    found: u64,
+    /// These columns of the last key.
+    last: Vec<u8>,
+}
+
+impl Front {
+    /// Whether `wanted` rows are found of which all are before the rows of a key with these first columns.
+    fn is_complete(&mut self, columns: &[u8], wanted: Option<u64>) -> bool {
+        if columns == self.last {
+            return false;
+        }
+        self.last.clear();
+        self.last.extend_from_slice(columns);
+        wanted.is_some_and(|wanted| self.found >= wanted)
+    }
 }
 
 impl Reader<'_> {
@@ -132,19 +158,35 @@ impl Reader<'_> {
         for key in keys {
             cursor.seek_key(&batches, key);
             if cursor.get_key(&batches) == Some(key) {
+                if self.has_front(snapshot, key) {
+                    break;
+                }
                 self.read_key(snapshot, &mut cursor, &batches, key)?;
             }
         }
         Ok(())
     }
 
-    fn scan(&mut self, snapshot: &Snapshot) -> Result<(), Stop> {
+    /// Reads ranges that are sorted and apart: a cursor seeks forward only.
+    fn read_ranges(&mut self, snapshot: &Snapshot, ranges: &[KeyRange]) -> Result<(), Stop> {
         let (mut cursor, batches) = cursor_list(snapshot.oks.clone());
-        while let Some(key) = cursor.get_key(&batches) {
-            self.read_key(snapshot, &mut cursor, &batches, key)?;
-            cursor.step_key(&batches);
+        for range in ranges {
+            cursor.seek_key(&batches, &range.from);
+            while let Some(key) = cursor.get_key(&batches).filter(|key| range.reaches(key)) {
+                if self.has_front(snapshot, key) {
+                    return Ok(());
+                }
+                self.read_key(snapshot, &mut cursor, &batches, key)?;
+                cursor.step_key(&batches);
+            }
         }
         Ok(())
+    }
+
+    /// Whether neither this key nor any behind it can have a row that is wanted.
+    fn has_front(&mut self, snapshot: &Snapshot, key: &Row) -> bool {
+        let columns = self.front.columns;
+        columns > 0 && self.front.is_complete(snapshot.layout.first_of_key(key, columns), self.results.count_max)
     }
 
     /// Reads the values of the key at which the cursor stands.
@@ -171,6 +213,7 @@ impl Reader<'_> {
             if !count.is_zero()
                 && let Some(row) = self.evaluator.evaluate(&snapshot.layout.restore(key, value))?
             {
+                self.front.found = self.front.found.saturating_add(count.get().unsigned_abs());
                 self.results.push(row, count)?;
             }
             cursor.step_val(batches);

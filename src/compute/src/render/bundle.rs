@@ -9,6 +9,7 @@ use differential_dataflow::trace::wrappers::enter::TraceEnter;
 use differential_dataflow::trace::wrappers::frontier::TraceFrontier;
 use differential_dataflow::trace::{BatchCursor, Cursor, Navigable, TraceReader};
 use expr::{Mfp, Scalar};
+use protocol::{KeyRange, Lookup};
 use repr::{Kind, Row, Timestamp};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
@@ -51,28 +52,29 @@ impl<'scope, T: RenderTime> ArrangedRows<'scope, T> {
         Streams { oks, errs: self.errs.clone() }
     }
 
-    /// The rows whose packed key is one of `keys`.
-    pub(crate) fn look_up(&self, keys: &[Row]) -> Streams<'scope, T> {
+    /// The rows whose key is looked up.
+    pub(crate) fn look_up(&self, lookup: &Lookup) -> Streams<'scope, T> {
         let layout = Arc::clone(&self.layout);
         let oks = match &self.oks {
-            RowTrace::Local(arranged) => look_up(arranged.clone(), keys, layout),
-            RowTrace::Imported(arranged) => look_up(arranged.clone(), keys, layout),
+            RowTrace::Local(arranged) => look_up(arranged.clone(), lookup, layout),
+            RowTrace::Imported(arranged) => look_up(arranged.clone(), lookup, layout),
         };
         Streams { oks, errs: self.errs.clone() }
     }
 }
 
-fn look_up<'scope, T, Tr>(arranged: Arranged<'scope, Tr>, keys: &[Row], layout: Arc<RowLayout>) -> Rows<'scope, T>
+fn look_up<'scope, T, Tr>(arranged: Arranged<'scope, Tr>, lookup: &Lookup, layout: Arc<RowLayout>) -> Rows<'scope, T>
 where
     T: RenderTime,
     Tr: TraceReader<Time = T, Batch: Navigable> + 'static,
     BatchCursor<Tr>: Cursor<Time = T, Diff = Diff>,
     for<'a> BatchCursor<Tr>: Cursor<Key<'a> = &'a Row, Val<'a> = &'a Row>,
 {
-    let mut keys = keys.to_vec();
-    // A cursor seeks forward only.
-    keys.sort();
-    keys.dedup();
+    // A key is the range of itself: nothing but it starts with it.
+    let ranges: Vec<KeyRange> = match lookup {
+        Lookup::Keys(keys) => keys.iter().map(|key| KeyRange::starting_with(key.as_bytes())).collect(),
+        Lookup::Ranges(ranges) => ranges.clone(),
+    };
     arranged
         .stream
         .unary::<CapacityContainerBuilder<Vec<(Row, T, Diff)>>, _, _, _>(
@@ -84,19 +86,19 @@ where
                         let mut session = output.session(&capability);
                         for batch in batches.iter() {
                             let mut cursor = batch.cursor();
-                            for key in &keys {
-                                cursor.seek_key(batch, key);
-                                if cursor.get_key(batch) != Some(key) {
-                                    continue;
-                                }
-                                while let Some(value) = cursor.get_val(batch) {
-                                    let row = layout.restore(key, value);
-                                    cursor.map_times(batch, |time, diff| {
-                                        let time = <BatchCursor<Tr> as Cursor>::owned_time(time);
-                                        let diff = <BatchCursor<Tr> as Cursor>::owned_diff(diff);
-                                        session.give((row.clone(), time, diff));
-                                    });
-                                    cursor.step_val(batch);
+                            for range in &ranges {
+                                cursor.seek_key(batch, &range.from);
+                                while let Some(key) = cursor.get_key(batch).filter(|key| range.reaches(key)) {
+                                    while let Some(value) = cursor.get_val(batch) {
+                                        let row = layout.restore(key, value);
+                                        cursor.map_times(batch, |time, diff| {
+                                            let time = <BatchCursor<Tr> as Cursor>::owned_time(time);
+                                            let diff = <BatchCursor<Tr> as Cursor>::owned_diff(diff);
+                                            session.give((row.clone(), time, diff));
+                                        });
+                                        cursor.step_val(batch);
+                                    }
+                                    cursor.step_key(batch);
                                 }
                             }
                         }

@@ -146,7 +146,7 @@ pub(crate) fn hello(log: u128, nonce: u128) -> ComputeCommand {
 pub(crate) fn peek_all(id: u128, index: CollectionId, kinds: Vec<Kind>, at: u64) -> Peek {
     Peek {
         id: Uuid::from_u128(id),
-        target: PeekTarget::Index { index, keys: None },
+        target: PeekTarget::Index { index, lookup: None, front: 0 },
         at: Timestamp::new(at),
         mfp: Mfp::identity(kinds),
         order: RowOrder::default(),

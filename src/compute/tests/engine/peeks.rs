@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use expr::{ColumnOrder, EvalError, Mfp, Relation, Scalar};
 use protocol::ComputeCommand;
 use protocol::peek::{Peek, PeekOutcome, PeekTarget, RowOrder};
-use repr::{CollectionId, Datum, Diff, Kind, Row, ScalarType, ShardId, Timestamp};
+use protocol::{KeyRange, Lookup};
+use repr::{CollectionId, ColumnBounds, Datum, Diff, Kind, Row, ScalarType, ShardId, Timestamp};
+use stdx::Rng;
 
 use crate::harness::{Update, peek_all};
 use crate::lower::Lowering;
@@ -118,9 +120,86 @@ fn peeks_of_an_earlier_connection_are_forgotten() {
 fn a_lookup_reads_only_its_keys() {
     let mut single = indexed();
     single.advance(5);
-    let keys = Some(vec![Row::pack([Datum::Int(3)]), Row::pack([Datum::Int(2)]), Row::pack([Datum::Int(9)])]);
-    let id = single.peek(Peek { target: PeekTarget::Index { index: INDEX, keys }, ..all(1, 4) });
+    let lookup = Some(Lookup::keys([3, 2, 9].map(|key| Row::pack([Datum::Int(key)]))));
+    let id = single.peek(Peek { target: PeekTarget::Index { index: INDEX, lookup, front: 0 }, ..all(1, 4) });
     assert_eq!(single.answer(id), Some(rows(&[(row(2, 7), 1), (row(2, 20), 2), (row(3, 5), 1)])));
+}
+
+/// Keys 0 to 99 of ten values each, of which some are there twice and some no more; and keys that are NULL.
+fn many() -> Single {
+    let rng = Rng::from_seed(5);
+    let mut history = Vec::new();
+    for (key, value) in (0..100).flat_map(|key| (0..10).map(move |value| (key, value))) {
+        history.push((Ok(row(key, value)), rng.below(4), 1 + i64::from(rng.below(5) == 0)));
+    }
+    let gone: Vec<Update> = history.iter().filter(|_| rng.below(4) == 0).cloned().collect();
+    history.extend(gone.into_iter().map(|(row, time, count)| (row, time + 1, -count)));
+    history.push((Ok(Row::pack([Datum::Null, Datum::Int(1)])), 0, 3));
+    let mut single = Single::new(BTreeMap::from([(ShardId(0), history)]));
+    single.create(&indexed_object(&input(0, 2), vec![shard_import(0, 2)], Lowering::default()));
+    single.advance(6);
+    single
+}
+
+#[test]
+fn ranges_read_the_rows_that_a_filter_of_all_keeps() {
+    let mut single = many();
+    let rng = Rng::from_seed(6);
+    let bound = |rng: &Rng| rng.below(110) as i64 - 5;
+    for id in 0..200 {
+        let (low, high) = (bound(&rng), bound(&rng));
+        let ends = [low, high].map(|end| Row::pack([Datum::Int(end)]));
+        let range = match rng.below(3) {
+            0 => ColumnBounds::range(Some(ends[0].as_bytes()), Some(ends[1].as_bytes())),
+            1 => ColumnBounds::range(None, Some(ends[1].as_bytes())),
+            _ => ColumnBounds::range(Some(ends[0].as_bytes()), None),
+        };
+        let wanted = |key: i64| {
+            let bytes = Row::pack([Datum::Int(key)]);
+            range.ranges.iter().any(|range| range.overlaps(bytes.as_bytes(), Some(bytes.as_bytes())))
+        };
+        let Some(PeekOutcome::Rows(mut expected)) = answer(&mut single, all(2 * id, 5)) else { panic!("rows") };
+        expected.retain(|(row, _)| match row.unpack(&[Kind::Int; 2])[0] {
+            Datum::Int(key) => wanted(key),
+            _ => false,
+        });
+        let lookup = Some(Lookup::ranges(KeyRange::within(&[], &range)));
+        let target = PeekTarget::Index { index: INDEX, lookup, front: 0 };
+        let found = answer(&mut single, Peek { target, ..all(2 * id + 1, 5) });
+        assert_eq!(found, Some(PeekOutcome::Rows(expected)), "{range:?}");
+    }
+}
+
+/// Reading only the front of an index gives what reading all of it gives, for limits, offsets, ties and filters of all kinds.
+#[test]
+fn the_front_of_an_index_has_the_first_rows() {
+    let mut single = many();
+    let rng = Rng::from_seed(7);
+    let by = |columns: &[usize]| {
+        columns.iter().map(|column| ColumnOrder { column: *column, desc: false, nulls_last: true }).collect::<Vec<_>>()
+    };
+    for id in 0..200 {
+        let desc_tail = ColumnOrder { column: 1, desc: true, nulls_last: false };
+        let order = match rng.below(3) {
+            0 => by(&[]),
+            1 => by(&[0]),
+            _ => by(&[0]).into_iter().chain([desc_tail]).collect(),
+        };
+        let order = RowOrder { order, limit: Some(rng.below(40)), offset: rng.below(30) };
+        let least = Scalar::compare(">", column(1), literal(rng.below(9) as i64), ScalarType::Int8);
+        let mfp = Mfp::identity(vec![Kind::Int; 2]).filter([least]);
+        let peek = |front, id| {
+            let target = PeekTarget::Index { index: INDEX, lookup: None, front };
+            Peek { target, mfp: mfp.clone(), order: order.clone(), ..all(id, 5) }
+        };
+        let expected = answer(&mut single, peek(0, 2 * id));
+        assert_eq!(answer(&mut single, peek(1, 2 * id + 1)), expected, "{order:?}");
+    }
+}
+
+fn answer(single: &mut Single, peek: Peek) -> Option<PeekOutcome> {
+    let id = single.peek(peek);
+    single.answer(id)
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use expr::aggregate::{Aggregate, AggregateFunc};
 use expr::{Mfp, Relation, Scalar};
+use protocol::Lookup;
 use protocol::dataflow::{Dataflow, Export, Import, Object};
 use protocol::plan::{Node, Plan};
 use repr::{CollectionId, Datum, Kind, Row, ScalarType, ShardId, Timestamp};
@@ -106,10 +107,11 @@ fn a_lookup_reads_the_rows_of_its_keys() {
     let is = |value: i64| Scalar::compare("=", column(0), literal(value), ScalarType::Int8);
     let wanted = Scalar::Or(vec![is(1), is(0), column(0).is_null()]);
     let relation = input(0, 2).filter(vec![wanted]);
+    let lookup = Lookup::keys(keys);
     let node = |key: Scalar| Node::Get {
         id: CollectionId::User(0),
         key: Some(vec![key]),
-        lookup: Some(keys.to_vec()),
+        lookup: Some(lookup.clone()),
         mfp: Mfp::identity(vec![Kind::Int; 2]),
     };
     let plan = |key| Plan { id: 1, kinds: vec![Kind::Int; 2], node: node(key) };

@@ -10,7 +10,7 @@ use repr::{Datum, RelationDesc, Row, ScalarType};
 use sql::CatalogView;
 use sql::plan::{ExplainOptions, ExplainPlan, ExplainStage, SelectPlan};
 
-use super::query::import_ids;
+use super::query::{import_ids, row_order};
 use crate::error::Error;
 use crate::objects::ClusterObjects;
 use crate::session::{Response, Rows, Session};
@@ -68,6 +68,9 @@ impl Session {
             // An index may be peeked for an answer, but what is maintained is a dataflow all the same.
             (Purpose::Maintained, Access::Index(_)) => Access::Dataflow,
             (_, access) => access,
+            (Purpose::OneOff, Access::Index(access)) => {
+                Access::Index(access.in_order(&row_order(&select.finishing), &prepared.objects))
+            }
         };
         let ExplainOptions { arity, node_identifiers, .. } = options;
         let labels = Labels { name_of: &self.name_of(), node_identifiers, arity };

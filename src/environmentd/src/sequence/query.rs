@@ -76,12 +76,13 @@ impl Session {
         let cluster = self.live_cluster(cluster)?;
         match access {
             Access::Constant(_) => unreachable!("answered above"),
-            Access::Index(IndexAccess { index, keys, mfp }) => {
+            Access::Index(access) => {
+                let IndexAccess { index, lookup, mfp, front, .. } = access.in_order(&row_order(finishing), &objects);
                 let (at, holds) = match chosen {
                     Some(chosen) => chosen,
                     None => self.choose(when, &[index]).await.map(|(chosen, holds)| (chosen.at, holds))?,
                 };
-                let target = PeekTarget::Index { index, keys };
+                let target = PeekTarget::Index { index, lookup, front };
                 let rows = self.peek(cluster, target, at, mfp, finishing).await;
                 drop(holds);
                 rows
@@ -132,7 +133,7 @@ impl Session {
         controller.create_dataflow(cluster, dataflow)?;
         let built = OneOffDataflow { controller, index };
         drop(holds);
-        let target = PeekTarget::Index { index, keys: None };
+        let target = PeekTarget::Index { index, lookup: None, front: 0 };
         let rows = self.peek(cluster, target, at, Mfp::identity(typ.kinds()), finishing).await;
         drop(built);
         rows
@@ -146,13 +147,12 @@ impl Session {
         mfp: Mfp,
         finishing: &Finishing,
     ) -> Result<Counted, Error> {
-        let order = RowOrder { order: finishing.order_by.clone(), limit: finishing.limit, offset: finishing.offset };
         let peek = Peek {
             id: uuid::Builder::from_random_bytes(self.environment.rng.bytes16()).into_uuid(),
             target,
             at,
             mfp,
-            order,
+            order: row_order(finishing),
             result_bytes_max: self.vars.max_result_bytes(),
             after: 0,
         };
@@ -203,6 +203,11 @@ impl Drop for OneOffDataflow {
     fn drop(&mut self) {
         self.controller.drop_collections(vec![self.index]);
     }
+}
+
+/// Which rows of a query's the replicas are asked for.
+pub(super) fn row_order(finishing: &Finishing) -> RowOrder {
+    RowOrder { order: finishing.order_by.clone(), limit: finishing.limit, offset: finishing.offset }
 }
 
 /// A query that no index answers.
