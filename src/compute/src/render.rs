@@ -115,7 +115,7 @@ impl<'scope, T: RenderTime> Context<'scope, T> {
                 let output = reduce::render(self, input, key, reduce, &mfp.input_kinds);
                 self.mfp(output, mfp, kinds)
             }
-            Node::TopK { input, group_key, order, limit, offset, monotonic: _, levels } => {
+            Node::TopK { input, group_key, order, limit, offset, monotonic, levels } => {
                 let input = self.render(input);
                 let plan = top_k::TopKPlan {
                     kinds: input.kinds.clone(),
@@ -123,6 +123,7 @@ impl<'scope, T: RenderTime> Context<'scope, T> {
                     order: order.clone(),
                     limit: *limit,
                     offset: *offset,
+                    monotonic: *monotonic,
                     levels: *levels,
                 };
                 Bundle::from_streams(kinds.clone(), top_k::render(input.streams(), plan))

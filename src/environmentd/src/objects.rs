@@ -5,6 +5,7 @@ use std::sync::Arc;
 use catalog::Catalog;
 use expr::{Relation, Scalar};
 use optimizer::Objects;
+use protocol::source::SourceConnection;
 use repr::{ClusterId, CollectionId, ShardId};
 use sql::{CatalogView, Item, ItemDefinition};
 
@@ -25,6 +26,21 @@ impl Objects for ClusterObjects {
 
     fn shard(&self, id: CollectionId) -> Option<ShardId> {
         shard_of(&self.catalog, id)
+    }
+
+    fn only_grows(&self, id: CollectionId) -> bool {
+        let item = self.catalog.item_by_id(id);
+        let Some(ItemDefinition::Table { source: Some(reference), .. }) = item.as_deref().map(|item| &item.definition)
+        else {
+            return false;
+        };
+        let source = self.catalog.item_by_id(reference.source);
+        match source.as_deref().map(|source| &source.definition) {
+            Some(ItemDefinition::Source { connection: SourceConnection::LoadGenerator(generator), .. }) => {
+                generator.only_grows(&reference.reference)
+            }
+            _ => false,
+        }
     }
 
     fn indexes(&self, id: CollectionId) -> Vec<(CollectionId, Vec<Scalar>)> {

@@ -134,9 +134,10 @@ fn headline(node: &Node, name: &dyn Fn(CollectionId) -> String) -> String {
         Node::FlatMap { func, exprs, mfp, .. } => with(format!("FlatMap {func:?}({})", scalars(exprs)), mfp),
         Node::Join(join) => with(join_text(&join.kind), &join.mfp),
         Node::Reduce { key, plan, mfp, .. } => with(format!("Reduce {} by ({})", reduce_text(plan), scalars(key)), mfp),
-        Node::TopK { group_key, limit, offset, .. } => {
+        Node::TopK { group_key, limit, offset, monotonic, levels, .. } => {
             let limit = limit.map_or_else(|| "all".to_owned(), |limit| limit.to_string());
-            format!("TopK group={group_key:?} limit={limit} offset={offset}")
+            let how = if *monotonic { "monotonic".to_owned() } else { format!("levels={levels}") };
+            format!("TopK group={group_key:?} limit={limit} offset={offset} {how}")
         }
         Node::Negate { .. } => "Negate".to_owned(),
         Node::Threshold { .. } => "Threshold".to_owned(),
@@ -194,7 +195,10 @@ fn reduce_text(plan: &ReducePlan) -> String {
     match plan {
         ReducePlan::Distinct => "distinct".to_owned(),
         ReducePlan::Accumulable { aggregates } => format!("accumulable [{}]", names(aggregates)),
-        ReducePlan::Hierarchical { aggregates, levels, .. } => {
+        ReducePlan::Hierarchical { aggregates, monotonic: true, .. } => {
+            format!("hierarchical [{}] monotonic", names(aggregates))
+        }
+        ReducePlan::Hierarchical { aggregates, monotonic: false, levels } => {
             format!("hierarchical [{}] levels={levels}", names(aggregates))
         }
         ReducePlan::Basic { aggregates } => format!("basic [{}]", names(aggregates)),

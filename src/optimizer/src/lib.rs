@@ -24,5 +24,7 @@ pub trait Objects {
     /// The durable collection of a stored object.
     fn shard(&self, id: CollectionId) -> Option<ShardId>;
     /// The indexes of an object on this cluster, with their keys over its columns.
+    /// Whether no row of a stored collection is ever taken back.
+    fn only_grows(&self, id: CollectionId) -> bool;
     fn indexes(&self, id: CollectionId) -> Vec<(CollectionId, Vec<Scalar>)>;
 }

@@ -16,6 +16,9 @@ use crate::access::{Found, best_lookup};
 /// 16-way levels of a hierarchical reduction or TopK whose group size nobody has told: good for about a million rows.
 const DEFAULT_LEVELS: u32 = 3;
 
+/// Rows of a group, offset included, that a TopK of what only grows keeps in order: each that comes is compared with them.
+const MONOTONIC_ROWS_MAX: u64 = 64;
+
 /// What a dataflow is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
@@ -142,16 +145,19 @@ impl Lowering<'_> {
                 let values = values?;
                 Node::LetRec { ids: ids.clone(), values, limit: *limit, body: Box::new(self.lower(body)?) }
             }
-            Relation::TopK { input, group_key, order, limit, offset, monotonic, expected_group_size } => Node::TopK {
-                input: Box::new(self.lower(input)?),
-                group_key: group_key.clone(),
-                order: Vec::<ColumnOrder>::clone(order),
-                limit: *limit,
-                offset: *offset,
-                monotonic: *monotonic,
-                // Without a limit a level would keep all rows: there is nothing to gain.
-                levels: if limit.is_some() { levels(*expected_group_size) } else { 0 },
-            },
+            Relation::TopK { input, group_key, order, limit, offset, monotonic, expected_group_size } => {
+                let is_short = limit.is_some_and(|limit| limit.saturating_add(*offset) <= MONOTONIC_ROWS_MAX);
+                Node::TopK {
+                    input: Box::new(self.lower(input)?),
+                    group_key: group_key.clone(),
+                    order: Vec::<ColumnOrder>::clone(order),
+                    limit: *limit,
+                    offset: *offset,
+                    monotonic: *monotonic && is_short,
+                    // Without a limit a level would keep all rows: there is nothing to gain.
+                    levels: if limit.is_some() { levels(*expected_group_size) } else { 0 },
+                }
+            }
             Relation::Negate { input } => Node::Negate { input: Box::new(self.lower(input)?) },
             Relation::Threshold { input } => Node::Threshold { input: Box::new(self.lower(input)?) },
             Relation::Union { inputs } => {

@@ -51,6 +51,8 @@ pub fn optimize_traced(
         }
     }
     AFTER.iter().for_each(|pass| apply(*pass, &mut relation, trace));
+    passes::monotonic::mark(&mut relation, objects);
+    trace("mark what only grows", &relation);
     relation
 }
 

@@ -1,7 +1,7 @@
 //! What relations are optimized to, and which plans they get. Each optimized relation has the same rows as the relation as it
 //! was, by the interpreter, over random data with NULLs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use expr::interpret::{Collection, interpret};
 use expr::{Aggregate, AggregateFunc, LocalId, Relation, Scalar};
@@ -9,9 +9,10 @@ use optimizer::{Access, Labels, Objects, Purpose, access, explain_physical, lowe
 use repr::{CollectionId, Datum, Diff, RelationType, Row, ScalarType, ShardId};
 use stdx::Rng;
 
-/// Stored collections and their indexes; there are no views.
+/// Stored collections, their indexes, and those that only grow; there are no views.
 #[derive(Default)]
 struct Stored {
+    growing: BTreeSet<CollectionId>,
     indexes: BTreeMap<CollectionId, Vec<(CollectionId, Vec<Scalar>)>>,
 }
 
@@ -34,6 +35,10 @@ impl Objects for Stored {
 
     fn shard(&self, _: CollectionId) -> Option<ShardId> {
         Some(ShardId(0))
+    }
+
+    fn only_grows(&self, id: CollectionId) -> bool {
+        self.growing.contains(&id)
     }
 
     fn indexes(&self, id: CollectionId) -> Vec<(CollectionId, Vec<Scalar>)> {

@@ -99,6 +99,7 @@ pub enum Node {
         order: Vec<ColumnOrder>,
         limit: Option<u64>,
         offset: u64,
+        /// The input only grows, and few rows of a group are wanted: they are kept, and nothing else.
         monotonic: bool,
         /// Number of 16-way levels above the last, from the size hint.
         levels: u32,
@@ -157,7 +158,8 @@ pub enum ReducePlan {
     Distinct,
     /// count, sum, avg, bool and three-valued aggregates: one diff vector.
     Accumulable { aggregates: Vec<Aggregate> },
-    /// min and max, in `levels` 16-way levels above the last.
+    /// min and max, in `levels` 16-way levels above the last. Of an input that only grows (`monotonic`) the best values are
+    /// kept, and nothing else.
     Hierarchical { aggregates: Vec<Aggregate>, monotonic: bool, levels: u32 },
     /// Aggregates of whole groups in codec order: array_agg, string_agg, ...
     Basic { aggregates: Vec<Aggregate> },

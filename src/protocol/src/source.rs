@@ -57,4 +57,16 @@ impl LoadGenerator {
     pub fn relations(&self) -> Vec<(&'static str, RelationDesc)> {
         crate::source_relations::relations(&self.kind)
     }
+
+    /// Whether no row of the upstream relation is ever taken back.
+    pub fn only_grows(&self, reference: &str) -> bool {
+        match self.kind {
+            LoadGeneratorKind::Auction => true,
+            LoadGeneratorKind::Counter { max_cardinality } => max_cardinality.is_none(),
+            // A tick takes back an order and its lines, and puts others in their place.
+            LoadGeneratorKind::Tpch { .. } => {
+                self.tick_interval_ms.is_none() || !matches!(reference, "orders" | "lineitem")
+            }
+        }
+    }
 }

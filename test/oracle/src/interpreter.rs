@@ -158,6 +158,10 @@ impl Objects for Views<'_> {
         None
     }
 
+    fn only_grows(&self, _: CollectionId) -> bool {
+        false
+    }
+
     fn indexes(&self, _: CollectionId) -> Vec<(CollectionId, Vec<expr::Scalar>)> {
         Vec::new()
     }

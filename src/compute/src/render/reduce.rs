@@ -11,6 +11,7 @@ mod accumulable;
 mod basic;
 pub(super) mod buckets;
 mod collation;
+mod growing;
 mod hierarchical;
 
 use std::sync::Arc;
@@ -80,7 +81,8 @@ fn render_plan<'scope, T: RenderTime>(
     match plan {
         ReducePlan::Distinct => distinct(keyed),
         ReducePlan::Accumulable { aggregates } => accumulable::render(keyed, aggregates),
-        ReducePlan::Hierarchical { aggregates, monotonic: _, levels } => {
+        ReducePlan::Hierarchical { aggregates, monotonic: true, .. } => growing::render(keyed, aggregates),
+        ReducePlan::Hierarchical { aggregates, monotonic: false, levels } => {
             hierarchical::render(keyed, aggregates, *levels)
         }
         ReducePlan::Basic { aggregates } => basic::render(keyed, aggregates),

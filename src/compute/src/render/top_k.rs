@@ -4,6 +4,8 @@
 //! the row, each of which yields its own first `offset + limit` rows, then those into 16^(n-1) buckets, down to the whole
 //! group. Law: the first k rows of a union are among the first k rows of its parts.
 
+mod growing;
+
 use std::cmp::Ordering;
 use std::rc::Rc;
 
@@ -24,6 +26,8 @@ pub(super) struct TopKPlan {
     pub(super) order: Vec<ColumnOrder>,
     pub(super) limit: Option<u64>,
     pub(super) offset: u64,
+    /// The input only grows, and little enough is wanted to be kept beside the key.
+    pub(super) monotonic: bool,
     pub(super) levels: u32,
 }
 
@@ -38,8 +42,11 @@ struct Window {
 }
 
 pub(super) fn render<'scope, T: RenderTime>(input: Streams<'scope, T>, plan: TopKPlan) -> Streams<'scope, T> {
-    let Streams { oks, mut errs } = input;
     let end = plan.limit.map_or(u64::MAX, |limit| plan.offset.saturating_add(limit));
+    if plan.monotonic {
+        return growing::render(input, plan, end);
+    }
+    let Streams { oks, mut errs } = input;
     let mut window = Window { kinds: plan.kinds.clone().into(), order: plan.order.into(), offset: 0, end };
     // Without a limit each bucket would yield all of its rows.
     let levels = if plan.limit.is_some() { plan.levels } else { 0 };

@@ -11,6 +11,8 @@ use protocol::plan::{JoinKind, JoinPlan, JoinStage, Node, Plan, ReducePlan};
 pub(crate) struct Lowering {
     pub(crate) all_basic: bool,
     pub(crate) levels: u32,
+    /// Inputs only grow.
+    pub(crate) monotonic: bool,
     /// Joins are delta joins, in which of changes at one time those of input `last` count as the last.
     pub(crate) delta: bool,
     pub(crate) last: usize,
@@ -63,13 +65,13 @@ impl Lowering {
                 plan: self.reduce(aggregates),
                 mfp: Mfp::identity(relation.kinds()),
             },
-            Relation::TopK { input, group_key, order, limit, offset, monotonic, .. } => Node::TopK {
+            Relation::TopK { input, group_key, order, limit, offset, .. } => Node::TopK {
                 input: lower(input),
                 group_key: group_key.clone(),
                 order: order.clone(),
                 limit: *limit,
                 offset: *offset,
-                monotonic: *monotonic,
+                monotonic: self.monotonic,
                 levels: self.levels,
             },
             Relation::Negate { input } => Node::Negate { input: lower(input) },
@@ -99,7 +101,7 @@ impl Lowering {
         }
         let plan = |kind, aggregates| match kind {
             0 => ReducePlan::Accumulable { aggregates },
-            1 => ReducePlan::Hierarchical { aggregates, monotonic: false, levels: self.levels },
+            1 => ReducePlan::Hierarchical { aggregates, monotonic: self.monotonic, levels: self.levels },
             _ => ReducePlan::Basic { aggregates },
         };
         let mut parts: Vec<(ReducePlan, Vec<usize>)> =

@@ -162,6 +162,71 @@ fn top_k_with_any_number_of_levels() {
     }
 }
 
+/// Histories without a retraction, of `arity` columns: the same rows again and again.
+fn growing_history(seed: u64, arity: usize) -> BTreeMap<ShardId, Vec<crate::harness::Update>> {
+    let rng = stdx::Rng::from_seed(seed);
+    let mut history = crate::random_history(&rng, arity, 7);
+    history.retain(|(_, _, count)| *count > 0);
+    BTreeMap::from([(ShardId(0), history)])
+}
+
+#[test]
+fn what_only_grows_needs_only_the_best() {
+    let lowering = Lowering { monotonic: true, ..Lowering::default() };
+    let extremes = vec![
+        aggregate(AggregateFunc::Min, 1, false),
+        aggregate(AggregateFunc::Max, 1, false),
+        aggregate(AggregateFunc::Max, 0, false),
+    ];
+    let mixed = vec![extremes[1].clone(), aggregate(AggregateFunc::Count, 1, false), extremes[0].clone()];
+    let first_nulls = ColumnOrder { column: 1, desc: false, nulls_last: false };
+    let last_nulls = ColumnOrder { column: 1, desc: true, nulls_last: true };
+    let relations = [
+        input(0, 2).reduce(vec![column(0)], extremes.clone()),
+        input(0, 2).reduce(vec![], extremes),
+        input(0, 2).reduce(vec![column(0)], mixed),
+        input(0, 2).top_k(vec![0], vec![desc(1)], Some(1), 0),
+        input(0, 2).top_k(vec![], vec![asc(1)], Some(3), 2),
+        input(0, 2).top_k(vec![], vec![first_nulls, desc(0)], Some(4), 0),
+        input(0, 2).top_k(vec![1], vec![last_nulls], Some(2), 1),
+        input(0, 2).top_k(vec![0], vec![], Some(2), 0),
+    ];
+    for (seed, (workers, compact)) in [(1, true), (2, false), (1, false)].into_iter().enumerate() {
+        let histories = growing_history(seed as u64, 2);
+        for relation in &relations {
+            check_histories("growing", relation, &[2], lowering, &histories, workers, compact);
+        }
+    }
+}
+
+#[test]
+fn a_retraction_from_what_only_grows_is_an_error() {
+    let row = || Ok(Row::pack([Datum::Int(1), Datum::Int(7)]));
+    let histories = BTreeMap::from([(ShardId(0), vec![(row(), 0, 2), (row(), 3, -1)])]);
+    let max = input(0, 2).reduce(vec![column(0)], vec![aggregate(AggregateFunc::Max, 1, false)]);
+    for relation in [max, input(0, 2).top_k(vec![], vec![asc(1)], Some(1), 0)] {
+        let imports = vec![crate::shard_import(0, 2)];
+        let lowering = Lowering { monotonic: true, ..Lowering::default() };
+        let dataflow = crate::indexed_object(&relation, imports, lowering);
+        let kinds = relation.kinds();
+        let index = repr::CollectionId::User(101);
+        let run = crate::harness::Run {
+            workers: 1,
+            dataflows: vec![dataflow],
+            index,
+            kinds,
+            from: 2,
+            until: 5,
+            compact: false,
+        };
+        let answers: Vec<bool> = crate::harness::run(run, histories.clone())
+            .into_iter()
+            .map(|outcome| crate::answer(outcome).is_ok())
+            .collect();
+        assert_eq!(answers, [true, false, false]);
+    }
+}
+
 #[test]
 fn joins_of_two_and_three() {
     let two = Relation::join(vec![input(0, 2), input(1, 2)], vec![vec![column(0), column(2)]]);

@@ -10,6 +10,7 @@ pub(crate) mod fold;
 pub(crate) mod fuse;
 pub(crate) mod inline;
 pub(crate) mod lets;
+pub(crate) mod monotonic;
 pub(crate) mod predicates;
 pub(crate) mod share;
 pub(crate) mod window;

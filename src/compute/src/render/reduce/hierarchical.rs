@@ -7,6 +7,7 @@
 use expr::{Aggregate, AggregateFunc};
 use repr::row::skip_datum;
 use repr::{Kind, Row};
+use serde::{Deserialize, Serialize};
 use trace::{Diff, arrange_vals, owner_hash};
 
 use super::buckets::{Buckets, bucket_key, bucket_of, rebucket, strip};
@@ -17,8 +18,8 @@ use crate::render::time::RenderTime;
 /// Packed NULL: it is greater than every other datum.
 const NULL: u8 = 0xFF;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Best {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(super) enum Best {
     Least,
     /// The greatest that is not NULL.
     Greatest,
@@ -36,11 +37,7 @@ pub(super) fn render<'scope, T: RenderTime>(
     aggregates: &[Aggregate],
     levels: u32,
 ) -> Reduced<'scope, T> {
-    let best = aggregates.iter().map(|aggregate| match aggregate.func {
-        AggregateFunc::Max => Best::Greatest,
-        _ => Best::Least,
-    });
-    let columns = Columns { kinds: argument_kinds(aggregates), best: best.collect() };
+    let columns = Columns { kinds: argument_kinds(aggregates), best: bests(aggregates) };
     let mut buckets = Buckets::new(levels);
     if buckets.count() == 1 {
         return level(keyed, &columns, "ReduceMinMax");
@@ -68,6 +65,15 @@ pub(super) fn render<'scope, T: RenderTime>(
         }
         bucketed = kept.map(move |(key, arguments)| (rebucket(&key, count), arguments));
     }
+}
+
+/// Which values are the results of aggregates that are all min or max.
+pub(super) fn bests(aggregates: &[Aggregate]) -> Vec<Best> {
+    let best = |aggregate: &Aggregate| match aggregate.func {
+        AggregateFunc::Max => Best::Greatest,
+        _ => Best::Least,
+    };
+    aggregates.iter().map(best).collect()
 }
 
 fn level<'scope, T: RenderTime>(keyed: Keyed<'scope, T>, columns: &Columns, name: &str) -> Reduced<'scope, T> {
@@ -99,7 +105,7 @@ fn best_of(columns: &Columns, group: &[(&Row, Diff)]) -> Row {
     output
 }
 
-fn is_better(wanted: Best, value: &[u8], than: &[u8]) -> bool {
+pub(super) fn is_better(wanted: Best, value: &[u8], than: &[u8]) -> bool {
     match wanted {
         Best::Least => value < than,
         Best::Greatest => match (value.first() == Some(&NULL), than.first() == Some(&NULL)) {
