@@ -19,7 +19,7 @@ use crate::accumulate::Accumulator;
 use crate::error::EvalError;
 use crate::order::ColumnOrder;
 use crate::relation::order_text;
-use crate::scalar::Scalar;
+use crate::scalar::{Scalar, ScalarDisplay};
 
 /// One aggregate of a Reduce.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -224,9 +224,18 @@ impl AggregateFunc {
 impl Aggregate {
     /// The aggregate printed with column names, as [`Scalar::display`] prints them.
     pub(crate) fn text(&self, names: &[String]) -> String {
+        self.text_over(&self.expr.display(Some(names)))
+    }
+
+    /// The call, its columns printed by `column`.
+    pub fn text_by(&self, column: &dyn Fn(usize) -> String) -> String {
+        self.text_over(&self.expr.display_by(column))
+    }
+
+    fn text_over(&self, expr: &ScalarDisplay<'_>) -> String {
         let distinct = if self.distinct { "distinct " } else { "" };
         let star = self.func == AggregateFunc::Count && self.expr.is_literal_true();
-        let expr = if star { "*".to_owned() } else { self.expr.display(Some(names)).to_string() };
+        let expr = if star { "*".to_owned() } else { expr.to_string() };
         let call = match &self.func {
             AggregateFunc::Window(window) => format!("{window}({expr}"),
             func => format!("{}({distinct}{expr}", func.name()),

@@ -11,8 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use repr::{CollectionId, ColumnType, Datum, Diff, RelationType, Row, Timestamp};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::pretty::order_text;
-pub use self::pretty::{Names, Pretty};
+pub use self::pretty::{Names, Pretty, order_text};
 pub use self::typ::non_null_columns;
 pub use self::typecheck::typecheck;
 

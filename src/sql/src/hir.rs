@@ -5,6 +5,8 @@
 //! as its level 1. The right side of a [`HirRelation::Join`] has the left side's row as its level 1, whether it looks at it
 //! (LATERAL) or not.
 
+mod pretty;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -13,6 +15,7 @@ use expr::scalar::CallTypes;
 use expr::{AggregateFunc, ColumnOrder, EvalError, Func, LocalId, Scalar, TableFunc};
 use repr::{CollectionId, ColumnType, Datum, RelationType, Row, ScalarType};
 
+pub(crate) use self::pretty::pretty;
 use crate::stack::with_stack;
 
 /// A typed relational expression.

@@ -200,6 +200,8 @@ pub struct ExplainPlan {
     pub options: ExplainOptions,
     pub format: ExplainFormat,
     pub select: SelectPlan,
+    /// The text of the raw plan, if that is what is asked for.
+    pub raw: String,
     /// Names for what is explained: of an index or a materialized view, when the plan of one is shown.
     pub subject: Option<CollectionId>,
 }
@@ -228,6 +230,8 @@ pub enum ExplainFormat {
 pub enum ExplainStage {
     /// As planned, decorrelated.
     Decorrelated,
+    /// As planned, with subqueries in place.
+    Raw,
     Optimized,
     Physical,
     /// The plan after each pass of the optimizer that changed it.
@@ -242,6 +246,7 @@ impl ExplainStage {
         match self {
             ExplainStage::Decorrelated => "Decorrelated Plan",
             ExplainStage::Optimized => "Optimized Plan",
+            ExplainStage::Raw => "Raw Plan",
             ExplainStage::Physical => "Physical Plan",
             ExplainStage::Trace => "Optimizer Trace",
             ExplainStage::Timestamp => "Timestamp",

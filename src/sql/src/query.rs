@@ -57,7 +57,7 @@ use self::window::WindowItem;
 use crate::catalog_view::CatalogView;
 use crate::decorrelate;
 use crate::error::Error;
-use crate::hir::{HirAggregate, HirRelation, HirScalar};
+use crate::hir::{self, HirAggregate, HirRelation, HirScalar};
 use crate::names::Names;
 use crate::plan::{Finishing, Params, PlanContext};
 use crate::stack::with_stack;
@@ -298,6 +298,13 @@ pub(crate) fn plan_query(qcx: &mut QueryContext<'_>, query: &ast::Query) -> Resu
         project: (0..arity).collect(),
     };
     Ok(PlannedQuery { relation, desc, finishing })
+}
+
+/// The text of a query's plan before it is decorrelated.
+pub(crate) fn explain_raw(qcx: &mut QueryContext<'_>, query: &ast::Query) -> Result<String, Error> {
+    let planned = qcx.query(query)?;
+    let catalog = qcx.catalog;
+    Ok(hir::pretty(&planned.relation, &|id| catalog.item_by_id(id).map(|item| item.name.to_string())))
 }
 
 /// Plans the query of a view: with LIMIT or OFFSET the order decides which rows there are, else it means nothing.

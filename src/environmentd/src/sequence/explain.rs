@@ -17,10 +17,11 @@ use crate::session::{Response, Rows, Session};
 
 impl Session {
     pub(super) async fn explain(&mut self, plan: ExplainPlan) -> Result<Response, Error> {
-        let ExplainPlan { stage, options, format, select, subject } = plan;
+        let ExplainPlan { stage, options, format, select, raw, subject } = plan;
         // What is stored or indexed is maintained; all else is asked once.
         let purpose = if subject.is_some() { Purpose::Maintained } else { Purpose::OneOff };
         let text = match stage {
+            ExplainStage::Raw => raw,
             ExplainStage::Decorrelated => select.relation.pretty_with(&self.pretty(options)),
             ExplainStage::Optimized => self.explain_optimized(select, options).await?,
             ExplainStage::Physical => self.explain_physical(select, options, purpose).await?,

@@ -269,7 +269,7 @@ fn conjunct(predicate: &Scalar, nested: bool, names: &[String]) -> String {
 }
 
 /// An order as SQL writes it, defaults left out.
-pub(crate) fn order_text(order: &[ColumnOrder], names: &[String]) -> String {
+pub fn order_text(order: &[ColumnOrder], names: &[String]) -> String {
     let column_text = |column: &ColumnOrder| {
         let direction = if column.desc { " desc" } else { "" };
         let nulls = match (column.desc, column.nulls_last) {

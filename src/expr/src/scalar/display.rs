@@ -11,13 +11,26 @@ use crate::func::FuncKind;
 /// An expression to be printed, with the names of its columns where they are known.
 pub struct ScalarDisplay<'a> {
     scalar: &'a Scalar,
-    names: Option<&'a [String]>,
+    names: Names<'a>,
+}
+
+/// How columns are printed.
+#[derive(Clone, Copy)]
+enum Names<'a> {
+    /// As `#` and the index, with the name behind where there is one.
+    Listed(&'a [String]),
+    By(&'a dyn Fn(usize) -> String),
 }
 
 impl Scalar {
     /// The expression printed with column names; a column without a name is printed as `#` and its index.
     pub fn display<'a>(&'a self, names: Option<&'a [String]>) -> ScalarDisplay<'a> {
-        ScalarDisplay { scalar: self, names }
+        ScalarDisplay { scalar: self, names: Names::Listed(names.unwrap_or_default()) }
+    }
+
+    /// The expression printed with `column` for each column.
+    pub fn display_by<'a>(&'a self, column: &'a dyn Fn(usize) -> String) -> ScalarDisplay<'a> {
+        ScalarDisplay { scalar: self, names: Names::By(column) }
     }
 }
 
@@ -34,11 +47,14 @@ impl fmt::Display for ScalarDisplay<'_> {
 }
 
 /// Writes `scalar`; `nested` in an operator's operand, where every infix form needs parentheses.
-fn write_scalar(f: &mut fmt::Formatter<'_>, scalar: &Scalar, names: Option<&[String]>, nested: bool) -> fmt::Result {
+fn write_scalar(f: &mut fmt::Formatter<'_>, scalar: &Scalar, names: Names<'_>, nested: bool) -> fmt::Result {
     with_stack(|| match scalar {
-        Scalar::Column(index) => match names.and_then(|names| names.get(*index)).filter(|name| !name.is_empty()) {
-            Some(name) => write!(f, "#{index}{{{name}}}"),
-            None => write!(f, "#{index}"),
+        Scalar::Column(index) => match names {
+            Names::By(column) => f.write_str(&column(*index)),
+            Names::Listed(names) => match names.get(*index).filter(|name| !name.is_empty()) {
+                Some(name) => write!(f, "#{index}{{{name}}}"),
+                None => write!(f, "#{index}"),
+            },
         },
         Scalar::Literal(Ok(row), typ) => write_literal(f, row.unpack_first(typ.kind()), &typ.scalar),
         Scalar::Literal(Err(error), _) => write!(f, "error({:?})", error.message),
@@ -110,7 +126,7 @@ fn write_parenthesised(
     f: &mut fmt::Formatter<'_>,
     args: &[Scalar],
     separator: &str,
-    names: Option<&[String]>,
+    names: Names<'_>,
     nested: bool,
 ) -> fmt::Result {
     f.write_str(if nested { "(" } else { "" })?;
@@ -122,7 +138,7 @@ fn write_list(
     f: &mut fmt::Formatter<'_>,
     args: &[Scalar],
     separator: &str,
-    names: Option<&[String]>,
+    names: Names<'_>,
     nested: bool,
 ) -> fmt::Result {
     for (index, arg) in args.iter().enumerate() {

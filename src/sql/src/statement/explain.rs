@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::names::{self, in_quotes};
 use crate::parse::Cursor;
 use crate::plan::{ExplainFormat, ExplainOptions, ExplainPlan, ExplainStage, Finishing, Plan, SelectPlan, When};
+use crate::query::Lifetime;
 
 /// Words that may stand in WITH. Those that [`parse_options`] does not look at change nothing: what they would add is always
 /// shown, or there is nothing to add.
@@ -57,7 +58,6 @@ impl Explain {
     pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Result<Explain, Error> {
         cursor.expect(&["explain"])?;
         let refused = [
-            "raw plan",
             "locally optimized plan",
             "analyze",
             "filter pushdown",
@@ -79,7 +79,8 @@ impl Explain {
                 explainee: Explainee::Select(Select::parse(cursor)?),
             });
         }
-        let stages: [(&[&str], ExplainStage); 5] = [
+        let stages: [(&[&str], ExplainStage); 6] = [
+            (&["raw", "plan"], ExplainStage::Raw),
             (&["optimizer", "trace"], ExplainStage::Trace),
             (&["decorrelated", "plan"], ExplainStage::Decorrelated),
             (&["optimized", "plan"], ExplainStage::Optimized),
@@ -90,6 +91,9 @@ impl Explain {
         let (mut options, mut format) = (ExplainOptions::default(), ExplainFormat::Text);
         if stage.is_some() || ["text", "json", "dot"].iter().any(|format| cursor.peek_words(&["as", format])) {
             options = parse_options(cursor)?;
+            if stage == Some(ExplainStage::Raw) && options != ExplainOptions::default() {
+                return Err(cursor.unsupported("EXPLAIN RAW PLAN with types, keys, names or numbers of its nodes"));
+            }
             format = parse_format(cursor)?;
             cursor.expect(&["for"])?;
         } else if *cursor.peek() == Token::LParen && !parenthesized_query(cursor) {
@@ -116,12 +120,33 @@ impl Explain {
                 (plan_of_item(planner, &item), Some(item.id))
             }
         };
-        let Explain { stage, options, format, explainee: _ } = self;
-        Ok(Plan::Explain(ExplainPlan { stage: *stage, options: *options, format: *format, select, subject }))
+        let Explain { stage, options, format, explainee } = self;
+        let raw = match stage {
+            ExplainStage::Raw => explainee.raw(planner)?,
+            _ => String::new(),
+        };
+        Ok(Plan::Explain(ExplainPlan { stage: *stage, options: *options, format: *format, select, raw, subject }))
     }
 }
 
 impl Explainee {
+    /// The text of the plan before it is decorrelated. Errors: 0A000 for what is not a query.
+    fn raw(&self, planner: &mut Planner<'_>) -> Result<String, Error> {
+        let (name, kind) = match self {
+            Explainee::Select(select) => return planner.explain_raw(&select.query, Lifetime::OneShot),
+            Explainee::View(name) => (name, "view"),
+            Explainee::MaterializedView(name) => (name, "materialized view"),
+            Explainee::Write(_) | Explainee::Index(_) => {
+                return Err(Error::unsupported("EXPLAIN RAW PLAN of anything but a query or a view"));
+            }
+        };
+        let item = item_of_kind(planner, name, kind)?;
+        match crate::parse(&item.create_sql)?.first().map(|statement| statement.kind.as_ref()) {
+            Some(StatementKind::CreateView(view)) => planner.explain_raw(&view.query, Lifetime::View),
+            _ => Err(Error::new("XX000", "a view's definition does not create a view")),
+        }
+    }
+
     fn parse(cursor: &mut Cursor<'_>) -> Result<Explainee, Error> {
         if cursor.take(&["materialized", "view"]) {
             return cursor.name().map(Explainee::MaterializedView);

@@ -53,6 +53,11 @@ impl<'a> Planner<'a> {
         Ok(SelectPlan { relation, finishing, desc, when })
     }
 
+    /// The text of a query's plan before it is decorrelated.
+    pub(crate) fn explain_raw(&mut self, query: &Query, lifetime: Lifetime) -> Result<String, Error> {
+        query::explain_raw(&mut self.query_context(lifetime), query)
+    }
+
     /// Plans a query whose order means nothing.
     pub(crate) fn collection(&mut self, query: &Query, lifetime: Lifetime) -> Result<Collection, Error> {
         let mut context = self.query_context(lifetime);
