@@ -1,5 +1,6 @@
 //! The physical plan as an indented tree.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use protocol::plan::{JoinKind, JoinStage, Node, Plan, ReducePlan};
@@ -7,6 +8,7 @@ use protocol::{Dataflow, Import, Lookup};
 use repr::CollectionId;
 
 use crate::access::Access;
+use crate::estimate::{Estimate, estimates};
 
 /// How nodes are labelled.
 pub struct Labels<'a> {
@@ -16,6 +18,8 @@ pub struct Labels<'a> {
     pub node_identifiers: bool,
     /// The number of columns of each node.
     pub arity: bool,
+    /// How many distinct rows a stored collection has at most; if given, what follows for the nodes is printed.
+    pub stored_rows: Option<&'a dyn Fn(CollectionId) -> Option<u64>>,
 }
 
 impl Labels<'_> {
@@ -23,13 +27,19 @@ impl Labels<'_> {
         (self.name_of)(id).unwrap_or_else(|| id.to_string())
     }
 
-    fn line(&self, plan: &Plan) -> String {
+    fn line(&self, plan: &Plan, estimate: Estimate) -> String {
         let mut line = headline(&plan.node, &|id| self.name(id));
         if self.node_identifiers {
             line = format!("{}: {line}", plan.id);
         }
+        let mut notes = Vec::new();
         if self.arity {
-            line += &format!(" // {{ arity: {} }}", plan.kinds.len());
+            notes.push(format!("arity: {}", plan.kinds.len()));
+        }
+        notes.extend(estimate.rows.map(|rows| format!("rows: at most {rows}")));
+        notes.extend(estimate.memory_bytes.map(|bytes| format!("memory: at most {}", size_text(bytes))));
+        if !notes.is_empty() {
+            line += &format!(" // {{ {} }}", notes.join(", "));
         }
         line
     }
@@ -59,8 +69,9 @@ pub fn explain_physical(access: &Access, dataflow: &Dataflow, labels: &Labels<'_
     if !matches!(access, Access::Dataflow) {
         return out;
     }
+    let estimates = labels.stored_rows.map(|stored| estimates(dataflow, stored)).unwrap_or_default();
     for object in &dataflow.objects {
-        write_plan(&mut out, &object.plan, 0, labels);
+        write_plan(&mut out, &object.plan, 0, labels, &estimates);
     }
     let _ = writeln!(out, "\nImports:");
     for import in &dataflow.imports {
@@ -99,11 +110,12 @@ fn is_bounding(mfp: &expr::Mfp, predicate: &expr::Scalar) -> bool {
     !alone.bounds().is_everything()
 }
 
-fn write_plan(out: &mut String, plan: &Plan, depth: usize, labels: &Labels<'_>) {
+fn write_plan(out: &mut String, plan: &Plan, depth: usize, labels: &Labels<'_>, estimates: &BTreeMap<u64, Estimate>) {
     stacker::maybe_grow(64 * 1024, 1024 * 1024, || {
-        let _ = writeln!(out, "{:width$}{}", "", labels.line(plan), width = depth * 2);
+        let estimate = estimates.get(&plan.id).copied().unwrap_or_default();
+        let _ = writeln!(out, "{:width$}{}", "", labels.line(plan, estimate), width = depth * 2);
         for child in children(&plan.node) {
-            write_plan(out, child, depth + 1, labels);
+            write_plan(out, child, depth + 1, labels, estimates);
         }
     });
 }
@@ -175,6 +187,21 @@ fn join_text(kind: &JoinKind) -> String {
             let paths: Vec<String> = paths.iter().enumerate().map(|(start, stages)| path_text(start, stages)).collect();
             format!("Join delta [{}]", paths.join("; "))
         }
+    }
+}
+
+/// A size in the unit in which it has at most four digits.
+fn size_text(bytes: u64) -> String {
+    let units = ["bytes", "kB", "MB", "GB"];
+    let unit = (0..units.len() as u32).find(|unit| bytes / 1_000u64.pow(*unit) < 10_000).unwrap_or(3);
+    format!("{} {}", bytes / 1_000u64.pow(unit), units[unit as usize])
+}
+
+fn lookup_text(lookup: &Lookup, key: &[expr::Scalar]) -> String {
+    match lookup {
+        Lookup::Keys(keys) => format!("{} keys", keys.len()),
+        Lookup::Ranges(ranges) if ranges.len() == 1 => format!("1 range of ({})", scalars(key)),
+        Lookup::Ranges(ranges) => format!("{} ranges of ({})", ranges.len(), scalars(key)),
     }
 }
 

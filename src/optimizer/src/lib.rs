@@ -3,6 +3,7 @@
 //! Pure: no async, no I/O, no clock. Knows other objects only by [`Objects`]. Reading order: `pipeline`, `passes`, `access`, `lower`.
 
 mod access;
+mod estimate;
 mod explain;
 mod join_order;
 mod lower;
@@ -23,8 +24,8 @@ pub trait Objects {
     fn view(&self, id: CollectionId) -> Option<Relation>;
     /// The durable collection of a stored object.
     fn shard(&self, id: CollectionId) -> Option<ShardId>;
-    /// The indexes of an object on this cluster, with their keys over its columns.
     /// Whether no row of a stored collection is ever taken back.
     fn only_grows(&self, id: CollectionId) -> bool;
+    /// The indexes of an object on this cluster, with their keys over its columns.
     fn indexes(&self, id: CollectionId) -> Vec<(CollectionId, Vec<Scalar>)>;
 }

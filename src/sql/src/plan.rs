@@ -216,6 +216,8 @@ pub struct ExplainOptions {
     pub humanized: bool,
     /// The numbers by which introspection names nodes.
     pub node_identifiers: bool,
+    /// How many rows the nodes of a physical plan yield at most, and how much memory they keep.
+    pub cardinality: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -228,10 +230,10 @@ pub enum ExplainFormat {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExplainStage {
-    /// As planned, decorrelated.
-    Decorrelated,
     /// As planned, with subqueries in place.
     Raw,
+    /// As planned, decorrelated.
+    Decorrelated,
     Optimized,
     Physical,
     /// The plan after each pass of the optimizer that changed it.
@@ -244,9 +246,9 @@ impl ExplainStage {
     /// The name of the one column of text that is returned.
     pub fn column_name(self) -> &'static str {
         match self {
+            ExplainStage::Raw => "Raw Plan",
             ExplainStage::Decorrelated => "Decorrelated Plan",
             ExplainStage::Optimized => "Optimized Plan",
-            ExplainStage::Raw => "Raw Plan",
             ExplainStage::Physical => "Physical Plan",
             ExplainStage::Trace => "Optimizer Trace",
             ExplainStage::Timestamp => "Timestamp",

@@ -5,8 +5,8 @@ mod format;
 use std::fmt::Write;
 
 use expr::relation::{Names, Pretty};
-use optimizer::{Access, Labels, Purpose};
-use repr::{Datum, RelationDesc, Row, ScalarType};
+use optimizer::{Access, Labels, Objects, Purpose};
+use repr::{CollectionId, Datum, RelationDesc, Row, ScalarType};
 use sql::CatalogView;
 use sql::plan::{ExplainOptions, ExplainPlan, ExplainStage, SelectPlan};
 
@@ -68,13 +68,16 @@ impl Session {
         let access = match (purpose, prepared.access) {
             // An index may be peeked for an answer, but what is maintained is a dataflow all the same.
             (Purpose::Maintained, Access::Index(_)) => Access::Dataflow,
-            (_, access) => access,
             (Purpose::OneOff, Access::Index(access)) => {
                 Access::Index(access.in_order(&row_order(&select.finishing), &prepared.objects))
             }
+            (_, access) => access,
         };
-        let ExplainOptions { arity, node_identifiers, .. } = options;
-        let labels = Labels { name_of: &self.name_of(), node_identifiers, arity };
+        let ExplainOptions { arity, node_identifiers, cardinality, .. } = options;
+        let leader = &self.environment.leader;
+        let stored_rows = |id| prepared.objects.shard(id).and_then(|shard| leader.stored_updates(shard));
+        let stored_rows: Option<&dyn Fn(CollectionId) -> Option<u64>> = cardinality.then_some(&stored_rows);
+        let labels = Labels { name_of: &self.name_of(), node_identifiers, arity, stored_rows };
         Ok(optimizer::explain_physical(&access, &dataflow, &labels))
     }
 

@@ -108,6 +108,13 @@ impl LeaderHandle {
         self.shared().holds.floor(shard)
     }
 
+    /// How many updates are stored of a shard; not fewer than the distinct rows it has.
+    pub fn stored_updates(&self, shard: ShardId) -> Option<u64> {
+        let core = self.shared().core.lock();
+        let shard = core.durable.live(shard).ok()?;
+        Some(shard.batches.iter().map(|batch| batch.updates).sum())
+    }
+
     /// The time from which on a shard was ever readable.
     pub fn created(&self, shard: ShardId) -> Option<Timestamp> {
         self.shared().core.lock().speculative.live(shard).ok().map(|shard| shard.created)

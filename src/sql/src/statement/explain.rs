@@ -195,6 +195,7 @@ fn parse_options(cursor: &mut Cursor<'_>) -> Result<ExplainOptions, Error> {
                 "keys" => options.keys = flag,
                 "humanized expressions" | "column names" => options.humanized = flag,
                 "node identifiers" => options.node_identifiers = flag,
+                "cardinality" => options.cardinality = flag,
                 _ => {}
             }
         }
