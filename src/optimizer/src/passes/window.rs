@@ -15,8 +15,10 @@
 //! a TopK costs, however large it is. Only where all calls are `row_number`: others may look at any row.
 
 use expr::aggregate::WindowFunc;
-use expr::{AggregateFunc, ColumnOrder, Relation, Scalar, TableFunc};
-use repr::Datum;
+use std::ops::Range;
+
+use expr::{AggregateFunc, ColumnOrder, Mfp, Relation, Scalar, TableFunc};
+use repr::{ColumnBounds, Datum, Kind, Row};
 
 pub(crate) fn push_into_partitions(relation: &mut Relation) {
     relation.visit_mut_pre(&mut |node| {
@@ -78,7 +80,8 @@ fn limit_row_numbers(node: &mut Relation) {
     {
         let first = group_key.len() + 1 + columns.len() - window.calls.len();
         let numbers = first..first + window.calls.len();
-        let limits = predicates.iter().filter_map(|predicate| greatest(predicate, |column| numbers.contains(&column)));
+        let exact = predicates.iter().filter_map(|predicate| greatest(predicate, &|column| numbers.contains(&column)));
+        let limits = exact.chain(greatest_within(predicates, numbers.clone()));
         if let Some(limit) = limits.min() {
             let order = window.order_by.clone();
             take_first(rows, group_key, &mut aggregate.expr, &order, limit);
@@ -86,8 +89,26 @@ fn limit_row_numbers(node: &mut Relation) {
     }
 }
 
+/// The greatest numbers that the predicates leave possible, also where they compare them as something else.
+fn greatest_within(predicates: &[Scalar], numbers: Range<usize>) -> Option<u64> {
+    let key: Vec<Scalar> = numbers.map(Scalar::Column).collect();
+    let filter = Mfp::from_map_filter_project(Vec::new(), Vec::new(), predicates.to_vec(), Vec::new());
+    let bounds = filter.bounds_on(&key);
+    let greatest = |bounds: &ColumnBounds| {
+        let highs: Option<Vec<u64>> = bounds.ranges.iter().map(|range| as_limit(range.high.as_deref()?)).collect();
+        highs.map(|highs| highs.into_iter().max().unwrap_or(0))
+    };
+    bounds.iter().filter_map(|(_, bounds)| greatest(bounds)).min()
+}
+
+/// A packed number as a limit.
+fn as_limit(packed: &[u8]) -> Option<u64> {
+    let number = Row::from_bytes(packed).unpack_first(Kind::Int).unwrap_int();
+    Some(u64::try_from(number).unwrap_or(0))
+}
+
 /// The greatest value that a wanted column may have if the predicate is true.
-fn greatest(predicate: &Scalar, wanted: impl Fn(usize) -> bool) -> Option<u64> {
+fn greatest(predicate: &Scalar, wanted: &dyn Fn(usize) -> bool) -> Option<u64> {
     let Scalar::Call { func, args, .. } = predicate else { return None };
     let [left, right] = &args[..] else { return None };
     let (key, column, literal) = match (left, right) {
@@ -147,7 +168,7 @@ mod tests {
 
     use expr::aggregate::{Window, WindowCall, WindowFrame, output_type};
     use expr::{Aggregate, Collection, interpret};
-    use repr::{CollectionId, Diff, RelationType, Row, ScalarType};
+    use repr::{CollectionId, Diff, RelationType, ScalarType};
 
     use super::*;
 
@@ -215,6 +236,16 @@ mod tests {
         assert_eq!(limits(&pushed(vec![compare("=", 4, 1)])), [1]);
         assert_eq!(limits(&pushed(vec![compare("<", 4, -5)])), [0]);
         assert_eq!(limits(&pushed(vec![compare(">", 4, 3)])), [] as [u64; 0]);
+        let any = Scalar::Or(vec![compare("=", 4, 1), compare("=", 4, 3)]);
+        assert_eq!(limits(&pushed(vec![any])), [3]);
+        let number = |text: &str| {
+            let number = repr::numeric::Numeric::parse(text).expect("a number");
+            Scalar::literal(Datum::Numeric(number.pack(&repr::Arena::new())), ScalarType::Numeric(None))
+        };
+        let (from, to) = (ScalarType::Int8, ScalarType::Numeric(None));
+        let cast = expr::cast::cast(Scalar::Column(4), &from, &to, expr::cast::CastContext::Implicit);
+        let below = Scalar::compare("<", cast.expect("a cast"), number("2.5"), to);
+        assert_eq!(limits(&pushed(vec![below])), [2]);
         assert_eq!(limits(&pushed(vec![compare("<=", 3, 3)])), [] as [u64; 0]);
     }
 
