@@ -1,4 +1,4 @@
-//! Benchmarks of Freshet against peers that run beside it: `cargo xtask bench w1|point|insert|copy`. Every answer is compared
+//! Benchmarks of Freshet against peers that run beside it: `cargo xtask bench w1|point|insert|copy|planning`. Every answer is compared
 //! with an exact expectation; every figure is one JSON line on standard output.
 
 mod copy;
@@ -7,6 +7,7 @@ mod figure;
 mod freshet;
 mod insert;
 mod peer;
+mod planning;
 mod point;
 mod raw;
 mod w1;
@@ -35,6 +36,8 @@ enum Benchmark {
     Insert(insert::Options),
     /// Durable COPY of many rows.
     Copy(copy::Options),
+    /// Planning of queries in this process, without a server.
+    Planning(planning::Options),
 }
 
 fn main() -> ExitCode {
@@ -57,6 +60,7 @@ fn run() -> Result<()> {
             Benchmark::Point(options) => point::run(&options).await,
             Benchmark::Insert(options) => insert::run(&options).await,
             Benchmark::Copy(options) => copy::run(&options).await,
+            Benchmark::Planning(options) => planning::run(&options),
         }
     })
 }
