@@ -256,7 +256,8 @@ async fn objects_are_as_specified_and_go_with_their_owner() {
         let ours = audit.iter().filter(|event| event.namespace == "objects" && event.user == "kubelab-admin");
         let writes = ours
             .filter(|event| ["services", "statefulsets", "poddisruptionbudgets"].contains(&event.resource.as_str()));
-        writes.filter(|event| ["create", "patch", "delete"].contains(&event.verb.as_str())).count()
+        let writes = writes.filter(|event| ["create", "patch", "delete"].contains(&event.verb.as_str()));
+        writes.map(|event| format!("{} {} {}", event.verb, event.resource, event.code)).collect::<Vec<String>>()
     };
     let written = writes();
     let faults = Faults::default();

@@ -156,5 +156,11 @@ fn causes(error: &dyn std::error::Error) -> String {
 }
 
 fn value(kind: Kind, object: &DynamicObject) -> Result<Value, CallError> {
-    serde_json::to_value(object).map_err(|error| CallError(format!("cannot read a {kind:?}: {error}")))
+    let value = serde_json::to_value(object);
+    let mut value = value.map_err(|error| CallError(format!("cannot read a {kind:?}: {error}")))?;
+    // The items of a list do not tell what they are.
+    let resource = kind.resource();
+    value["apiVersion"] = Value::String(resource.api_version);
+    value["kind"] = Value::String(resource.kind);
+    Ok(value)
 }

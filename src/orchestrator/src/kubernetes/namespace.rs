@@ -144,11 +144,14 @@ impl NamespacedOrchestrator for KubernetesNamespace {
 
     async fn list_services(&self) -> Result<Vec<String>, OrchestratorError> {
         let contract = &self.shared.contract;
-        let found = self.shared.cluster.list(Kind::StatefulSet, &contract.selector()).await;
-        let found = found.map_err(|error| OrchestratorError::Refused(error.to_string()))?;
-        let labels = found.iter().filter_map(labels);
-        let mut ids: BTreeSet<String> =
-            labels.filter_map(|labels| contract.service_id(&labels).map(str::to_owned)).collect();
+        let mut ids = BTreeSet::new();
+        // Of a service that was being made or dropped when its environmentd died there may be only one of the two.
+        for kind in [Kind::StatefulSet, Kind::Service] {
+            let found = self.shared.cluster.list(kind, &contract.selector()).await;
+            let found = found.map_err(|error| OrchestratorError::Refused(error.to_string()))?;
+            let labels = found.iter().filter_map(labels);
+            ids.extend(labels.filter_map(|labels| contract.service_id(&labels).map(str::to_owned)));
+        }
         for (id, wanted) in &self.shared.state.lock().services {
             match wanted {
                 Wanted::Present(_) => ids.insert(id.clone()),
