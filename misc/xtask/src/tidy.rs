@@ -147,8 +147,8 @@ fn functions(text: &str) -> Vec<(String, usize)> {
         let closing = format!("{:indentation$}}}", "");
         let end = lines[start..].iter().position(|line| *line == closing);
         // A declaration without body ends in a semicolon before any brace closes.
-        let bodyless = lines[start..].iter().take(8).any(|line| line.trim_end().ends_with(';'))
-            && !lines[start..].iter().take(8).any(|line| line.trim_end().ends_with('{'));
+        let head = lines[start..].iter().find(|line| line.trim_end().ends_with([';', '{', '}']));
+        let bodyless = head.is_some_and(|line| line.trim_end().ends_with(';'));
         if let Some(length) = end
             && !bodyless
         {

@@ -206,6 +206,24 @@ async fn objects_are_as_specified_and_go_with_their_owner() {
         event(&mut events, |event| event.service_id == id && event.status == ProcessStatus::Online).await;
     }
 
+    check_objects(&environment).await;
+    drop((compute, orchestrator));
+    check_second_start(&environment).await;
+
+    // Nothing outlives environmentd.
+    environment.api::<StatefulSet>().delete("environmentd", &DeleteParams::background()).await.unwrap();
+    let nothing = BTreeSet::new();
+    eventually("the garbage collector has taken all", async || {
+        environment.names::<StatefulSet>().await == nothing
+            && environment.names::<Service>().await == nothing
+            && environment.names::<PodDisruptionBudget>().await == nothing
+            && environment.names::<Pod>().await == nothing
+    })
+    .await;
+}
+
+/// Two services that stand in for each other, to the letter of the contract.
+async fn check_objects(environment: &Environment) {
     let owner = environment.api::<StatefulSet>().get("environmentd").await.unwrap().uid().unwrap();
     let made = environment.api::<Service>().get("compute-cluster-0").await.unwrap();
     assert_eq!(*made.labels(), labels("cluster-0", 1));
@@ -240,9 +258,10 @@ async fn objects_are_as_specified_and_go_with_their_owner() {
     })
     .await;
     assert_eq!(budgets.get(budget_name).await.unwrap().owner_references()[0].uid, owner);
+}
 
-    // A start finds all as it is to be, and writes nothing.
-    drop((compute, orchestrator));
+/// A start finds all as it is to be, and writes nothing.
+async fn check_second_start(environment: &Environment) {
     let versions = async || {
         let set = environment.api::<StatefulSet>().get("compute-cluster-0").await.unwrap();
         (
@@ -270,18 +289,6 @@ async fn objects_are_as_specified_and_go_with_their_owner() {
     eventually("all was looked at", async || faults.calls() >= 9).await;
     assert_eq!(versions().await, before);
     assert_eq!(writes(), written);
-    drop((compute, orchestrator));
-
-    // Nothing outlives environmentd.
-    environment.api::<StatefulSet>().delete("environmentd", &DeleteParams::background()).await.unwrap();
-    let nothing = BTreeSet::new();
-    eventually("the garbage collector has taken all", async || {
-        environment.names::<StatefulSet>().await == nothing
-            && environment.names::<Service>().await == nothing
-            && environment.names::<PodDisruptionBudget>().await == nothing
-            && environment.names::<Pod>().await == nothing
-    })
-    .await;
 }
 
 /// Does what an environmentd does that has just started: ensures what is to be, drops what else there is.

@@ -1,3 +1,5 @@
+//! Renames over small catalogs: what is rewritten, and what is refused.
+
 use sql::CatalogView;
 
 use crate::Catalog;

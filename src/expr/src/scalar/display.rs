@@ -102,17 +102,9 @@ fn write_scalar(f: &mut fmt::Formatter<'_>, scalar: &Scalar, names: Names<'_>, n
             write_list(f, args, ", ", names, false)?;
             f.write_str(")")
         }
-        Scalar::IsNull(inner) => {
-            f.write_str("(")?;
-            write_scalar(f, inner, names, true)?;
-            f.write_str(") IS NULL")
-        }
+        Scalar::IsNull(inner) => write_test(f, inner, "IS NULL", names),
         Scalar::Not(inner) => match &**inner {
-            Scalar::IsNull(inner) => {
-                f.write_str("(")?;
-                write_scalar(f, inner, names, true)?;
-                f.write_str(") IS NOT NULL")
-            }
+            Scalar::IsNull(inner) => write_test(f, inner, "IS NOT NULL", names),
             inner => {
                 f.write_str("NOT(")?;
                 write_scalar(f, inner, names, false)?;
@@ -120,6 +112,12 @@ fn write_scalar(f: &mut fmt::Formatter<'_>, scalar: &Scalar, names: Names<'_>, n
             }
         },
     })
+}
+
+fn write_test(f: &mut fmt::Formatter<'_>, inner: &Scalar, test: &str, names: Names<'_>) -> fmt::Result {
+    f.write_str("(")?;
+    write_scalar(f, inner, names, true)?;
+    write!(f, ") {test}")
 }
 
 fn write_parenthesised(

@@ -145,19 +145,7 @@ impl QueryContext<'_> {
             }
             ("age", 1) => self.age_today(args.remove(0)),
             ("timezone_offset", 2) => self.timezone_offset(args),
-            ("pg_typeof", 1) => {
-                let known = args[0].known_type().map(repr::pg_type::oid);
-                if let Some(oid) = known.filter(|oid| repr::pg_type::from_oid(*oid).is_some()) {
-                    let oid = HirScalar::literal(Datum::UInt(oid.into()), ScalarType::RegType);
-                    return Ok(Planned::typed(oid, ScalarType::RegType));
-                }
-                // Records and what is of no type yet; lists and maps, whose oid does not say of what they are.
-                let shown = match &args[0] {
-                    Planned::Unknown { .. } => "unknown".to_owned(),
-                    other => other.shown_type(),
-                };
-                Ok(Planned::typed(HirScalar::literal(Datum::Text(&shown), ScalarType::Text), ScalarType::Text))
-            }
+            ("pg_typeof", 1) => Ok(type_of(&args[0])),
             _ if functions(name).is_empty() && table_function::is_table_function(name) => {
                 self.set_returning(name, args)
             }
@@ -561,6 +549,20 @@ const CALLED_TYPES: [&str; 21] = [
     "regtype",
     "regnamespace",
 ];
+
+/// What `pg_typeof` says of a value.
+fn type_of(value: &Planned) -> Planned {
+    let known = value.known_type().map(repr::pg_type::oid);
+    if let Some(oid) = known.filter(|oid| repr::pg_type::from_oid(*oid).is_some()) {
+        return Planned::typed(HirScalar::literal(Datum::UInt(oid.into()), ScalarType::RegType), ScalarType::RegType);
+    }
+    // Records and what is of no type yet; lists and maps, whose oid does not say of what they are.
+    let shown = match value {
+        Planned::Unknown { .. } => "unknown".to_owned(),
+        other => other.shown_type(),
+    };
+    Planned::typed(HirScalar::literal(Datum::Text(&shown), ScalarType::Text), ScalarType::Text)
+}
 
 /// True for functions whose result has their arguments' texts in it, whatever their types.
 fn shows_arguments(name: &str) -> bool {
