@@ -130,3 +130,26 @@ impl From<controller::ControllerError> for Error {
         }
     }
 }
+
+/// Does work that touches nothing but its result, such as planning. A defect in it concerns the statement alone: it ends that
+/// with an error, neither the session nor the process.
+pub(crate) fn contained<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        let hint = "This is a defect of Freshet, and the server's log says where. Please report it with the statement.";
+        Err(Error::new("XX000", "internal error while the statement was planned").with_hint(hint))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_contained_and_results_pass() {
+        assert_eq!(contained(|| Ok(7)), Ok(7));
+        let refused = contained::<()>(|| Err(Error::new("42601", "no"))).expect_err("it was refused");
+        assert_eq!(&*refused.code, "42601");
+        let broken = contained::<()>(|| panic!("a defect")).expect_err("it is an error");
+        assert_eq!((&*broken.code, broken.severity), ("XX000", Severity::Error));
+    }
+}

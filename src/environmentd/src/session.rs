@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use crate::committer::Appends;
 use crate::environment::{Environment, Registration};
-use crate::error::Error;
+use crate::error::{Error, contained};
 use crate::sequence::generic::GenericSlot;
 use crate::sequence::subscribe::Subscription;
 use crate::sequence::timestamp::{self, Chosen};
@@ -263,7 +263,7 @@ impl Session {
     /// Plans a statement against the newest catalog.
     pub(crate) fn plan(&self, statement: &Statement, params: &mut Params) -> Result<Plan, Error> {
         let catalog = self.environment.catalog();
-        Ok(sql::plan(statement, &self.plan_context(), &*catalog, params)?)
+        contained(|| Ok(sql::plan(statement, &self.plan_context(), &*catalog, params)?))
     }
 
     /// Runs one statement to its response.

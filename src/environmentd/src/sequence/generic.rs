@@ -17,7 +17,7 @@ use sql::statement::{Statement, StatementKind};
 
 use super::prepare;
 use super::query::{Prepared, finish};
-use crate::error::Error;
+use crate::error::{Error, contained};
 use crate::objects::ClusterObjects;
 use crate::session::{Response, Rows, Session};
 
@@ -116,7 +116,8 @@ fn make(
 ) -> Option<GenericPlan> {
     let placeholders = types.iter().enumerate().map(|(index, typ)| placeholder(index, typ.as_ref()));
     let mut params = Params { types: types.to_vec(), values: Some(placeholders.collect::<Option<_>>()?) };
-    let (mut relation, purpose) = match sql::plan(statement, context, &**catalog, &mut params).ok()? {
+    let planned = contained(|| Ok(sql::plan(statement, context, &**catalog, &mut params)?));
+    let (mut relation, purpose) = match planned.ok()? {
         Plan::Select(SelectPlan { relation, finishing, desc, when: When::Immediately }) => {
             (relation, Purpose::Select { finishing, desc })
         }
