@@ -296,11 +296,16 @@ pub(crate) fn checkpoints<'a>(database: &'a DB, mode: IteratorMode<'_>) -> DBIte
     database.iterator_cf_opt(family(database, CHECKPOINTS), options, mode)
 }
 
-fn newest_checkpoint(database: &DB) -> Result<Option<Checkpoint>, LogError> {
+/// What the newest checkpoint contains by its key, be it sound or not, and the newest sound one.
+fn newest_checkpoint(database: &DB) -> Result<(u64, Option<Checkpoint>), LogError> {
+    let mut newest_upto = None;
     for item in checkpoints(database, IteratorMode::End) {
         let (key, bytes) = item.map_err(|error| rocks_error(&error))?;
+        if newest_upto.is_none() {
+            newest_upto = Some(seq_of(key.get(..8).unwrap_or_default())?);
+        }
         match Checkpoint::decode(bytes.into()) {
-            Ok(checkpoint) => return Ok(Some(checkpoint)),
+            Ok(checkpoint) => return Ok((newest_upto.unwrap_or_default(), Some(checkpoint))),
             // The one before has its tail still.
             Err(LogError::Corrupt(cause)) => {
                 let upto = key.get(..8).map_or(0, |upto| seq_of(upto).unwrap_or(0));
@@ -309,11 +314,11 @@ fn newest_checkpoint(database: &DB) -> Result<Option<Checkpoint>, LogError> {
             Err(error) => return Err(error),
         }
     }
-    Ok(None)
+    Ok((newest_upto.unwrap_or_default(), None))
 }
 
 fn load(database: &DB) -> Result<(Option<Checkpoint>, Vec<Entry>), LogError> {
-    let checkpoint = newest_checkpoint(database)?;
+    let (newest_upto, checkpoint) = newest_checkpoint(database)?;
     let start = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.upto) + 1;
     let mut entries = Vec::new();
     let from = start.to_be_bytes();
@@ -321,7 +326,7 @@ fn load(database: &DB) -> Result<(Option<Checkpoint>, Vec<Entry>), LogError> {
         let (key, bytes) = item.map_err(|error| rocks_error(&error))?;
         entries.push(Entry::decode(seq_of(&key)?, bytes.into())?);
     }
-    check_tail(start, entries.iter().map(|entry| entry.seq), newest_upto(database)?)?;
+    check_tail(start, entries.iter().map(|entry| entry.seq), newest_upto)?;
     Ok((checkpoint, entries))
 }
 

@@ -13,8 +13,8 @@ use tracing::warn;
 
 use crate::log::{Append, Checkpoint, Entry, Log, LogError, Slot, Survey, check_tail};
 use crate::rocks_log::{
-    CHECKPOINTS, LOG, check_layout, family, io_error, newest_upto, options, refuse_damage, rocks_error, seq_of,
-    take_lock,
+    CHECKPOINTS, LOG, check_layout, checkpoints, family, io_error, newest_upto, options, refuse_damage, rocks_error,
+    seq_of, take_lock,
 };
 use crate::rocks_wal;
 
@@ -90,7 +90,7 @@ fn open_database(directory: &Path) -> Result<DB, LogError> {
 /// Everything in the database, sound or not.
 pub(crate) fn survey(database: &DB) -> Result<Survey, LogError> {
     let mut survey = Survey::default();
-    for item in database.iterator_cf(family(database, CHECKPOINTS), IteratorMode::Start) {
+    for item in checkpoints(database, IteratorMode::Start) {
         let (key, bytes) = match item {
             Ok(item) => item,
             Err(error) => {
@@ -138,7 +138,7 @@ fn survey_entries(database: &DB, survey: &mut Survey) -> Result<(), LogError> {
 /// As a leader would load it.
 fn load(database: &DB) -> Result<(Option<Checkpoint>, Vec<Entry>), LogError> {
     let mut newest = None;
-    for item in database.iterator_cf(family(database, CHECKPOINTS), IteratorMode::End) {
+    for item in checkpoints(database, IteratorMode::End) {
         let (_, bytes) = item.map_err(|error| rocks_error(&error))?;
         match Checkpoint::decode(bytes.into()) {
             Ok(checkpoint) => {

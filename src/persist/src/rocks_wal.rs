@@ -5,7 +5,7 @@
 //! opened. Neither may it if the damaged one is the last, but all of it is there: nothing is written twice, so sectors of a
 //! write that did not reach the disk lie behind the file's end, or are zeros.
 //!
-//! To sync a write that lengthens a file, a file system also syncs the new length: on ext4 this about doubles the time. So
+//! To sync a write that lengthens a file, a file system also syncs the new length, which takes longer. So
 //! zeros are written ahead of RocksDB, which writes at its own offset and takes zeros for the end of the file.
 
 use std::fs::OpenOptions;
