@@ -71,6 +71,10 @@ pub struct Args {
     #[arg(long, env = "FRESHET_ORCHESTRATOR_PROCESS_KEEP_CHILDREN")]
     pub orchestrator_process_keep_children: bool,
 
+    /// Where secrets are kept [default: kubernetes if that runs the clusterd processes, else local-file].
+    #[arg(long, env = "FRESHET_SECRETS_CONTROLLER", value_enum)]
+    pub secrets_controller: Option<SecretsControllerKind>,
+
     #[command(flatten)]
     pub kubernetes: KubernetesArgs,
 
@@ -123,12 +127,27 @@ pub enum OrchestratorKind {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SecretsControllerKind {
+    /// Files of mode 0600 in <DATA_DIR>/secrets.
+    LocalFile,
+    /// Secrets of the environment's Kubernetes namespace.
+    Kubernetes,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     Text,
     Json,
 }
 
 impl Args {
+    pub(crate) fn secrets_controller(&self) -> SecretsControllerKind {
+        self.secrets_controller.unwrap_or(match self.orchestrator {
+            OrchestratorKind::Process => SecretsControllerKind::LocalFile,
+            OrchestratorKind::Kubernetes => SecretsControllerKind::Kubernetes,
+        })
+    }
+
     /// Every address to listen on, with the flag that names it.
     pub fn listeners(&self) -> [(&'static str, SocketAddr); 5] {
         [

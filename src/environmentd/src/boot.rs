@@ -20,6 +20,7 @@ use crate::home::{self, Home};
 use crate::http::{self, Health};
 use crate::open::{Parts, open};
 use crate::pgwire::{self, Audience};
+use crate::secrets;
 
 /// Why the daemon does not start, or has stopped; each with its exit code.
 #[derive(Debug, thiserror::Error)]
@@ -103,8 +104,10 @@ pub async fn start(args: &Args, tasks: Tasks) -> Result<Running, BootError> {
     let leader = lead(config, &stores.0, [&sql, &internal_sql]).await?;
 
     let environment_id = leader.log_id().to_string();
+    let secrets = secrets::open(args, &tasks, &data_dir, environment_id.clone()).await?;
     let (home, launcher) = home.open(args, &tasks, &data_dir, &shardctl_path, environment_id).await?;
-    let parts = Parts { tasks, rng, leader, launcher: Arc::new(launcher), replica_size: &args.bootstrap_replica_size };
+    let (launcher, replica_size) = (Arc::new(launcher), args.bootstrap_replica_size.as_str());
+    let parts = Parts { tasks, rng, leader, launcher, secrets, replica_size };
     let (environment, committer) = open(parts).await?;
     // It is empty, for nobody else fills it.
     let _ = health.environment.set(Arc::clone(&environment));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use controller::ReplicaLauncher;
+use orchestrator::{MemorySecrets, Secrets};
 use persist::LeaderHandle;
 use repr::{RelationDesc, Row};
 use sql::plan::Params;
@@ -34,7 +35,8 @@ pub type TextRow = Vec<Option<String>>;
 const BATCH_ROWS: usize = 1024;
 
 impl Embedded {
-    /// Starts an environment on an open log. A new log gets one cluster with one replica of size `replica_size`.
+    /// Starts an environment on an open log. A new log gets one cluster with one replica of size `replica_size`. Its secrets
+    /// live as long as it does.
     pub async fn open(
         tasks: Tasks,
         rng: Rng,
@@ -42,7 +44,8 @@ impl Embedded {
         launcher: Arc<dyn ReplicaLauncher>,
         replica_size: &str,
     ) -> Result<Embedded, BootError> {
-        let (environment, committer) = open(Parts { tasks, rng, leader, launcher, replica_size }).await?;
+        let secrets = Secrets::of(MemorySecrets::default());
+        let (environment, committer) = open(Parts { tasks, rng, leader, launcher, secrets, replica_size }).await?;
         Ok(Embedded { environment, _committer: committer })
     }
 

@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use catalog::Catalog;
 use catalog::builtin::Facts;
 use controller::Controller;
+use orchestrator::Secrets;
 use parking_lot::Mutex;
 use persist::LeaderHandle;
 use repr::CollectionId;
@@ -34,6 +35,7 @@ pub struct Environment {
     pub(crate) catalog: Arc<ArcSwap<Catalog>>,
     pub(crate) oracle: Arc<Oracle>,
     pub(crate) committer: Committer,
+    pub(crate) secrets: Secrets,
     pub(crate) sessions: Sessions,
     pub(crate) next_transient: Arc<AtomicU64>,
     /// When this process opened the environment.

@@ -1,7 +1,7 @@
 //! The daemon of an environment: sockets and sessions, choosing times, committing, and the wiring of everything below.
 //!
-//! Links no dataflow. Reading order: `args`, `boot`, `home`, `open`, `environment`, `session`, `sequence` (the life of each statement),
-//! `oracle`, `committer`, `realize`, `pgwire`, `http`; `embedded` is the way in without sockets, `command`
+//! Links no dataflow. Reading order: `args`, `boot`, `home`, `secrets`, `open`, `environment`, `session`, `sequence` (the life
+//! of each statement), `oracle`, `committer`, `realize`, `pgwire`, `http`; `embedded` is the way in without sockets, `command`
 //! what the program does beside serving.
 
 pub mod args;
@@ -19,6 +19,7 @@ mod open;
 mod oracle;
 mod pgwire;
 mod realize;
+mod secrets;
 mod sequence;
 pub mod session;
 mod vars;

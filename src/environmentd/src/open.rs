@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicU64;
 use arc_swap::ArcSwap;
 use catalog::{CATALOG_SHARD, Catalog};
 use controller::{Controller, ControllerConfig, ReplicaLauncher};
+use orchestrator::Secrets;
 use persist::{Commit, CreateShard, LeaderHandle};
 use stdx::{Rng, Shutdown, Task, Tasks};
 
@@ -24,13 +25,14 @@ pub(crate) struct Parts<'a> {
     pub(crate) rng: Rng,
     pub(crate) leader: LeaderHandle,
     pub(crate) launcher: Arc<dyn ReplicaLauncher>,
+    pub(crate) secrets: Secrets,
     /// Of the replica that a new log's catalog begins with.
     pub(crate) replica_size: &'a str,
 }
 
 /// Reads the catalog, builds everything it names, and starts the committer, whose task is returned.
 pub(crate) async fn open(parts: Parts<'_>) -> Result<(Arc<Environment>, Task), BootError> {
-    let Parts { tasks, rng, leader, launcher, replica_size } = parts;
+    let Parts { tasks, rng, leader, launcher, secrets, replica_size } = parts;
     let catalog = load_catalog(&leader, replica_size).await?;
     let controller = Controller::new(ControllerConfig {
         tasks: tasks.clone(),
@@ -59,12 +61,14 @@ pub(crate) async fn open(parts: Parts<'_>) -> Result<(Arc<Environment>, Task), B
         catalog,
         oracle,
         committer,
+        secrets,
         sessions: Sessions::default(),
         next_transient,
     });
     realizer.boot();
     let dropped = crate::sequence::temporary::drop_leftovers(&environment).await;
     dropped.map_err(|error| BootError::Data(format!("cannot drop what sessions have left: {error}")))?;
+    crate::secrets::compare(&environment).await;
     Ok((environment, task))
 }
 

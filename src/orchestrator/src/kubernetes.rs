@@ -5,15 +5,16 @@
 //! from the callers, what there is from the API server.
 //!
 //! Reading order: `contract` (labels and names), `objects`, `placement`, `plan` (from wanted and observed to calls), `api`
-//! (the calls), `namespace` (who wants what, and the worker), `watch` (pods to events), `connect`.
+//! (the calls), `namespace` (who wants what, and the worker), `watch` (pods to events), `connect`, `secrets`.
 
 mod api;
 mod connect;
-mod contract;
+pub(crate) mod contract;
 mod namespace;
 mod objects;
 mod placement;
 mod plan;
+mod secrets;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -31,6 +32,7 @@ use namespace::KubernetesNamespace;
 use objects::Owner;
 
 pub use contract::LABEL_DOMAIN;
+pub use secrets::KubernetesSecrets;
 
 /// What all services of an environment have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,6 +2,8 @@
 
 #[path = "../../../src/orchestrator/tests/conformance/mod.rs"]
 mod conformance;
+#[path = "../../../src/orchestrator/tests/conformance/secrets.rs"]
+mod secrets_conformance;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
@@ -10,7 +12,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::core::v1::{Pod, Secret, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::Role;
 use k8s_test::{Fate, Faults, Lab, Nodes};
@@ -18,11 +20,11 @@ use kube::api::{Api, DeleteParams, ListParams, PostParams};
 use kube::{Client, ResourceExt};
 use orchestrator::kubernetes::{ImagePullPolicy, LABEL_DOMAIN, Placement};
 use orchestrator::{
-    KubernetesConfig, KubernetesOrchestrator, NamespacedOrchestrator, OfflineReason, Orchestrator, ProcessStatus,
-    ServiceConfig, ServiceEvent,
+    KubernetesConfig, KubernetesOrchestrator, KubernetesSecrets, NamespacedOrchestrator, OfflineReason, Orchestrator,
+    ProcessStatus, SecretName, Secrets, ServiceConfig, ServiceEvent,
 };
 use serde_json::{Value, json};
-use stdx::Tasks;
+use stdx::{Redacted, Tasks};
 use tokio::sync::Mutex;
 
 const TIMEOUT: Duration = Duration::from_secs(90);
@@ -121,6 +123,11 @@ impl Environment {
 
     async fn orchestrator_with(&self, client: Client) -> KubernetesOrchestrator {
         KubernetesOrchestrator::with_client(Tasks::tokio(), client, &self.namespace, self.config()).await.unwrap()
+    }
+
+    fn secrets_with(&self, client: Client) -> Secrets {
+        let secrets = KubernetesSecrets::with_client(Tasks::tokio(), client, &self.namespace, &self.config());
+        Secrets::of(secrets.unwrap())
     }
 
     /// Names of all objects of a kind that carry our labels.
@@ -449,6 +456,9 @@ async fn the_role_of_the_manifests_is_enough_and_no_more() {
     stand_ins.drop_service("cluster-2");
     eventually("no budget", async || budgets.get_opt("compute-stand-ins-u1").await.unwrap().is_none()).await;
 
+    let client = environment.lab.client_as("access", "environmentd").await.unwrap();
+    secrets_conformance::check(async || environment.secrets_with(client.clone())).await;
+
     let audit = environment.lab.audit().unwrap();
     let ours: Vec<_> = audit.iter().filter(|event| event.user == "system:serviceaccount:access:environmentd").collect();
     let denied: Vec<_> = ours.iter().filter(|event| event.code == 403).collect();
@@ -484,6 +494,31 @@ async fn the_role_of_the_manifests_is_enough_and_no_more() {
         ]);
         assert!(answer.unwrap_err().to_string().contains("no"), "{verb}");
     }
+}
+
+#[tokio::test]
+async fn secrets_conform_and_outlive_environmentd() {
+    let environment = Environment::start("secrets").await;
+    secrets_conformance::check(async || environment.secrets_with(environment.client.clone())).await;
+    let secrets = environment.secrets_with(environment.client.clone());
+    let name = SecretName::new("user-u1").unwrap();
+    secrets.controller.ensure(&name, Redacted::new(b"hunter2".to_vec())).await.unwrap();
+    let object = environment.api::<Secret>().get("secret-user-u1").await.unwrap();
+    assert!(object.metadata.owner_references.is_none());
+    let manager = &object.metadata.managed_fields.unwrap()[0];
+    assert_eq!((manager.manager.as_deref(), manager.operation.as_deref()), (Some("environmentd"), Some("Apply")));
+
+    // One of somebody else is refused, and stays as it is.
+    let foreign: Secret = serde_json::from_value(
+        json!({ "metadata": { "name": "secret-user-u2" }, "stringData": { "contents": "theirs" } }),
+    )
+    .unwrap();
+    environment.api::<Secret>().create(&PostParams::default(), &foreign).await.unwrap();
+    let name = SecretName::new("user-u2").unwrap();
+    let refused = secrets.controller.ensure(&name, Redacted::new(b"hunter2".to_vec())).await.unwrap_err();
+    assert!(refused.to_string().contains("is not this environment's"), "{refused}");
+    let foreign = environment.api::<Secret>().get("secret-user-u2").await.unwrap();
+    assert_eq!(foreign.data.unwrap()["contents"].0, b"theirs");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::core::v1::{Pod, Secret, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, Preconditions};
 use kube::{Api, Client};
@@ -22,6 +22,7 @@ impl Kind {
             Kind::Service => ApiResource::erase::<Service>(&()),
             Kind::StatefulSet => ApiResource::erase::<StatefulSet>(&()),
             Kind::PodDisruptionBudget => ApiResource::erase::<PodDisruptionBudget>(&()),
+            Kind::Secret => ApiResource::erase::<Secret>(&()),
             Kind::Pod => ApiResource::erase::<Pod>(&()),
         }
     }
@@ -92,7 +93,8 @@ impl Cluster {
         Ok(())
     }
 
-    async fn call<T>(
+    /// Makes one call, in time. The verb and the kind are for what is told of its failure.
+    pub(crate) async fn call<T>(
         &self,
         kind: Kind,
         verb: &str,
@@ -109,6 +111,10 @@ impl Cluster {
     pub(crate) fn explain(&self, kind: Kind, verb: &str, error: &kube::Error) -> String {
         let resource = kind.resource();
         let (plural, namespace) = (&resource.plural, &self.namespace);
+        if matches!(error, kube::Error::SerdeError(_)) {
+            // The reason quotes what was read, which may be a secret.
+            return format!("cannot {verb} {plural}: the Kubernetes API server's answer cannot be understood");
+        }
         let kube::Error::Api(status) = error else {
             return format!("cannot {verb} {plural}: cannot reach the Kubernetes API server: {}", causes(error));
         };

@@ -11,10 +11,9 @@ use super::plan::Kind;
 use super::{KubernetesConfig, KubernetesOrchestrator};
 use crate::orchestrator::OrchestratorError;
 
-impl KubernetesOrchestrator {
-    /// Connects as the configuration says. Errors: no API server is named, credentials cannot be read, a name is not allowed,
-    /// or our own pod cannot be read.
-    pub async fn connect(tasks: Tasks, config: KubernetesConfig) -> Result<KubernetesOrchestrator, OrchestratorError> {
+impl Cluster {
+    /// Errors: no API server is named, or credentials cannot be read.
+    pub(crate) async fn connect(tasks: Tasks, config: &KubernetesConfig) -> Result<Cluster, OrchestratorError> {
         let refused = |error: &dyn std::fmt::Display| OrchestratorError::Refused(error.to_string());
         let mut client_config = match &config.context {
             Some(context) => {
@@ -27,6 +26,15 @@ impl KubernetesOrchestrator {
         client_config.default_retry = false;
         let namespace = config.namespace.clone().unwrap_or_else(|| client_config.default_namespace.clone());
         let client = Client::try_from(client_config).map_err(|error| refused(&error))?;
+        Ok(Cluster { tasks, client, namespace })
+    }
+}
+
+impl KubernetesOrchestrator {
+    /// Connects as the configuration says. Errors: no API server is named, credentials cannot be read, a name is not allowed,
+    /// or our own pod cannot be read.
+    pub async fn connect(tasks: Tasks, config: KubernetesConfig) -> Result<KubernetesOrchestrator, OrchestratorError> {
+        let Cluster { tasks, client, namespace } = Cluster::connect(tasks, &config).await?;
         KubernetesOrchestrator::with_client(tasks, client, &namespace, config).await
     }
 

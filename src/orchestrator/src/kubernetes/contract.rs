@@ -66,6 +66,18 @@ impl Contract {
         labels
     }
 
+    /// The key of the label that names a secret.
+    pub(crate) fn secret_key(&self) -> String {
+        self.key("secret-name")
+    }
+
+    /// What names a secret.
+    pub(crate) fn secret_identity(&self, name: &str) -> Labels {
+        let mut labels = self.common();
+        labels.insert(self.secret_key(), name.to_owned());
+        labels
+    }
+
     /// Selects all objects of this namespace.
     pub(crate) fn selector(&self) -> String {
         selector(&self.common())

@@ -18,6 +18,7 @@ pub(crate) enum Kind {
     Service,
     StatefulSet,
     PodDisruptionBudget,
+    Secret,
     /// Made by the StatefulSet's controller; only deleted by us.
     Pod,
 }
@@ -150,7 +151,7 @@ fn immutable(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Service => &["clusterIP"],
         Kind::StatefulSet => &["selector", "serviceName", "podManagementPolicy"],
-        Kind::PodDisruptionBudget | Kind::Pod => &[],
+        Kind::PodDisruptionBudget | Kind::Secret | Kind::Pod => &[],
     }
 }
 

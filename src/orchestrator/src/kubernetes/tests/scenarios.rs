@@ -1,5 +1,7 @@
 //! Scripts of what an API server answers, call by call.
 
+mod secrets;
+
 use std::time::Duration;
 
 use futures::StreamExt;
