@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
-use repr::{ClusterId, CollectionId, ReplicaId, ScalarType};
+use repr::{ClusterId, CollectionId, ReplicaId, ScalarType, ServiceId};
 use sql::catalog_view::ReplicaSize;
 use sql::names::is_temporary;
 use sql::{CatalogView, Cluster, FullName, Item, ItemDefinition};
@@ -32,6 +32,10 @@ pub struct Catalog {
     pub(crate) version: u64,
     pub(crate) next_id: u64,
     pub(crate) next_oid: u32,
+    pub(crate) next_service: u64,
+    /// The deploy generation that `services` are of.
+    pub(crate) generation: u64,
+    pub(crate) services: OrdMap<ReplicaId, ServiceId>,
     pub(crate) databases: OrdMap<String, Database>,
     pub(crate) schemas: OrdMap<(String, String), Schema>,
     pub(crate) clusters: OrdMap<String, Arc<Cluster>>,
@@ -49,6 +53,9 @@ impl Catalog {
             version,
             next_id: 1,
             next_oid: FIRST_USER_OID,
+            next_service: 0,
+            generation: 0,
+            services: OrdMap::new(),
             databases: OrdMap::new(),
             schemas: OrdMap::new(),
             clusters: OrdMap::new(),

@@ -2,7 +2,7 @@
 //!
 //! Knows no sessions, no sockets, no dataflows. A change is [`transact`](Catalog::transact): it yields the next snapshot and
 //! the rows by which the durable collection changes; the committer makes both true at once. Reading order: `record`,
-//! `catalog`, `transact`, `narrow`, `rename`, `load`, `builtin`.
+//! `catalog`, `transact`, `service`, `narrow`, `rename`, `load`, `builtin`.
 
 pub mod builtin;
 mod catalog;
@@ -10,6 +10,7 @@ mod load;
 mod narrow;
 mod record;
 mod rename;
+mod service;
 mod sizes;
 #[cfg(test)]
 mod testing;

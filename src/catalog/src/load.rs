@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use repr::{ClusterId, CollectionId, Diff, RelationDesc, ReplicaId, Row, ShardId};
+use repr::{ClusterId, CollectionId, Diff, RelationDesc, ReplicaId, Row, ServiceId, ShardId};
 use sql::plan::{Params, PlanContext};
 use sql::{Cluster, FullName, Item, ItemDefinition, Plan, Replica};
 
@@ -54,9 +54,14 @@ pub fn load(rows: &[(Row, Diff)], version: u64) -> Result<Catalog, LoadError> {
             return Err(LoadError::Multiplicity(*diff, format!("{record:?}")));
         }
         match record {
-            Record::Counters { next_id, next_oid } => {
+            Record::Counters { next_id, next_oid, next_service, generation } => {
                 catalog.next_id = next_id;
                 catalog.next_oid = next_oid;
+                catalog.next_service = next_service;
+                catalog.generation = generation;
+            }
+            Record::Service { number, replica } => {
+                catalog.services.insert(ReplicaId(replica), ServiceId(number));
             }
             Record::Database { id, oid, name } => {
                 catalog.databases.insert(name, Database { id, oid });

@@ -17,10 +17,15 @@ pub fn catalog_kinds() -> [Kind; 3] {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(crate) enum Record {
-    /// The next number for an id of any kind, and for an oid.
+    /// The next number for an id of any kind, for an oid, and for a service of replicas; the deploy generation that the services
+    /// are of.
     Counters {
         next_id: u64,
         next_oid: u32,
+        #[serde(default, skip_serializing_if = "is_zero")]
+        next_service: u64,
+        #[serde(default, skip_serializing_if = "is_zero")]
+        generation: u64,
     },
     Database {
         id: u64,
@@ -52,6 +57,16 @@ pub(crate) enum Record {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         columns_seen: Vec<(u64, usize)>,
     },
+    /// The service that runs a replica in the generation of the counters.
+    Service {
+        number: u64,
+        replica: u64,
+    },
+}
+
+/// What was zero before there was such a field is written as it was then, so that it can be retracted.
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -77,6 +92,7 @@ impl Record {
             Record::Schema { id, .. } => ("schema", id.to_string()),
             Record::Cluster { id, .. } => ("cluster", id.to_string()),
             Record::Item { id, .. } => ("item", id.to_string()),
+            Record::Service { number, .. } => ("service", number.to_string()),
         }
     }
 

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use persist::Columns;
-use repr::{CollectionId, Diff, Kind, Row};
+use repr::{CollectionId, Datum, Diff, Kind, Row};
 use sql::plan::{AddColumnsPlan, CreateClusterPlan, Params, PlanContext};
 use sql::{CatalogView, Error, Plan};
 
+use crate::record::Record;
 use crate::{AddColumns, Catalog, NewCluster, NewItem, Op, initial_updates, load};
 
 /// A catalog and what is stored of it.
@@ -21,14 +22,30 @@ impl Stored {
         Stored { catalog: load(&initial_updates("1"), 1).expect("it loads"), rows }
     }
 
+    /// What a version wrote that knew no services.
+    pub(crate) fn without_services() -> Stored {
+        let mut stored = Stored::new();
+        let Catalog { next_id, next_oid, next_service, generation, .. } = stored.catalog;
+        let counters = Record::Counters { next_id, next_oid, next_service, generation };
+        let former = format!("{{\"kind\":\"counters\",\"next_id\":{next_id},\"next_oid\":{next_oid}}}");
+        stored.rows.remove(&counters.to_row()).expect("it is there");
+        stored.rows.insert(Row::pack([Datum::Text("counters"), Datum::Text(""), Datum::Text(&former)]), 1);
+        stored.rows.retain(|row, _| !matches!(Record::from_row(row), Ok(Record::Service { .. })));
+        stored.catalog = stored.loaded();
+        stored
+    }
+
     pub(crate) fn run(&mut self, text: &str) {
         self.try_run(text).unwrap_or_else(|error| panic!("{text}: {error:?}"));
     }
 
     /// Plans and commits a statement that changes definitions.
     pub(crate) fn try_run(&mut self, text: &str) -> Result<(), Error> {
-        let op = op_of(plan(&self.catalog, text)?);
-        let transacted = self.catalog.transact(vec![op])?;
+        self.commit(ops_of(plan(&self.catalog, text)?))
+    }
+
+    pub(crate) fn commit(&mut self, ops: Vec<Op>) -> Result<(), Error> {
+        let transacted = self.catalog.transact(ops)?;
         for (row, diff) in transacted.updates {
             *self.rows.entry(row).or_default() += diff.get();
         }
@@ -61,8 +78,8 @@ fn plan(catalog: &Catalog, text: &str) -> Result<Plan, Error> {
     sql::plan(&statements[0], &context, catalog, &mut Params::default())
 }
 
-fn op_of(plan: Plan) -> Op {
-    match plan {
+fn ops_of(plan: Plan) -> Vec<Op> {
+    let op = match plan {
         Plan::CreateDatabase { name, .. } => Op::CreateDatabase { name },
         Plan::CreateSchema { database, name, .. } => Op::CreateSchema { database, name },
         Plan::CreateTable(plan) => Op::CreateItem(Box::new(NewItem::table(plan))),
@@ -80,6 +97,8 @@ fn op_of(plan: Plan) -> Op {
             Op::AddColumns(Box::new(AddColumns { table, create_sql, desc, defaults, columns }))
         }
         Plan::Rename(plan) => Op::Rename(plan.renamed),
+        Plan::Drop(plan) => return plan.clusters.into_iter().map(Op::DropCluster).collect(),
         other => panic!("{other:?}"),
-    }
+    };
+    vec![op]
 }

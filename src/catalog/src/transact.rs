@@ -51,6 +51,8 @@ pub enum Op {
         cluster: ClusterId,
         replica: ReplicaId,
     },
+    /// Gives every replica a service of this deploy generation.
+    BeginGeneration(u64),
 }
 
 /// An item that has no id yet. Shards in `definition` are placeholders: each item's shard gets the item's number.
@@ -223,7 +225,10 @@ impl Transaction {
     }
 
     fn finish(mut self, before: &Catalog) -> Transacted {
-        let counters = |catalog: &Catalog| Record::Counters { next_id: catalog.next_id, next_oid: catalog.next_oid };
+        let counters = |catalog: &Catalog| {
+            let Catalog { next_id, next_oid, next_service, generation, .. } = *catalog;
+            Record::Counters { next_id, next_oid, next_service, generation }
+        };
         if counters(before) != counters(&self.out.catalog) {
             self.out.updates.push((counters(before).to_row(), Diff::MINUS_ONE));
             self.out.updates.push((counters(&self.out.catalog).to_row(), Diff::ONE));
@@ -266,6 +271,10 @@ impl Transaction {
             Op::DropDatabase { name } => self.drop_database(&name),
             Op::DropCluster(id) => self.drop_cluster(id),
             Op::DropReplica { cluster, replica } => self.drop_replica(cluster, replica),
+            Op::BeginGeneration(generation) => {
+                self.begin_generation(generation);
+                Ok(())
+            }
         }
     }
 
@@ -345,6 +354,9 @@ impl Transaction {
             replicas.into_iter().map(|(name, size)| Replica { id: ReplicaId(self.next_id()), name, size }).collect();
         let cluster = Cluster { id, name: name.clone(), size, replication_factor, replicas };
         self.write(&cluster_record(&cluster), Diff::ONE);
+        for replica in &cluster.replicas {
+            self.assign_service(replica.id);
+        }
         self.out.catalog.clusters.insert(name, Arc::new(cluster));
         Ok(())
     }
@@ -363,10 +375,12 @@ impl Transaction {
 
     fn create_replica(&mut self, cluster: ClusterId, name: String, size: String) -> Result<(), Error> {
         let id = ReplicaId(self.next_id());
+        self.assign_service(id);
         self.change_cluster(cluster, |cluster| cluster.replicas.push(Replica { id, name, size }))
     }
 
     fn drop_replica(&mut self, cluster: ClusterId, replica: ReplicaId) -> Result<(), Error> {
+        self.release_service(replica);
         self.change_cluster(cluster, |cluster| cluster.replicas.retain(|other| other.id != replica))
     }
 
@@ -374,6 +388,9 @@ impl Transaction {
         let cluster = self.out.catalog.cluster_by_id(id).cloned();
         let cluster = cluster.ok_or_else(|| Error::new("42704", "the cluster was dropped"))?;
         self.write(&cluster_record(&cluster), Diff::MINUS_ONE);
+        for replica in &cluster.replicas {
+            self.release_service(replica.id);
+        }
         self.out.catalog.clusters.remove(&cluster.name);
         Ok(())
     }

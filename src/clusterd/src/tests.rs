@@ -12,7 +12,7 @@ use controller::{Controller, ControllerConfig, ReplicaLauncher, ReplicaSize, Rep
 use parking_lot::Mutex;
 use persist::{Commit, CreateShard, GroupId, Leader, LeaderConfig, LeaderHandle, MemLog, memory_blob};
 use protocol::link::{ComputeDuplex, Link, LinkError, StorageDuplex, pair};
-use repr::{ClusterId, CollectionId, Datum, Diff, ReplicaId, Row, ShardId, Timestamp};
+use repr::{ClusterId, CollectionId, Datum, Diff, ReplicaId, Row, ServiceId, ShardId, Timestamp};
 use stdx::sim::{Executor, Step};
 use stdx::{Rng, Tasks};
 
@@ -207,6 +207,6 @@ impl World {
 
     pub(crate) fn create_replica(&self) {
         let size = ReplicaSize { workers: 1, processes: 1 };
-        self.controller.create_replica(CLUSTER, REPLICA, "r1".to_owned(), size);
+        self.controller.create_replica(CLUSTER, REPLICA, "r1".to_owned(), ServiceId(0), size);
     }
 }

@@ -14,7 +14,7 @@ use persist::{
 };
 use protocol::grpc::{Address, Listener};
 use protocol::{Dataflow, Export, Import, Peek, PeekOutcome, PeekTarget, RowOrder};
-use repr::{ClusterId, CollectionId, Datum, Diff, Kind, ReplicaId, Row, ShardId, Timestamp};
+use repr::{ClusterId, CollectionId, Datum, Diff, Kind, ReplicaId, Row, ServiceId, ShardId, Timestamp};
 use stdx::{Rng, Task, Tasks};
 use tonic::transport::Server;
 use uuid::Uuid;
@@ -141,7 +141,7 @@ async fn survives_kills(processes: usize) {
     let numbers: Vec<i64> = (0..100).collect();
     let ts = environment.with_index(&numbers).await;
     let size = ReplicaSize { workers: 2, processes };
-    environment.controller.create_replica(CLUSTER, ReplicaId(1), "r1".to_owned(), size);
+    environment.controller.create_replica(CLUSTER, ReplicaId(1), "r1".to_owned(), ServiceId(0), size);
     assert_eq!(environment.peek(ts).await, expected(&numbers));
 
     let children = pids(directory.path());

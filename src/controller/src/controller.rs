@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use protocol::source::Ingestion;
 use protocol::storage::SourceStatus;
 use protocol::{ComputeCommand, Dataflow, Export, Import, Peek, PeekId, PeekTarget, StorageCommand};
-use repr::{ClusterId, CollectionId, ReplicaId, ShardId, Timestamp};
+use repr::{ClusterId, CollectionId, ReplicaId, ServiceId, ShardId, Timestamp};
 use stdx::{Rng, Task, Tasks};
 use tokio::sync::{Notify, oneshot, watch};
 
@@ -172,9 +172,16 @@ impl Controller {
     }
 
     /// Starts a replica. It is sent everything its cluster has once `initialization_complete` was called.
-    pub fn create_replica(&self, cluster: ClusterId, replica: ReplicaId, name: String, size: ReplicaSize) {
+    pub fn create_replica(
+        &self,
+        cluster: ClusterId,
+        replica: ReplicaId,
+        name: String,
+        service: ServiceId,
+        size: ReplicaSize,
+    ) {
         let generation = self.shared.durable.identity().generation;
-        let spec = ReplicaSpec { cluster, replica, generation, name, size };
+        let spec = ReplicaSpec { cluster, replica, generation, name, service, size };
         {
             let mut state = self.shared.state.lock();
             let Some(owner) = state.clusters.get_mut(&cluster) else { return };

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use orchestrator::{Assignment, NamespacedOrchestrator, ServiceConfig, ServicePort, Transport};
 use protocol::grpc::{Address, GrpcLink};
 use protocol::link::{Link, LinkError};
-use repr::{ClusterId, ReplicaId};
+use repr::{ClusterId, ReplicaId, ServiceId};
 use stdx::Tasks;
 
 /// A replica's shape.
@@ -26,13 +26,15 @@ pub struct ReplicaSpec {
     /// The deploy generation: each generation runs its own services.
     pub generation: u64,
     pub name: String,
+    /// Names the service that runs it; no other replica or generation has had it.
+    pub service: ServiceId,
     pub size: ReplicaSize,
 }
 
 impl ReplicaSpec {
-    /// The service's id, unique in the namespace over all generations.
+    /// The service's id, unique in the namespace for all time.
     pub fn service_id(&self) -> String {
-        format!("cluster-{}-replica-{}-gen-{}", self.cluster, self.replica, self.generation)
+        self.service.to_string()
     }
 }
 

@@ -20,7 +20,7 @@ use protocol::{
     ComputeCommand, ComputeResponse, Dataflow, Export, Import, Object, Peek, PeekTarget, Sequenced, StorageCommand,
     StorageResponse,
 };
-use repr::{ClusterId, CollectionId, ReplicaId, ShardId, Timestamp};
+use repr::{ClusterId, CollectionId, ReplicaId, ServiceId, ShardId, Timestamp};
 use stdx::sim::Executor;
 use stdx::{Clock, Rng, Tasks};
 use tokio::sync::{mpsc, watch};
@@ -276,7 +276,8 @@ impl World {
 
     pub(crate) fn replica(&self, replica: ReplicaId, processes: usize) {
         let size = ReplicaSize { workers: 1, processes };
-        self.controller.create_replica(CLUSTER, replica, replica.to_string(), size);
+        let service = ServiceId(replica.0);
+        self.controller.create_replica(CLUSTER, replica, replica.to_string(), service, size);
     }
 
     /// Lets everything else happen that can happen at this time, and then `ms` of time pass.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use arc_swap::ArcSwap;
-use catalog::{CATALOG_SHARD, Catalog};
+use catalog::{CATALOG_SHARD, Catalog, Op};
 use controller::{Controller, ControllerConfig, ReplicaLauncher};
 use orchestrator::Secrets;
 use persist::{Commit, CreateShard, LeaderHandle};
@@ -87,5 +87,15 @@ async fn load_catalog(leader: &LeaderHandle, replica_size: &str) -> Result<Catal
     }
     let at = leader.group_upper(TABLES).step_back();
     let rows = leader.snapshot(CATALOG_SHARD, at).await.map_err(|error| data(&error))?;
-    catalog::load(&rows, leader.catalog_version()).map_err(|error| data(&error))
+    let catalog = catalog::load(&rows, leader.catalog_version()).map_err(|error| data(&error))?;
+    if !catalog.needs_services(leader.generation()) {
+        return Ok(catalog);
+    }
+    let begin = catalog.transact(vec![Op::BeginGeneration(leader.generation())]);
+    let begin = begin.map_err(|error| data(&error))?;
+    let mut commit = Commit::tick(TABLES, leader.now().max(leader.speculative_group_upper(TABLES)));
+    commit.catalog = Some(catalog.version());
+    commit.appends = vec![(CATALOG_SHARD, begin.updates)];
+    leader.commit(commit).await.map_err(|error| data(&error))?;
+    Ok(begin.catalog)
 }

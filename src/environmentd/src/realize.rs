@@ -66,7 +66,7 @@ impl Realizer {
     pub(crate) fn boot(&self) {
         let catalog = self.catalog.load_full();
         for cluster in catalog.clusters() {
-            self.create_cluster(&cluster);
+            self.create_cluster(&catalog, &cluster);
         }
         for item in catalog.items() {
             if let Some(shard) = crate::objects::shard_of(&catalog, item.id) {
@@ -109,32 +109,33 @@ impl Realizer {
         }
     }
 
-    fn create_cluster(&self, cluster: &Cluster) {
+    fn create_cluster(&self, catalog: &Catalog, cluster: &Cluster) {
         self.controller.create_cluster(cluster.id);
         for replica in &cluster.replicas {
-            self.create_replica(cluster.id, replica);
+            self.create_replica(catalog, cluster.id, replica);
         }
     }
 
-    fn create_replica(&self, cluster: ClusterId, replica: &Replica) {
+    fn create_replica(&self, catalog: &Catalog, cluster: ClusterId, replica: &Replica) {
         let size = REPLICA_SIZES.iter().find(|size| size.name == replica.size);
         let Some(size) = size else {
             error!(%cluster, replica = replica.name, size = replica.size, "unknown replica size");
             return;
         };
         let size = ReplicaSize { workers: size.workers, processes: size.processes };
-        self.controller.create_replica(cluster, replica.id, replica.name.clone(), size);
+        let service = catalog.service(replica.id);
+        self.controller.create_replica(cluster, replica.id, replica.name.clone(), service, size);
     }
 
     fn add_clusters(&self, old: &Catalog, new: &Catalog) {
         for cluster in new.clusters() {
             let Some(before) = old.cluster_by_id(cluster.id) else {
-                self.create_cluster(&cluster);
+                self.create_cluster(new, &cluster);
                 self.controller.initialization_complete(cluster.id);
                 continue;
             };
             for replica in cluster.replicas.iter().filter(|replica| !before.replicas.contains(replica)) {
-                self.create_replica(cluster.id, replica);
+                self.create_replica(new, cluster.id, replica);
             }
         }
     }

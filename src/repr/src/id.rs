@@ -98,3 +98,7 @@ number_id!(
     /// One replica of a cluster.
     ReplicaId, "r"
 );
+number_id!(
+    /// What runs one replica in one deploy generation; the orchestrator's name for it.
+    ServiceId, "cluster-"
+);

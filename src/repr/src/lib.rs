@@ -33,7 +33,7 @@ pub use bytea::BytesRef;
 pub use datum::Datum;
 pub use diff::Diff;
 pub use error::{ParseError, ParseErrorKind};
-pub use id::{ClusterId, CollectionId, ReplicaId, ShardId};
+pub use id::{ClusterId, CollectionId, ReplicaId, ServiceId, ShardId};
 pub use range::RangeType;
 pub use row::Row;
 pub use timestamp::Timestamp;
