@@ -24,6 +24,7 @@ pub struct Lab {
     program: PathBuf,
     children: Vec<(&'static str, Child)>,
     directory: TempDir,
+    port: u16,
 }
 
 /// One request of the audit log, once it was answered.
@@ -47,7 +48,7 @@ impl Lab {
         let [etcd, peer, api] = free_ports()?;
         let server = format!("https://127.0.0.1:{api}");
         prepare(path, &server)?;
-        let mut lab = Lab { program: program.into(), children: Vec::new(), directory };
+        let mut lab = Lab { program: program.into(), children: Vec::new(), directory, port: api };
         let etcd_url = format!("http://127.0.0.1:{etcd}");
         lab.run(
             "etcd",
@@ -69,8 +70,9 @@ impl Lab {
                 "--controllers=*".to_owned(),
                 "--leader-elect=false".to_owned(),
                 "--secure-port=0".to_owned(),
-                // Nobody sends heartbeats of the nodes.
-                "--node-monitor-grace-period=24h".to_owned(),
+                // Nodes are heard of every second; the machine may be busy.
+                "--node-monitor-period=1s".to_owned(),
+                "--node-monitor-grace-period=15s".to_owned(),
                 "--kube-api-qps=500".to_owned(),
                 "--kube-api-burst=500".to_owned(),
             ],
@@ -144,6 +146,11 @@ impl Lab {
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
+    }
+
+    /// Where the API server listens.
+    pub fn address(&self) -> (String, u16) {
+        ("127.0.0.1".to_owned(), self.port)
     }
 
     /// The end of a process's log.

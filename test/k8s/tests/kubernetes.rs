@@ -7,7 +7,6 @@ mod secrets_conformance;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -15,7 +14,7 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{Pod, Secret, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::Role;
-use k8s_test::{Fate, Faults, Lab, Nodes};
+use k8s_test::{Fate, Faults, Lab, Nodes, TIMEOUT, eventually};
 use kube::api::{Api, DeleteParams, ListParams, PostParams};
 use kube::{Client, ResourceExt};
 use orchestrator::kubernetes::{ImagePullPolicy, LABEL_DOMAIN, Placement};
@@ -27,7 +26,6 @@ use serde_json::{Value, json};
 use stdx::{Redacted, Tasks};
 use tokio::sync::Mutex;
 
-const TIMEOUT: Duration = Duration::from_secs(90);
 const MANIFESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../misc/kubernetes");
 
 /// One control plane for all tests that run at a time. Each has namespaces of its own.
@@ -148,18 +146,6 @@ fn service(processes: usize) -> ServiceConfig {
     conformance::sleeper("lab/clusterd:1", &["--verbose"], processes)
 }
 
-async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let tasks = Tasks::tokio();
-    let wait = async {
-        while !holds().await {
-            tasks.sleep(Duration::from_millis(50)).await;
-        }
-    };
-    if tasks.timeout(TIMEOUT, wait).await.is_err() {
-        panic!("still not so after {TIMEOUT:?}: {what}");
-    }
-}
-
 async fn event(events: &mut BoxStream<'static, ServiceEvent>, wanted: impl Fn(&ServiceEvent) -> bool) -> ServiceEvent {
     let wait = async {
         loop {
@@ -170,6 +156,16 @@ async fn event(events: &mut BoxStream<'static, ServiceEvent>, wanted: impl Fn(&S
         }
     };
     Tasks::tokio().timeout(TIMEOUT, wait).await.expect("the event did not come in time")
+}
+
+/// Waits until a service is refused; why.
+async fn refusal(events: &mut BoxStream<'static, ServiceEvent>) -> String {
+    let refused =
+        event(events, |event| matches!(event.status, ProcessStatus::Offline(OfflineReason::Refused(_)))).await;
+    match refused.status {
+        ProcessStatus::Offline(OfflineReason::Refused(why)) => why,
+        other => unreachable!("{other:?}"),
+    }
 }
 
 #[tokio::test]
@@ -399,9 +395,7 @@ async fn what_is_somebody_elses_is_refused_until_it_is_gone() {
     let compute = orchestrator.namespace("compute");
     let mut events = compute.watch_services();
     compute.ensure_service("cluster-0", service(1)).unwrap();
-    let refused =
-        event(&mut events, |event| matches!(event.status, ProcessStatus::Offline(OfflineReason::Refused(_)))).await;
-    let ProcessStatus::Offline(OfflineReason::Refused(why)) = refused.status else { unreachable!() };
+    let why = refusal(&mut events).await;
     assert!(why.contains("Service compute-cluster-0 exists and is not this environment's"), "{why}");
     assert_eq!(services.get("compute-cluster-0").await.unwrap(), before);
     assert!(environment.names::<StatefulSet>().await.is_empty());
@@ -524,39 +518,18 @@ async fn secrets_conform_and_outlive_environmentd() {
 #[tokio::test]
 async fn without_a_right_the_missing_rule_is_named() {
     let environment = Environment::start("forbidden").await;
-    environment.lab.kubectl(&["-n", "forbidden", "create", "serviceaccount", "poor"]).unwrap();
-    environment
-        .lab
-        .kubectl(&[
-            "-n",
-            "forbidden",
-            "create",
-            "role",
-            "poor",
-            "--verb=get,list,watch,patch",
-            "--resource=pods,services,statefulsets.apps",
-        ])
-        .unwrap();
-    environment
-        .lab
-        .kubectl(&[
-            "-n",
-            "forbidden",
-            "create",
-            "rolebinding",
-            "poor",
-            "--role=poor",
-            "--serviceaccount=forbidden:poor",
-        ])
-        .unwrap();
+    let rights = ["--verb=get,list,watch,patch", "--resource=pods,services,statefulsets.apps"];
+    let binding = ["--role=poor", "--serviceaccount=forbidden:poor"];
+    for (kind, flags) in [("serviceaccount", &[][..]), ("role", &rights[..]), ("rolebinding", &binding[..])] {
+        let create = [&["-n", "forbidden", "create", kind, "poor"][..], flags].concat();
+        environment.lab.kubectl(&create).unwrap();
+    }
     let client = environment.lab.client_as("forbidden", "poor").await.unwrap();
     let orchestrator = environment.orchestrator_with(client).await;
     let compute = orchestrator.namespace("compute");
     let mut events = compute.watch_services();
     compute.ensure_service("cluster-0", service(1)).unwrap();
-    let refused =
-        event(&mut events, |event| matches!(event.status, ProcessStatus::Offline(OfflineReason::Refused(_)))).await;
-    let ProcessStatus::Offline(OfflineReason::Refused(why)) = refused.status else { unreachable!() };
+    let why = refusal(&mut events).await;
     assert!(why.contains("may not create services in namespace forbidden"), "{why}");
     assert!(why.contains("{apiGroups: [\"\"], resources: [\"services\"], verbs: [\"create\"]}"), "{why}");
 }

@@ -1,0 +1,370 @@
+//! An environment in pods that really run: environmentd and clusterd as the manifests and environmentd itself make them.
+//!
+//! Several threads, so that the kubelet goes on while a test waits for kubectl.
+
+mod environment;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use environment::{Environment, NAMESPACE, PodFacts, answer};
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim, Pod, Service};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_test::{Kubelet, Lab, eventually};
+use kube::ResourceExt;
+use kube::api::{Api, DeleteParams};
+use serde_json::json;
+
+const DOMAIN: &str = "environmentd.materialize.cloud";
+
+/// The view of the README's tour, and what it is after the tour's changes.
+const VIEW: &str = "CREATE MATERIALIZED VIEW totals AS
+    SELECT customer, count(*) AS n, sum(amount) AS total FROM orders GROUP BY customer";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_tour_runs_in_pods_whose_objects_are_as_specified() {
+    let environment = Environment::start().await;
+    let sql = environment.connect().await;
+    sql.batch_execute("CREATE TABLE orders (customer text NOT NULL, amount numeric(10, 2) NOT NULL)").await.unwrap();
+    sql.batch_execute(VIEW).await.unwrap();
+    sql.batch_execute("INSERT INTO orders VALUES ('ada', 10), ('ada', 2.50), ('grace', 7)").await.unwrap();
+    let totals = "SELECT customer || ' ' || n || ' ' || total FROM totals ORDER BY customer";
+    assert_eq!(answer(&sql, totals).await, ["ada 2 12.5", "grace 1 7"]);
+    sql.batch_execute("UPDATE orders SET amount = 100 WHERE customer = 'grace'").await.unwrap();
+    assert_eq!(answer(&sql, totals).await, ["ada 2 12.5", "grace 1 100"]);
+
+    assert_eq!(environment.services().await, ids(&["cluster-0"]));
+    sql.batch_execute("CREATE CLUSTER pair (SIZE '1x2', REPLICATION FACTOR 2)").await.unwrap();
+    sql.batch_execute("CREATE INDEX totals_of IN CLUSTER pair ON totals (customer)").await.unwrap();
+    for replica in ["r1", "r2"] {
+        let sql = environment.connect().await;
+        sql.batch_execute(&format!("SET cluster = pair; SET cluster_replica = {replica}")).await.unwrap();
+        assert_eq!(answer(&sql, totals).await, ["ada 2 12.5", "grace 1 100"]);
+    }
+    assert_eq!(environment.services().await, ids(&["cluster-0", "cluster-1", "cluster-2"]));
+    check_objects(&environment).await;
+
+    // Whatever is made anew has another name.
+    sql.batch_execute("DROP CLUSTER pair CASCADE").await.unwrap();
+    eventually("nothing is left of the cluster", async || {
+        environment.services().await == ids(&["cluster-0"])
+            && environment.names::<StatefulSet>().await.len() == 1
+            && environment.names::<Pod>().await.len() == 1
+            && environment.names::<PodDisruptionBudget>().await.is_empty()
+    })
+    .await;
+    sql.batch_execute("CREATE CLUSTER pair (SIZE '1', REPLICATION FACTOR 2)").await.unwrap();
+    eventually("ids that nobody had", async || {
+        environment.services().await == ids(&["cluster-0", "cluster-3", "cluster-4"])
+    })
+    .await;
+    drop(sql);
+    check_end(&environment).await;
+}
+
+fn ids(ids: &[&str]) -> BTreeSet<String> {
+    ids.iter().map(|id| (*id).to_owned()).collect()
+}
+
+/// The objects of a replica of two processes, to the letter.
+async fn check_objects(environment: &Environment) {
+    let owner = environment.api::<StatefulSet>().get("environmentd").await.unwrap().uid().unwrap();
+    let service = environment.service("cluster-1").await;
+    let own = |name: &str, value: &str| (format!("{DOMAIN}/{name}"), value.to_owned());
+    let given = |name: &str, value: &str| (format!("compute.{DOMAIN}/{name}"), value.to_owned());
+    let environment_id = service.labels()[&format!("{DOMAIN}/environment-id")].clone();
+    let numbers = ["cluster-id", "replica-id"].map(|key| service.labels()[&format!("compute.{DOMAIN}/{key}")].clone());
+    let labels = BTreeMap::from([
+        own("namespace", "compute"),
+        own("service-id", "cluster-1"),
+        own("environment-id", &environment_id),
+        own("port-storagectl", "true"),
+        own("port-computectl", "true"),
+        own("port-timely", "true"),
+        own("port-internal-http", "true"),
+        given("cluster-id", &numbers[0]),
+        given("replica-id", &numbers[1]),
+        given("generation", "0"),
+        given("workers", "1"),
+        given("scale", "2"),
+        ("app.kubernetes.io/managed-by".to_owned(), "environmentd".to_owned()),
+        ("app.kubernetes.io/part-of".to_owned(), "freshet".to_owned()),
+    ]);
+    assert_eq!(*service.labels(), labels);
+    assert_eq!(service.owner_references()[0].uid, owner);
+    let spec = service.spec.as_ref().unwrap();
+    assert_eq!(spec.cluster_ip.as_deref(), Some("None"));
+    let ports: BTreeMap<&str, i32> =
+        spec.ports.iter().flatten().map(|port| (port.name.as_deref().unwrap(), port.port)).collect();
+    assert_eq!(
+        ports,
+        BTreeMap::from([("storagectl", 2100), ("computectl", 2101), ("timely", 2102), ("internal-http", 6878)])
+    );
+
+    let set = environment.api::<StatefulSet>().get(&service.name_any()).await.unwrap();
+    assert_eq!(set.owner_references()[0].uid, owner);
+    assert_eq!(set.labels(), service.labels());
+    let pods = environment.pods_of("cluster-1").await;
+    assert_eq!(pods.len(), 2);
+    for pod in pods {
+        for (key, value) in &labels {
+            assert_eq!(pod.labels().get(key), Some(value), "{key}");
+        }
+        assert_eq!(pod.owner_references()[0].uid, set.uid().unwrap());
+        let spec = pod.spec.unwrap();
+        assert_eq!(spec.service_account_name.as_deref(), Some("clusterd"));
+        assert!(spec.volumes.iter().flatten().all(|volume| volume.projected.is_none()), "clusterd gets no token");
+    }
+    eventually("one budget protects both replicas", async || {
+        environment.names::<PodDisruptionBudget>().await.len() == 1
+    })
+    .await;
+}
+
+/// environmentd's StatefulSet takes the replicas with it; the namespace, the rest.
+async fn check_end(environment: &Environment) {
+    environment.api::<StatefulSet>().delete("environmentd", &DeleteParams::background()).await.unwrap();
+    eventually("the garbage collector has taken all that environmentd made", async || {
+        environment.names::<StatefulSet>().await.is_empty()
+            && environment.names::<Service>().await.is_empty()
+            && environment.names::<PodDisruptionBudget>().await.is_empty()
+            && environment.api::<Pod>().list(&Default::default()).await.unwrap().items.is_empty()
+    })
+    .await;
+    // The data is still there until the environment goes.
+    assert_eq!(environment.api::<PersistentVolumeClaim>().list(&Default::default()).await.unwrap().items.len(), 1);
+    let namespaces: Api<Namespace> = Api::all(environment.client.clone());
+    namespaces.delete(NAMESPACE, &DeleteParams::default()).await.unwrap();
+    eventually("the namespace is gone", async || namespaces.get_opt(NAMESPACE).await.unwrap().is_none()).await;
+    eventually("no process is left", async || environment.kubelet.processes().is_empty()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reads_go_on_while_processes_die_and_replicas_change() {
+    let environment = Environment::start().await;
+    let sql = environment.connect().await;
+    sql.batch_execute("CREATE CLUSTER pair REPLICAS (r1 (SIZE '1x2'), r2 (SIZE '1x2'))").await.unwrap();
+    let reader = environment.read_all_the_time(&sql, "pair").await;
+    environment.wait_hydrated("pair", &["r1", "r2"]).await;
+
+    // One process of two dies: both of the replica meet again.
+    let first = environment.pods_of("cluster-1").await;
+    environment.kill(&first[1].name_any());
+    for pod in &first {
+        environment
+            .wait_pod(&pod.name_any(), "restarted and ready", |now| {
+                now.uid == pod.uid().unwrap() && now.restarts > 0 && now.ready
+            })
+            .await;
+    }
+    environment.wait_hydrated("pair", &["r1"]).await;
+    // 128 + 9: it is told how the process ended.
+    assert_eq!(environment.pod(&first[1].name_any()).await.last_exit, Some(137));
+
+    // A pod is deleted: another one takes its place, at another address.
+    let second = environment.pods_of("cluster-2").await;
+    let victim = environment.pod(&second[0].name_any()).await;
+    environment.api::<Pod>().delete(&second[0].name_any(), &DeleteParams::default()).await.unwrap();
+    environment.wait_pod(&second[0].name_any(), "made anew", |now| now.uid != victim.uid && now.ready).await;
+    assert_ne!(environment.pod(&second[0].name_any()).await.address, victim.address);
+    environment.wait_hydrated("pair", &["r2"]).await;
+
+    // Another size: a new replica is there before an old one goes.
+    sql.batch_execute("CREATE CLUSTER REPLICA pair.r3 (SIZE '2x2')").await.unwrap();
+    environment.wait_hydrated("pair", &["r3"]).await;
+    sql.batch_execute("DROP CLUSTER REPLICA pair.r1").await.unwrap();
+    eventually("the old replica is gone", async || {
+        environment.services().await == ids(&["cluster-0", "cluster-2", "cluster-3"])
+            && environment.pods_of("cluster-1").await.is_empty()
+    })
+    .await;
+    let pods = environment.pods_of("cluster-3").await;
+    assert_eq!(pods[0].labels()[&format!("compute.{DOMAIN}/workers")], "2");
+    reader.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_node_is_survived_and_comes_back() {
+    let environment = Environment::start().await;
+    let sql = environment.connect().await;
+    sql.batch_execute("CREATE CLUSTER pair (SIZE '1', REPLICATION FACTOR 2)").await.unwrap();
+    let reader = environment.read_all_the_time(&sql, "pair").await;
+    environment.wait_hydrated("pair", &["r1", "r2"]).await;
+    let environmentd = environment.pod("environmentd-0").await.node;
+    let mut pods = Vec::new();
+    for (replica, service) in [("r1", "cluster-1"), ("r2", "cluster-2")] {
+        let name = environment.pods_of(service).await[0].name_any();
+        pods.push((replica, environment.pod(&name).await));
+    }
+    assert_ne!(pods[0].1.node, pods[1].1.node, "stand-ins are on different nodes");
+    let (replica, lost) = pods.into_iter().find(|(_, pod)| pod.node != environmentd).unwrap();
+
+    // For a moment: the pod is still bound to the node, and its container is started again.
+    let pid = environment.kubelet.pid(NAMESPACE, &lost.name).unwrap();
+    environment.kubelet.lose(&lost.node);
+    eventually("its process is dead", async || !environment.kubelet.processes().contains(&pid)).await;
+    environment.kubelet.restore(&lost.node);
+    let restarted = |now: &PodFacts| now.uid == lost.uid && now.restarts == 1 && now.ready;
+    environment.wait_pod(&lost.name, "restarted in place", restarted).await;
+    environment.wait_hydrated("pair", &[replica]).await;
+
+    // For good, as the cluster sees it: the pod is evicted, and another one made once the node can say that it is gone.
+    environment.kubelet.lose(&lost.node);
+    environment.wait_pod(&lost.name, "evicted", |now| now.uid == lost.uid && now.deleted).await;
+    let answers = reader.count();
+    eventually("reads go on", async || reader.count() > answers + 5).await;
+    environment.kubelet.restore(&lost.node);
+    environment.wait_pod(&lost.name, "made anew", |now| now.uid != lost.uid && now.ready).await;
+    environment.wait_hydrated("pair", &[replica]).await;
+    reader.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_environmentd_finds_its_replicas_running() {
+    let environment = Environment::start().await;
+    let sql = environment.connect().await;
+    sql.batch_execute("CREATE CLUSTER pair (SIZE '1', REPLICATION FACTOR 2)").await.unwrap();
+    sql.batch_execute("CREATE TABLE numbers (n bigint NOT NULL)").await.unwrap();
+    sql.batch_execute(
+        "CREATE MATERIALIZED VIEW sums IN CLUSTER pair AS SELECT count(*) AS c, sum(n) AS s FROM numbers",
+    )
+    .await
+    .unwrap();
+    sql.batch_execute("INSERT INTO numbers SELECT * FROM generate_series(1, 1000)").await.unwrap();
+    assert_eq!(answer(&sql, "SELECT c || ' ' || s FROM sums").await, ["1000 500500"]);
+    let workers = environment.workers().await;
+    assert_eq!(workers.len(), 3);
+
+    // Its pod is deleted, and another one comes up on the same volume, at another address.
+    let before = environment.pod("environmentd-0").await;
+    environment.api::<Pod>().delete("environmentd-0", &DeleteParams::default()).await.unwrap();
+    environment.wait_pod("environmentd-0", "made anew", |now| now.uid != before.uid && now.ready).await;
+    let sql = environment.connect().await;
+    assert_eq!(answer(&sql, "SELECT c || ' ' || s FROM sums").await, ["1000 500500"]);
+    sql.batch_execute("INSERT INTO numbers VALUES (1001)").await.unwrap();
+    assert_eq!(answer(&sql, "SELECT c || ' ' || s FROM sums").await, ["1001 501501"]);
+
+    // It is killed: its container is started again.
+    let before = environment.pod("environmentd-0").await;
+    environment.kill("environmentd-0");
+    environment.wait_pod("environmentd-0", "restarted", |now| now.restarts > before.restarts && now.ready).await;
+    let sql = environment.connect().await;
+    sql.batch_execute("INSERT INTO numbers VALUES (1002)").await.unwrap();
+    assert_eq!(answer(&sql, "SELECT c || ' ' || s FROM sums").await, ["1002 502503"]);
+
+    // The replicas are the same pods and processes all along.
+    assert_eq!(environment.workers().await, workers);
+}
+
+/// What the container of the kubelet's own test does: shows what it was given, and refuses to stop.
+const PROMISES: &str = "
+    echo \"$GREETING from $(id -u):$(id -g) in $NAME, node $NODE, argument $0\"
+    cat /secret/key; echo
+    touch /usr/here 2>/dev/null || touch /here 2>/dev/null || echo 'the root is read-only'
+    touch /scratch/here && echo 'the disk is not'
+    getent hosts polite-0.polite.promises.svc.cluster.local
+    while ! grep -q changed /secret/key; do sleep 0.1; done; echo 'the secret has changed'
+    trap 'echo asked to stop' TERM
+    while :; do sleep 0.1; done";
+
+fn kubectl(lab: &Lab, args: &[&str]) -> String {
+    lab.kubectl(&[&["-n", "promises"][..], args].concat()).unwrap()
+}
+
+fn apply(lab: &Lab, object: serde_json::Value) {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), object.to_string()).unwrap();
+    kubectl(lab, &["apply", "-f", file.path().to_str().unwrap()]);
+}
+
+fn words(key: &str) -> serde_json::Value {
+    json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "words" },
+        "stringData": { "greeting": "hello", "key": key },
+    })
+}
+
+fn promising_pod() -> serde_json::Value {
+    let field = |name: &str, path: &str| json!({ "name": name, "valueFrom": { "fieldRef": { "fieldPath": path } } });
+    json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "polite-0", "labels": { "app": "polite" } },
+        "spec": {
+            "hostname": "polite-0", "subdomain": "polite",
+            "terminationGracePeriodSeconds": 1,
+            "securityContext": { "runAsUser": 1234, "runAsGroup": 4321, "fsGroup": 4321 },
+            "containers": [{
+                "name": "main", "image": "lab/sh", "args": ["-c", PROMISES, "$(NAME)-$$(NAME)-$(NOBODY)"],
+                "env": [
+                    { "name": "GREETING", "valueFrom": { "secretKeyRef": { "name": "words", "key": "greeting" } } },
+                    field("NAME", "metadata.name"), field("NODE", "spec.nodeName"),
+                ],
+                "securityContext": { "readOnlyRootFilesystem": true },
+                "volumeMounts": [
+                    { "name": "words", "mountPath": "/secret" }, { "name": "disk", "mountPath": "/scratch" },
+                ],
+            }],
+            "volumes": [
+                { "name": "words", "secret": { "secretName": "words", "items": [{ "key": "key", "path": "key" }] } },
+                { "name": "disk", "emptyDir": {} },
+            ],
+        },
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pod_is_given_what_its_object_says() {
+    let lab = Lab::start().await.unwrap();
+    let kubelet = Kubelet::start(&lab, "promises", 1, &[("lab/sh", Path::new("/bin/sh"))]).await.unwrap();
+    lab.namespace("promises", &[]).await.unwrap();
+    apply(&lab, words("first"));
+    apply(
+        &lab,
+        json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": { "name": "polite" },
+            "spec": { "clusterIP": "None", "publishNotReadyAddresses": true, "selector": { "app": "polite" } },
+        }),
+    );
+    apply(&lab, promising_pod());
+    let said = async |what: &str| {
+        eventually(what, async || kubelet.logs("promises", "polite-0").contains(what)).await;
+    };
+    said("hello from 1234:4321 in polite-0, node promises-0, argument polite-0-$(NAME)-$(NOBODY)").await;
+    said("first").await;
+    said("the root is read-only").await;
+    said("the disk is not").await;
+    said("polite-0.polite.promises.svc.cluster.local").await;
+    apply(&lab, words("changed"));
+    said("the secret has changed").await;
+    // It is asked, waited for, and killed.
+    let pid = kubelet.pid("promises", "polite-0").unwrap();
+    kubectl(&lab, &["delete", "pod", "polite-0"]);
+    said("asked to stop").await;
+    assert!(!kubelet.processes().contains(&pid));
+    check_restarts(&lab).await;
+}
+
+/// Containers that fail, and those that do not answer their probes, are started again, each time later; how they ended is told.
+async fn check_restarts(lab: &Lab) {
+    let container = |mut container: serde_json::Value| {
+        container["name"] = json!("main");
+        container["image"] = json!("lab/sh");
+        json!({ "terminationGracePeriodSeconds": 1, "containers": [container] })
+    };
+    let pod = |name: &str, spec: serde_json::Value| json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name }, "spec": spec });
+    let deaf = json!({
+        "args": ["-c", "sleep 1000"],
+        "livenessProbe": { "tcpSocket": { "port": 9 }, "periodSeconds": 1, "failureThreshold": 2 },
+    });
+    apply(lab, pod("failing", container(json!({ "args": ["-c", "exit 7"] }))));
+    apply(lab, pod("deaf", container(deaf)));
+    let told = |pod: &str, path: &str| {
+        let path = format!("jsonpath={{.status.containerStatuses[0].{path}}}");
+        kubectl(lab, &["get", "pod", pod, "-o", &path])
+    };
+    let restarts = |pod: &str| told(pod, "restartCount").parse::<i32>().unwrap_or(0);
+    eventually("it was restarted", async || restarts("failing") >= 2).await;
+    assert_eq!(told("failing", "lastState.terminated.exitCode"), "7");
+    eventually("it waits", async || told("failing", "state.waiting.reason") == "CrashLoopBackOff").await;
+    eventually("it was restarted", async || restarts("deaf") >= 1).await;
+}
