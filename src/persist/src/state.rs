@@ -3,7 +3,7 @@
 //! `apply` is deterministic and sees no clock, so that every reader of the log computes the same state. A transaction that
 //! is rejected leaves the state as it was. What must hold after every operation is in `State::check`.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use repr::{ShardId, Timestamp};
@@ -129,8 +129,11 @@ impl State {
     fn check_touched(&self, op: &Op) {
         if cfg!(debug_assertions) {
             for id in touched_shards(op) {
-                let checked = self.shards.get(&id).map_or(Ok(()), |shard| self.check_shard(shard));
+                let Some(shard) = self.shards.get(&id) else { continue };
+                let checked = self.check_shard(shard);
                 assert!(checked.is_ok(), "{id}: {checked:?} after {op:?}");
+                let twice = repeated(shard.part_keys());
+                assert!(twice.is_none(), "{id}: part {twice:?} is named twice after {op:?}");
             }
         }
     }
@@ -436,12 +439,11 @@ impl State {
 
     /// Checks every invariant; the error says which is broken. For tests and for verification: walks every batch.
     pub fn check(&self) -> Result<(), String> {
-        let mut keys = BTreeSet::new();
         for (id, shard) in &self.shards {
             self.check_shard(shard).map_err(|broken| format!("{id}: {broken}"))?;
-            if let Some(twice) = shard.part_keys().find(|key| !keys.insert(*key)) {
-                return Err(format!("{id}: part {twice} is named twice"));
-            }
+        }
+        if let Some(twice) = repeated(self.shards.values().flat_map(Shard::part_keys)) {
+            return Err(format!("part {twice} is named twice"));
         }
         match self.pins.values().any(|pin| pin.seq >= self.next_seq) {
             true => Err("a pin names an entry to come".to_owned()),
@@ -459,8 +461,6 @@ impl State {
             ensure(batch.lower < batch.upper, "a batch covers nothing")?;
             ensure(batch.id > 0 && batch.id < shard.next_batch, "a batch has an id that was not assigned")?;
         }
-        let mut keys = BTreeSet::new();
-        ensure(shard.part_keys().all(|key| keys.insert(key)), "a part is named twice")?;
         let pairs = || shard.batches.windows(2);
         if shard.group.is_some() {
             ensure(pairs().all(|pair| pair[0].upper <= pair[1].lower), "group batches overlap")?;
@@ -474,6 +474,12 @@ impl State {
         }
         Ok(())
     }
+}
+
+/// A key that has come before. Hashed, since a start asks it of every part there is.
+fn repeated<'a>(mut keys: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let mut seen = HashSet::new();
+    keys.find(|key| !seen.insert(*key))
 }
 
 struct Before {
