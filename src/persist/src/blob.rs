@@ -7,7 +7,7 @@ use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use repr::ShardId;
-use stdx::{Rng, Tasks};
+use stdx::{Rng, Tasks, with_causes};
 use uuid::Uuid;
 
 use crate::batch_run::Run;
@@ -60,28 +60,13 @@ impl BlobError {
         if matches!(error, object_store::Error::NotFound { .. }) {
             return BlobError::Missing(key);
         }
-        let cause = describe(error);
+        let cause = with_causes(error);
         if is_disk_full(&cause) { BlobError::DiskFull { key, cause } } else { BlobError::Failed { key, cause } }
     }
 }
 
 pub(crate) fn is_disk_full(cause: &str) -> bool {
     cause.contains("os error 28") || cause.contains("No space left on device")
-}
-
-/// An error with its causes, which `object_store` leaves to be asked for.
-pub(crate) fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        // Some errors repeat what they were caused by.
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }
 
 /// Where parts are in the store.

@@ -16,9 +16,9 @@ use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::path::Path as ObjectPath;
 use object_store::prefix::PrefixStore;
 use object_store::{BackoffConfig, ObjectStore, RetryConfig};
-use stdx::{Redacted, Rng, Tasks};
+use stdx::{Redacted, Rng, Tasks, with_causes};
 
-use crate::blob::{Blob, BlobError, describe, local_blob};
+use crate::blob::{Blob, BlobError, local_blob};
 use crate::log::{Log, LogError};
 use crate::obj_log::ObjLog;
 use crate::pg_log::PgLog;
@@ -154,7 +154,7 @@ impl StoreUrl {
             Service::Google => self.google(bucket, retries).map(|store| prefixed(store, prefix)),
             Service::Azure => self.azure(bucket, retries).map(|store| prefixed(store, prefix)),
         };
-        opened.map_err(|error| describe(&error))
+        opened.map_err(|error| with_causes(&error))
     }
 
     fn s3(&self, bucket: &str, retries: &RetryConfig) -> object_store::Result<object_store::aws::AmazonS3> {

@@ -16,11 +16,11 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{Error, ObjectMeta, ObjectStoreExt, PutMode, PutPayload};
-use stdx::{Backoff, Rng, Tasks};
+use stdx::{Backoff, Rng, Tasks, with_causes};
 use tracing::warn;
 use uuid::Uuid;
 
-use crate::blob::{Blob, describe, is_disk_full};
+use crate::blob::{Blob, is_disk_full};
 use crate::log::{Append, CHECKPOINTS_KEPT, Checkpoint, Entry, Log, LogError, Slot, check_tail};
 
 const LOG: &str = "log";
@@ -69,7 +69,7 @@ impl ObjLog {
     pub async fn prove(&self, rng: &Rng) -> Result<(), LogError> {
         for _ in 0..PROBES {
             let path = Path::from(format!("probe/{}", Uuid::from_bytes(rng.bytes16()).simple()));
-            let broken = |error: &Error| LogError::Broken(format!("{}/{path}: {}", self.name, describe(error)));
+            let broken = |error: &Error| LogError::Broken(format!("{}/{path}: {}", self.name, with_causes(error)));
             let mut refused = [false, false];
             for (refused, bytes) in refused.iter_mut().zip([&b"first"[..], b"second"]) {
                 match self.create(&path, Bytes::from_static(bytes)).await {
@@ -113,7 +113,7 @@ impl ObjLog {
     /// A failure that leaves the state of the store unknown, or ends the log if it is on a disk of ours: there a failed sync
     /// may have dropped what was written, and only a new process that loads everything again can go on.
     fn failed(&self, object: &str, error: &Error) -> LogError {
-        let cause = describe(error);
+        let cause = with_causes(error);
         let text = format!("{}/{object}: {cause}", self.name);
         if is_disk_full(&cause) {
             LogError::DiskFull(text)

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use stdx::{Backoff, Elapsed, Task, Tasks};
+use stdx::{Backoff, Elapsed, Task, Tasks, with_causes};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio_postgres::config::{Host, TargetSessionAttrs};
 use tokio_postgres::error::SqlState;
@@ -385,13 +385,7 @@ fn describe(error: &tokio_postgres::Error) -> String {
     if let Some(error) = error.as_db_error() {
         return format!("{} ({})", error.message(), error.code().code());
     }
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
+    with_causes(error)
 }
 
 /// What a URL says.

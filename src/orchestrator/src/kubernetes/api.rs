@@ -8,7 +8,7 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, Preconditions};
 use kube::{Api, Client};
 use serde_json::Value;
-use stdx::Tasks;
+use stdx::{Tasks, with_causes};
 
 use super::contract::FIELD_MANAGER;
 use super::plan::{Action, Force, Kind, ObjectRef, name};
@@ -116,7 +116,7 @@ impl Cluster {
             return format!("cannot {verb} {plural}: the Kubernetes API server's answer cannot be understood");
         }
         let kube::Error::Api(status) = error else {
-            return format!("cannot {verb} {plural}: cannot reach the Kubernetes API server: {}", causes(error));
+            return format!("cannot {verb} {plural}: cannot reach the Kubernetes API server: {}", with_causes(error));
         };
         let message = &status.message;
         match status.code {
@@ -145,20 +145,6 @@ impl Cluster {
 fn denied_verb(message: &str) -> Option<&str> {
     let (verb, rest) = message.split_once(" cannot ")?.1.split_once(' ')?;
     rest.starts_with("resource").then_some(verb)
-}
-
-/// The whole chain: the outermost error of a connection says little.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }
 
 fn value(kind: Kind, object: &DynamicObject) -> Result<Value, CallError> {
