@@ -1,17 +1,15 @@
 //! How long it takes to plan a query, from its text to what is sent to a replica, in this process and over a catalog in memory.
 
-// The planner's tests own this catalog; only part of it is needed here.
-#[allow(dead_code, unused_imports, unreachable_pub)]
-#[path = "../../../src/sql/tests/support/mod.rs"]
+#[path = "../../../src/optimizer/tests/support/mod.rs"]
 mod support;
 
 use anyhow::{Result, anyhow, ensure};
-use expr::{Relation, Scalar};
-use optimizer::{Access, Objects, Purpose};
-use repr::{CollectionId, ShardId};
+use optimizer::{Access, Purpose};
+use repr::CollectionId;
 use serde_json::json;
-use sql::{CatalogView, ItemDefinition, Params, Plan};
-use support::{Fake, session};
+use sql::{Params, Plan};
+use support::Catalog;
+use support::planner::{Fake, session};
 
 use crate::figure::{Report, ms_since, now};
 
@@ -96,7 +94,7 @@ fn plan(catalog: &Fake, text: &str) -> Result<Expected> {
     let statements = sql::parse(text).map_err(failed)?;
     let plan = sql::plan(&statements[0], &session(), catalog, &mut Params::default()).map_err(failed)?;
     let Plan::Select(select) = plan else { return Err(anyhow!("{text} is no query")) };
-    let objects = Known(catalog);
+    let objects = Catalog(catalog);
     let relation = optimizer::optimize(select.relation, &objects);
     Ok(match optimizer::access(&relation, &objects) {
         Access::Constant(_) => Expected::Constant,
@@ -108,32 +106,4 @@ fn plan(catalog: &Fake, text: &str) -> Result<Expected> {
             Expected::Dataflow
         }
     })
-}
-
-/// The catalog as the optimizer sees it.
-struct Known<'a>(&'a Fake);
-
-impl Objects for Known<'_> {
-    fn view(&self, id: CollectionId) -> Option<Relation> {
-        match &self.0.item_by_id(id)?.definition {
-            ItemDefinition::View { relation, .. } => Some(relation.clone()),
-            _ => None,
-        }
-    }
-
-    fn shard(&self, _: CollectionId) -> Option<ShardId> {
-        Some(ShardId(0))
-    }
-
-    fn only_grows(&self, _: CollectionId) -> bool {
-        false
-    }
-
-    fn indexes(&self, id: CollectionId) -> Vec<(CollectionId, Vec<Scalar>)> {
-        let index = |item: &sql::Item| match &item.definition {
-            ItemDefinition::Index { on, keys, .. } if *on == id => Some((item.id, keys.clone())),
-            _ => None,
-        };
-        self.0.items().iter().filter_map(|item| index(item)).collect()
-    }
 }

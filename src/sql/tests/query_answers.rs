@@ -7,43 +7,21 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
 use expr::{Collection, Relation, interpret};
 use repr::{CollectionId, Datum, Diff, Row};
 use sql::plan::{Finishing, SelectPlan};
 use sql::{Params, Plan};
-use support::{Fake, session};
+use support::{Fake, golden, session};
 
 #[test]
 fn queries_give_the_rows_that_postgresql_gives() {
-    let rewrite = std::env::vars().any(|(name, _)| name == "REWRITE");
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/query_answers");
-    let mut paths: Vec<_> =
-        fs::read_dir(directory).expect("the directory").map(|entry| entry.expect("an entry").path()).collect();
-    paths.sort();
-    let mut wrong = Vec::new();
-    for path in paths {
-        let script = fs::read_to_string(&path).expect("a script");
-        let actual = World::new().run(&script);
-        if actual == script {
-            continue;
-        }
-        if rewrite {
-            fs::write(&path, actual).expect("the script can be written");
-        } else {
-            wrong.push(format!("{}\n{}", path.display(), differences(&script, &actual)));
-        }
-    }
-    assert!(wrong.is_empty(), "answers differ; REWRITE=1 accepts:\n{}", wrong.join("\n"));
-}
-
-/// The blocks that differ.
-fn differences(expected: &str, actual: &str) -> String {
-    let blocks = expected.split("\n\n").zip(actual.split("\n\n"));
-    let differing = blocks.filter(|(expected, actual)| expected != actual);
-    differing.map(|(expected, actual)| format!("expected\n{expected}\ngot\n{actual}\n")).collect()
+    golden::check(&directory, |script| {
+        let mut world = World::new();
+        golden::each_block(script, |text| world.block(text))
+    });
 }
 
 /// A catalog and the rows of its tables.
@@ -55,13 +33,6 @@ struct World {
 impl World {
     fn new() -> World {
         World { catalog: Fake::new(), data: BTreeMap::new() }
-    }
-
-    fn run(&mut self, script: &str) -> String {
-        let blocks = script.trim_end().split("\n\n").map(|block| self.block(block));
-        let mut actual = blocks.collect::<Vec<_>>().join("\n\n");
-        actual.push('\n');
-        actual
     }
 
     fn block(&mut self, block: &str) -> String {

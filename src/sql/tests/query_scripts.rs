@@ -7,36 +7,19 @@
 mod support;
 
 use std::fmt::Write as _;
-use std::fs;
 use std::path::Path;
 
 use sql::plan::SelectPlan;
 use sql::{Error, Params, Plan};
-use support::{Fake, session};
+use support::{Fake, golden, session};
 
 #[test]
 fn queries_are_planned_as_written_down() {
-    let rewrite = std::env::vars().any(|(name, _)| name == "REWRITE");
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/query_scripts");
-    let mut paths: Vec<_> =
-        fs::read_dir(directory).expect("the directory").map(|entry| entry.expect("an entry").path()).collect();
-    paths.sort();
-    let mut wrong = Vec::new();
-    for path in paths {
-        let script = fs::read_to_string(&path).expect("a script");
+    golden::check(&directory, |script| {
         let mut catalog = Fake::new();
-        let blocks = script.trim_end().split("\n\n").map(|text| block(text, &mut catalog));
-        let actual = blocks.collect::<Vec<_>>().join("\n\n") + "\n";
-        if rewrite {
-            fs::write(&path, actual).expect("the script can be written");
-        } else if actual != script {
-            let pairs = script.split("\n\n").zip(actual.split("\n\n")).filter(|(expected, actual)| expected != actual);
-            let shown: String =
-                pairs.map(|(expected, actual)| format!("expected\n{expected}\ngot\n{actual}\n")).collect();
-            wrong.push(format!("{}\n{shown}", path.display()));
-        }
-    }
-    assert!(wrong.is_empty(), "plans differ; REWRITE=1 accepts:\n{}", wrong.join("\n"));
+        golden::each_block(script, |text| block(text, &mut catalog))
+    });
 }
 
 fn block(text: &str, catalog: &mut Fake) -> String {

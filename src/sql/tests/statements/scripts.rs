@@ -4,64 +4,26 @@
 //! separated by empty lines. `exec` also carries the plan out, and checks that what it made can be made again from its
 //! normalized text in a session where no short name means anything. `REWRITE=1` writes down what comes.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::support::{Fake, foreign_session, render_description, render_error, render_plan, session};
+use crate::support::{Fake, foreign_session, golden, render_description, render_error, render_plan, session};
 use sql::{Error, ItemDefinition, Params, Plan, Statement};
 
 #[test]
 fn scripts() {
-    let rewrite = std::env::vars().any(|(name, _)| name == "REWRITE");
-    let mut wrong = Vec::new();
-    for path in script_paths() {
-        let text = fs::read_to_string(&path).expect("a script");
-        let actual = run(&text);
-        if actual == text {
-            continue;
-        }
-        if rewrite {
-            fs::write(&path, actual).expect("the script can be written");
-        } else {
-            wrong.push(format!("{}:\n{}", path.display(), first_difference(&text, &actual)));
-        }
-    }
-    assert!(wrong.is_empty(), "scripts differ; REWRITE=1 accepts:\n{}", wrong.join("\n"));
-}
-
-fn script_paths() -> Vec<PathBuf> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts");
-    let mut paths: Vec<PathBuf> =
-        fs::read_dir(directory).expect("the directory").map(|entry| entry.expect("an entry").path()).collect();
-    paths.sort();
-    paths
-}
-
-fn first_difference(expected: &str, actual: &str) -> String {
-    let mut lines = expected.lines().zip(actual.lines()).enumerate();
-    match lines.find(|(_, (expected, actual))| expected != actual) {
-        Some((index, (expected, actual))) => format!("line {}: expected {expected:?}, got {actual:?}", index + 1),
-        None => "the lengths differ".to_owned(),
-    }
+    golden::check(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts"), run);
 }
 
 /// Runs a script and returns it with what came in place of what was expected.
 fn run(script: &str) -> String {
     let mut catalog = Fake::new();
-    let mut blocks = Vec::new();
-    for block in script.split("\n\n").map(|block| block.trim_matches('\n')).filter(|block| !block.is_empty()) {
+    golden::each_block(script, |block| {
         let lines: Vec<&str> = block.lines().collect();
-        if lines.iter().all(|line| line.starts_with('#')) {
-            blocks.push(block.to_owned());
-            continue;
-        }
+        let Some(start) = lines.iter().position(|line| !line.starts_with('#')) else { return block.to_owned() };
         let end = lines.iter().position(|line| *line == "----").unwrap_or(lines.len());
-        let start = lines.iter().position(|line| !line.starts_with('#')).expect("a directive");
-        let input = lines[start + 1..end].join("\n");
-        let output = execute(&mut catalog, lines[start], &input);
-        blocks.push(format!("{}\n----\n{}", lines[..end].join("\n"), output.trim_end().replace("\n\n", "\n")));
-    }
-    blocks.join("\n\n") + "\n"
+        let output = execute(&mut catalog, lines[start], &lines[start + 1..end].join("\n"));
+        format!("{}\n----\n{}", lines[..end].join("\n"), output.trim_end().replace("\n\n", "\n"))
+    })
 }
 
 fn execute(catalog: &mut Fake, directive: &str, input: &str) -> String {

@@ -1,6 +1,7 @@
 //! A catalog in memory on which plans are carried out at once, and how plans are shown in scripts.
 
 mod builtin;
+pub(crate) mod golden;
 mod render;
 
 use std::collections::{BTreeMap, BTreeSet};
