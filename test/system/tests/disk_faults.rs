@@ -82,6 +82,25 @@ impl Rig {
         Ok(())
     }
 
+    /// Writes are refused, reads go on.
+    async fn wait_for_only_reads(&self) -> Result<()> {
+        self.wait_for_refusals().await?;
+        let reader = self.server.connect().await?;
+        rows(&reader, "SELECT count(*) FROM debits").await.context("reads go on")?;
+        Ok(())
+    }
+
+    /// The process has survived; everything is there, also after a cut.
+    async fn check_alive(mut self, writers: Vec<tokio::task::JoinHandle<()>>) -> Result<()> {
+        self.ledger.stop();
+        for writer in writers {
+            writer.await?;
+        }
+        ensure!(self.server.ended()?.is_none(), "environmentd has ended");
+        self.ledger.check(&self.server.connect().await?).await?;
+        self.check_after_cut().await
+    }
+
     /// Restarts on the same disk, after the power was cut as well, and checks everything.
     async fn check_after_cut(mut self) -> Result<()> {
         self.disk.cut()?;
@@ -151,64 +170,42 @@ async fn a_failed_sync_of_a_part_refuses_its_copy() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_space_for_syncs_refuses_writes_until_there_is() -> Result<()> {
-    let mut rig = Rig::new(1024).await?;
+    let rig = Rig::new(1024).await?;
     let writers = rig.start_writers();
     rig.wait_for_acknowledged(50).await?;
     let strace = rig.attach("fdatasync:error=ENOSPC")?;
-    rig.wait_for_refusals().await?;
-    let reader = rig.server.connect().await?;
-    rows(&reader, "SELECT count(*) FROM debits").await.context("reads go on")?;
+    rig.wait_for_only_reads().await?;
     strace.detach()?;
     rig.wait_for_acknowledged(50).await.context("writes resume by themselves")?;
-    rig.ledger.stop();
-    for writer in writers {
-        writer.await?;
-    }
-    ensure!(rig.server.ended()?.is_none(), "environmentd has ended");
-    rig.ledger.check(&rig.server.connect().await?).await?;
-    rig.check_after_cut().await
+    rig.check_alive(writers).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_refuses_writes_until_there_is_space() -> Result<()> {
-    let mut rig = Rig::new(512).await?;
+    let rig = Rig::new(512).await?;
     let writers = rig.start_writers();
     rig.wait_for_acknowledged(50).await?;
     rig.server.connect().await?.batch_execute("CREATE TABLE ballast (filler text)").await?;
     let filler = rig.disk.fill(256)?;
     rig.fill_log().await?;
-    rig.wait_for_refusals().await?;
-    let reader = rig.server.connect().await?;
-    rows(&reader, "SELECT count(*) FROM debits").await.context("reads go on")?;
+    rig.wait_for_only_reads().await?;
     std::fs::remove_file(&filler)?;
     // The appends that follow need no commit of the file system's journal, which would make this last as well.
     std::fs::File::open(filler.parent().context("a file in a directory")?)?.sync_all()?;
     rig.wait_for_acknowledged(50).await.context("writes resume by themselves")?;
-    rig.ledger.stop();
-    for writer in writers {
-        writer.await?;
-    }
-    ensure!(rig.server.ended()?.is_none(), "environmentd has ended");
-    rig.ledger.check(&rig.server.connect().await?).await?;
-    rig.check_after_cut().await
+    rig.check_alive(writers).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_disk_is_only_slow() -> Result<()> {
-    let mut rig = Rig::new(1024).await?;
+    let rig = Rig::new(1024).await?;
     let writers = rig.start_writers();
     rig.wait_for_acknowledged(50).await?;
     let strace = rig.attach("fdatasync:delay_exit=300000")?;
     rig.wait_for_acknowledged(20).await?;
     strace.detach()?;
     rig.wait_for_acknowledged(50).await?;
-    rig.ledger.stop();
-    for writer in writers {
-        writer.await?;
-    }
-    ensure!(rig.server.ended()?.is_none(), "environmentd has ended");
-    rig.ledger.check(&rig.server.connect().await?).await?;
-    rig.check_after_cut().await
+    rig.check_alive(writers).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
