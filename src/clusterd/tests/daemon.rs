@@ -15,6 +15,7 @@ use persist::{
 use protocol::grpc::{Address, Listener};
 use protocol::{Dataflow, Export, Import, Peek, PeekOutcome, PeekTarget, RowOrder};
 use repr::{ClusterId, CollectionId, Datum, Diff, Kind, ReplicaId, Row, ServiceId, ShardId, Timestamp};
+use rustix::process::{Pid, Signal, kill_process};
 use stdx::{Rng, Task, Tasks};
 use tonic::transport::Server;
 use uuid::Uuid;
@@ -125,7 +126,7 @@ fn expected(numbers: &[i64]) -> BTreeMap<Row, Diff> {
 }
 
 /// The pids of the children, from their records.
-fn pids(directory: &Path) -> Vec<i64> {
+fn pids(directory: &Path) -> Vec<i32> {
     let mut pids = Vec::new();
     for entry in std::fs::read_dir(directory.join("processes")).unwrap() {
         let Ok(text) = std::fs::read_to_string(entry.unwrap().path().join("process.json")) else { continue };
@@ -146,8 +147,8 @@ async fn survives_kills(processes: usize) {
 
     let children = pids(directory.path());
     assert_eq!(children.len(), processes);
-    let victim = children.last().unwrap().to_string();
-    assert!(Command::new("kill").args(["-9", &victim]).status().unwrap().success());
+    let victim = Pid::from_raw(*children.last().unwrap()).unwrap();
+    kill_process(victim, Signal::KILL).unwrap();
     let ts = environment.commit(&[], &[100]).await;
     assert_eq!(environment.peek(ts).await, expected(&(0..101).collect::<Vec<_>>()));
 
