@@ -91,7 +91,7 @@ impl Shared {
         self.directory.path().join("pods").join(format!("{namespace}_{name}_{uid}"))
     }
 
-    /// What every container has for its /etc.
+    /// What every container has in its /etc.
     fn etc(&self) -> PathBuf {
         self.directory.path().join("etc")
     }
@@ -131,7 +131,7 @@ impl Kubelet {
             directory,
         });
         let etc = shared.etc();
-        std::fs::create_dir_all(etc.join("ssl"))?;
+        std::fs::create_dir_all(&etc)?;
         std::fs::write(etc.join("nsswitch.conf"), "passwd: files\ngroup: files\nhosts: files\n")?;
         std::fs::write(etc.join("passwd"), "root:x:0:0::/:/bin/false\npod:x:999:999::/:/bin/false\n")?;
         std::fs::write(etc.join("group"), "root:x:0:\npod:x:999:\n")?;

@@ -14,6 +14,7 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_test::{Kubelet, Lab, eventually};
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams};
+use rustix::process::Signal;
 use serde_json::json;
 
 const DOMAIN: &str = "environmentd.materialize.cloud";
@@ -150,7 +151,7 @@ async fn reads_go_on_while_processes_die_and_replicas_change() {
 
     // One process of two dies: both of the replica meet again.
     let first = environment.pods_of("cluster-1").await;
-    environment.kill(&first[1].name_any());
+    environment.signal(&first[1].name_any(), Signal::KILL);
     for pod in &first {
         environment
             .wait_pod(&pod.name_any(), "restarted and ready", |now| {
@@ -168,6 +169,14 @@ async fn reads_go_on_while_processes_die_and_replicas_change() {
     environment.api::<Pod>().delete(&second[0].name_any(), &DeleteParams::default()).await.unwrap();
     environment.wait_pod(&second[0].name_any(), "made anew", |now| now.uid != victim.uid && now.ready).await;
     assert_ne!(environment.pod(&second[0].name_any()).await.address, victim.address);
+    environment.wait_hydrated("pair", &["r2"]).await;
+
+    // One that hangs without ending holds nobody up.
+    let frozen = environment.pods_of("cluster-2").await[1].name_any();
+    environment.signal(&frozen, Signal::STOP);
+    let answers = reader.count();
+    eventually("reads go on", async || reader.count() > answers + 5).await;
+    environment.signal(&frozen, Signal::CONT);
     environment.wait_hydrated("pair", &["r2"]).await;
 
     // Another size: a new replica is there before an old one goes.
@@ -247,7 +256,7 @@ async fn a_new_environmentd_finds_its_replicas_running() {
 
     // It is killed: its container is started again.
     let before = environment.pod("environmentd-0").await;
-    environment.kill("environmentd-0");
+    environment.signal("environmentd-0", Signal::KILL);
     environment.wait_pod("environmentd-0", "restarted", |now| now.restarts > before.restarts && now.ready).await;
     let sql = environment.connect().await;
     sql.batch_execute("INSERT INTO numbers VALUES (1002)").await.unwrap();
@@ -255,6 +264,21 @@ async fn a_new_environmentd_finds_its_replicas_running() {
 
     // The replicas are the same pods and processes all along.
     assert_eq!(environment.workers().await, workers);
+
+    // Another deploy generation runs services of its own, and stops those before.
+    let before = environment.pod("environmentd-0").await;
+    environment.kubectl(&["set", "env", "statefulset/environmentd", "FRESHET_DEPLOY_GENERATION=1"]);
+    environment.wait_pod("environmentd-0", "of the new generation", |now| now.uid != before.uid && now.ready).await;
+    eventually("services of the new generation alone", async || {
+        environment.services().await == ids(&["cluster-3", "cluster-4", "cluster-5"])
+            && environment.pods_of("cluster-0").await.is_empty()
+    })
+    .await;
+    let service = environment.service("cluster-3").await;
+    assert_eq!(service.labels()[&format!("compute.{DOMAIN}/generation")], "1");
+    let sql = environment.connect().await;
+    sql.batch_execute("INSERT INTO numbers VALUES (1003)").await.unwrap();
+    assert_eq!(answer(&sql, "SELECT c || ' ' || s FROM sums").await, ["1003 503506"]);
 }
 
 /// What the container of the kubelet's own test does: shows what it was given, and refuses to stop.

@@ -14,6 +14,11 @@ for name in bin sbin lib lib32 lib64 libx32 usr dev proc sys; do
     fi
 done
 mount -o remount,bind,ro "$root/usr"
+# Links, for these files are replaced while the pod runs; and pods mount things of their own below /etc.
+mkdir "$root/etc"
+for name in hosts nsswitch.conf passwd group; do
+    ln -s "/kubelet/$name" "$root/etc/$name"
+done
 tab=$(printf '\t')
 while IFS="$tab" read -r source target access; do
     if [ -d "$source" ]; then

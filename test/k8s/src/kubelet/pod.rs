@@ -259,7 +259,7 @@ impl ContainerLife {
         environment.extend(self.shared.api_server.iter().cloned());
         environment.push(("HOSTNAME".to_owned(), self.pod.name_any()));
         let mut mounts = self.volumes.mounts(container.volume_mounts.as_deref().unwrap_or_default())?;
-        for (source, target) in [(self.shared.etc(), "/etc"), (PathBuf::from("/etc/ssl"), "/etc/ssl")] {
+        for (source, target) in [(self.shared.etc(), "/kubelet"), (PathBuf::from("/etc/ssl"), "/etc/ssl")] {
             mounts.push(Mount { source, target: target.to_owned(), access: Access::ReadOnly });
         }
         let security = container.security_context.as_ref();

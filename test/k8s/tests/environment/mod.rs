@@ -77,6 +77,11 @@ impl Environment {
         Api::namespaced(self.client.clone(), NAMESPACE)
     }
 
+    /// Runs kubectl in the environment's namespace.
+    pub fn kubectl(&self, args: &[&str]) {
+        self.lab.kubectl(&[&["-n", NAMESPACE][..], args].concat()).unwrap();
+    }
+
     /// A session with environmentd.
     pub async fn connect(&self) -> tokio_postgres::Client {
         self.wait_pod("environmentd-0", "ready", |pod| pod.ready).await;
@@ -145,10 +150,10 @@ impl Environment {
         .await;
     }
 
-    /// Kills a pod's process as the kernel would.
-    pub fn kill(&self, pod: &str) {
+    /// Sends a signal to a pod's process, past the kubelet.
+    pub fn signal(&self, pod: &str, signal: Signal) {
         let pid = self.kubelet.pid(NAMESPACE, pod).and_then(|pid| Pid::from_raw(pid.cast_signed()));
-        kill_process(pid.unwrap(), Signal::KILL).unwrap();
+        kill_process(pid.unwrap(), signal).unwrap();
     }
 
     /// Fills a table, keeps an index of it in the cluster, and reads that until it is told to stop.
