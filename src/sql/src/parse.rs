@@ -14,10 +14,12 @@ mod options;
 mod query_forms;
 mod sugar;
 mod tokens;
+mod unicode;
 
 pub(crate) use self::collection::{LIST, MAP, SYMMETRIC, VARIADIC};
 pub(crate) use self::cursor::Cursor;
 pub(crate) use self::hint_forms::HINTS;
+pub(crate) use self::operand_forms::ALL_FIELDS;
 pub(crate) use self::options::OptionItem;
 pub(crate) use self::query_forms::{GROUPING_SETS, MUTUALLY_RECURSIVE, ROWS_FROM, excluded};
 pub use self::sugar::as_written;

@@ -4,7 +4,7 @@
 //! last is the row the expression stands over (level 0 in HIR), those before it the enclosing ones.
 //!
 //! Reading order: `scope` (which names mean which columns), `select`, `hints`, `group`, `from`, `set`, `limit`, `with` (queries),
-//! `expression`, `operator`, `function`, `clock`, `aggregate`, `ordered_set`, `window`, `frame`, `sets` (scalars), `types`, `resolve`, `coerce` (the type system), `write` (INSERT), `mutation` (UPDATE,
+//! `expression`, `operator`, `function`, `clock`, `temporal`, `aggregate`, `ordered_set`, `window`, `frame`, `sets` (scalars), `types`, `resolve`, `coerce` (the type system), `write` (INSERT), `mutation` (UPDATE,
 //! DELETE).
 
 mod aggregate;
@@ -32,6 +32,7 @@ mod set;
 mod sets;
 mod subquery;
 mod table_function;
+mod temporal;
 mod types;
 mod variadic;
 mod window;

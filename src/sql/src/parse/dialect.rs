@@ -120,10 +120,6 @@ impl Dialect for FreshetDialect {
         POSTGRES.supports_left_associative_joins_without_parens()
     }
 
-    fn supports_select_expr_star(&self) -> bool {
-        true
-    }
-
     fn supports_empty_projections(&self) -> bool {
         true
     }

@@ -3,12 +3,16 @@
 //! | written | becomes | why |
 //! |---|---|---|
 //! | `(VALUES (1), (2))` in an expression | `(SELECT * FROM (VALUES (1), (2)))` | the crate takes it for a call of `values` |
+//! | `(record).*` | `"all fields"(record)` | the crate takes the star for one of a call's arguments |
 //! | `a NOT LIKE ALL (b)` | `a !~~ ALL (b)` | the crate knows ANY and ALL only behind operators |
 
 use sqlparser::keywords::Keyword;
-use sqlparser::tokenizer::{Token, TokenWithSpan};
+use sqlparser::tokenizer::{Token, TokenWithSpan, Whitespace, Word};
 
 use super::desugar::{is_space, is_word, keyword};
+
+/// The name of the function whose argument is a record that stands for all its fields.
+pub(crate) const ALL_FIELDS: &str = "all fields";
 
 /// Rewrites all forms.
 pub(super) fn rewrite(tokens: &mut Vec<TokenWithSpan>) {
@@ -44,6 +48,17 @@ pub(super) fn rewrite(tokens: &mut Vec<TokenWithSpan>) {
                 };
                 let first = if negated { at - 1 } else { at };
                 edits.push((words[first], words[at] + 1, vec![operator]));
+            }
+            _ if token(at) == Some(&Token::Mul)
+                && before(1) == Some(&Token::Period)
+                && before(2) == Some(&Token::RParen) =>
+            {
+                if let Some(opening) = opening(tokens, &words, at - 2)
+                    && !matches!(opening.checked_sub(1).and_then(token), Some(Token::Word(word)) if is_called(word))
+                {
+                    edits.push((words[opening], words[opening], vec![Token::make_word(ALL_FIELDS, Some('"'))]));
+                    edits.push((words[at - 1], words[at] + 1, vec![Token::Whitespace(Whitespace::Space)]));
+                }
             }
             _ => {}
         }
@@ -93,6 +108,25 @@ fn starts_operand(before: Option<&Token>, further: Option<&Token>) -> bool {
         },
         Some(_) => true,
     }
+}
+
+/// True for a word before a bracket whose call that is.
+fn is_called(word: &Word) -> bool {
+    word.quote_style.is_some()
+        || !matches!(word.keyword, Keyword::SELECT | Keyword::DISTINCT | Keyword::ALL | Keyword::RETURNING)
+}
+
+/// The place among the words of the bracket that the one at `close` closes.
+fn opening(tokens: &[TokenWithSpan], words: &[usize], close: usize) -> Option<usize> {
+    let mut depth = 0;
+    (0..=close).rev().find(|at| {
+        match tokens[words[*at]].token {
+            Token::RParen => depth += 1,
+            Token::LParen => depth -= 1,
+            _ => {}
+        }
+        depth == 0
+    })
 }
 
 /// The place among the words of the bracket that closes the one at `open`.

@@ -11,6 +11,7 @@ use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 use super::desugar::is_space;
 use super::dialect::FreshetDialect;
 use super::hint_forms::HINTS;
+use super::operand_forms::ALL_FIELDS;
 use super::query_forms::{GROUPING_SETS, MUTUALLY_RECURSIVE, ROWS_FROM, exclusion_words};
 use super::tokens::Text;
 use crate::names::COMPOSITE_TYPE;
@@ -19,7 +20,7 @@ use crate::position;
 /// `sql` as a user would write it. Reading either gives the same tree.
 pub fn as_written(sql: &str) -> Cow<'_, str> {
     let hints = format!("\"{HINTS}");
-    let markers = [MUTUALLY_RECURSIVE, ROWS_FROM, GROUPING_SETS, "\"exclude ", COMPOSITE_TYPE, &hints];
+    let markers = [MUTUALLY_RECURSIVE, ROWS_FROM, GROUPING_SETS, "\"exclude ", COMPOSITE_TYPE, ALL_FIELDS, &hints];
     if !markers.iter().any(|marker| sql.contains(marker)) {
         return Cow::Borrowed(sql);
     }
@@ -99,6 +100,11 @@ fn edits(tokens: &[TokenWithSpan]) -> Vec<Edit> {
             Token::Word(word) if token(at + 1) == Some(&Token::LParen) => {
                 if is_quoted(Some(&tokens[at].token), ROWS_FROM) {
                     edits.push(replace(at, at, "ROWS FROM "));
+                } else if is_quoted(Some(&tokens[at].token), ALL_FIELDS) {
+                    edits.push(replace(at, at, ""));
+                    if let Some(close) = closing(tokens, at + 1) {
+                        edits.push(replace(close, close, ").*"));
+                    }
                 } else if is_quoted(Some(&tokens[at].token), GROUPING_SETS) {
                     // The tree has it as a set of one expression, which is printed in brackets.
                     let close = closing(tokens, at + 1);

@@ -4,7 +4,7 @@ use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer, TokenizerError, Whitespace};
 
 use super::dialect::FreshetDialect;
-use super::{SQL_BYTES_MAX, desugar};
+use super::{SQL_BYTES_MAX, desugar, unicode};
 use crate::error::Error;
 use crate::position;
 
@@ -64,6 +64,7 @@ pub(crate) fn split(text: &Text<'_>) -> Result<Vec<StatementTokens>, Error> {
     let mut tokenizer = Tokenizer::new(&FreshetDialect, text.sql);
     tokenizer.tokenize_with_location_into_buf(&mut tokens).map_err(|error| lexical_error(error, text))?;
     position::absolute(&mut tokens, text.sql);
+    unicode::decode(&mut tokens, text)?;
     join_strings(&mut tokens, text)?;
     check_tokens(&tokens, text)?;
 

@@ -386,6 +386,12 @@ impl QueryContext<'_> {
                     let scalar = self.coerce_implicit(unknown, common, |found| format!("{found} is not comparable"));
                     Planned::typed(scalar.map_err(|error| error.at_node(expr))?, common.clone())
                 }
+                // One of several is first cast to the type of all.
+                (item, Some(ScalarType::Varchar(_) | ScalarType::Text))
+                    if list.len() > 1 && matches!(item.known_type(), Some(ScalarType::Char(_))) =>
+                {
+                    Planned::typed(self.coerce_explicit(item, &ScalarType::Text)?, ScalarType::Text)
+                }
                 (item, _) => item,
             };
             tests.push(self.compare("=", left.clone(), item).map_err(|error| error.at_node(inner))?);

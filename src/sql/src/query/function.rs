@@ -178,6 +178,7 @@ impl QueryContext<'_> {
     fn nullif(&mut self, left: Planned, right: Planned) -> Result<Planned, Error> {
         let compared = match (left.known_type(), right.known_type()) {
             (Some(left), Some(right)) => super::types::compared_as(left, right),
+            (Some(ScalarType::Varchar(_)), None) => Some(ScalarType::Text),
             (None, Some(right)) => Some(right.clone()),
             _ => None,
         };

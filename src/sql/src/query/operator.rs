@@ -124,6 +124,10 @@ impl QueryContext<'_> {
         }
         match symbol {
             "OVERLAPS" => self.overlaps(left, right),
+            "+" | "-" if [&left, &right].iter().any(|side| side.known_type() == Some(&ScalarType::MzTimestamp)) => {
+                let operands = self.as_instants(left, right)?;
+                self.operator(symbol, operands.into())
+            }
             "||" if !is_array(&left) && !is_array(&right) => {
                 let mut operands = vec![self.named_object(left)?, self.named_object(right)?];
                 // Of the kin of text, all are concatenated as text.
@@ -150,7 +154,10 @@ impl QueryContext<'_> {
             (Planned::Row(left), Planned::Row(right)) => self.compare_rows(symbol, left, right),
             (left, right) => {
                 let (left, right, typ) = self.comparands(symbol, left, right)?;
-                Ok(comparison_call(symbol, left, right, &typ))
+                match self.of_now_alone(symbol, &left, &right, &typ)? {
+                    Some(comparison) => Ok(comparison),
+                    None => Ok(comparison_call(symbol, left, right, &typ)),
+                }
             }
         }
     }

@@ -3,7 +3,8 @@
 use expr::ColumnOrder;
 use repr::ScalarType;
 use sqlparser::ast::{
-    Distinct, Expr, ObjectName, OrderByExpr, Select, SelectItem, SelectItemQualifiedWildcardKind, Value,
+    Distinct, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectName, OrderByExpr, Select,
+    SelectItem, SelectItemQualifiedWildcardKind, Value,
 };
 
 use super::coerce::Planned;
@@ -20,6 +21,7 @@ use crate::error::Error;
 use crate::hir::{HirRelation, HirScalar};
 use crate::interval_key;
 use crate::names::{fold, parts, perhaps};
+use crate::parse::ALL_FIELDS;
 
 /// An output column before it is planned.
 pub(super) struct Item<'a> {
@@ -165,6 +167,11 @@ impl QueryContext<'_> {
         let mut items = Vec::with_capacity(projection.len());
         for item in projection {
             match item {
+                SelectItem::UnnamedExpr(Expr::Function(function)) if all_fields(function).is_some() => {
+                    if let Some(record) = all_fields(function) {
+                        self.expand_record(record, &mut items)?;
+                    }
+                }
                 SelectItem::UnnamedExpr(expr) => {
                     items.push(Item { name: column_name(expr), value: ItemValue::Expr(expr) });
                 }
@@ -186,10 +193,6 @@ impl QueryContext<'_> {
                 SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), options) => {
                     check_wildcard(options).map_err(|error| error.at_node(item))?;
                     self.expand_table(name, &mut items)?;
-                }
-                SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::Expr(expr), options) => {
-                    check_wildcard(options).map_err(|error| error.at_node(item))?;
-                    self.expand_record(expr, &mut items)?;
                 }
                 other => return Err(Error::unsupported(format!("{other} in a select list")).at_node(other)),
             }
@@ -364,6 +367,19 @@ impl QueryContext<'_> {
             targets.push((column, order_options(order)?));
         }
         Ok(targets)
+    }
+}
+
+/// The record that stands for all its fields.
+fn all_fields(function: &Function) -> Option<&Expr> {
+    let [name] = &function.name.0[..] else { return None };
+    let is_marked = name.as_ident().is_some_and(|ident| ident.quote_style.is_some() && ident.value == ALL_FIELDS);
+    match &function.args {
+        FunctionArguments::List(list) if is_marked => match &list.args[..] {
+            [FunctionArg::Unnamed(FunctionArgExpr::Expr(record))] => Some(record),
+            _ => None,
+        },
+        _ => None,
     }
 }
 

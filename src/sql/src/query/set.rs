@@ -196,7 +196,7 @@ impl QueryContext<'_> {
                 .types
                 .into_iter()
                 .enumerate()
-                .map(|(index, typ)| if unknown.get(index) == Some(&true) { None } else { Some(typ) });
+                .map(|(index, typ)| if matches!(unknown.get(index), Some(Some(_))) { None } else { Some(typ) });
             return Ok(Operand { relation: body.relation, names: body.names, types: types.collect() });
         }
         let body = self.body(body)?;
@@ -293,23 +293,27 @@ impl QueryContext<'_> {
     }
 }
 
-/// For each select item whether it is a bare literal or NULL; empty if that cannot be said by position.
-pub(super) fn unknown_items(select: &ast::Select) -> Vec<bool> {
+/// For each select item the literal or NULL, if it is a bare one; empty if that cannot be said by position.
+pub(super) fn unknown_items(select: &ast::Select) -> Vec<Option<Planned>> {
     let wildcard =
         |item: &ast::SelectItem| matches!(item, ast::SelectItem::Wildcard(_) | ast::SelectItem::QualifiedWildcard(..));
     if select.projection.iter().any(wildcard) {
         return Vec::new();
     }
-    let is_unknown = |expr: &Expr| match strip(expr) {
-        Expr::Value(value) => matches!(value.value, Value::Null) || super::literal::text_of(&value.value).is_some(),
-        _ => false,
+    let unknown = |expr: &Expr| match strip(expr) {
+        Expr::Value(value) => {
+            let text = super::literal::text_of(&value.value).map(str::to_owned);
+            let position = crate::position::of_span(value.span);
+            (text.is_some() || value.value == Value::Null).then_some(Planned::Unknown { text, position })
+        }
+        _ => None,
     };
     select
         .projection
         .iter()
         .map(|item| match item {
-            ast::SelectItem::UnnamedExpr(expr) | ast::SelectItem::ExprWithAlias { expr, .. } => is_unknown(expr),
-            _ => false,
+            ast::SelectItem::UnnamedExpr(expr) | ast::SelectItem::ExprWithAlias { expr, .. } => unknown(expr),
+            _ => None,
         })
         .collect()
 }

@@ -70,17 +70,16 @@ impl QueryContext<'_> {
         let (relation, _, types) = self.query(source)?.into_relation();
         check_count(types.len(), columns.len(), None).map_err(|error| error.at_node(source))?;
         let arity = types.len();
-        let literals = literal_columns(source, arity);
+        let mut literals = match &*source.body {
+            SetExpr::Select(select) => super::set::unknown_items(select),
+            _ => Vec::new(),
+        };
+        literals.resize(arity, None);
         let mut scalars = Vec::with_capacity(arity);
         for (index, (typ, column)) in types.into_iter().zip(columns).enumerate() {
-            let planned = Planned::typed(HirScalar::column(index), typ);
-            let scalar = if literals[index] {
-                // A bare literal has no type of its own: it was planned as text.
-                let to = &target.typ.columns[*column].scalar;
-                self.coerce_explicit(planned, to)
-            } else {
-                self.assigned(planned, target, *column)
-            };
+            // A bare literal has no type of its own: it takes that of the column it goes to.
+            let planned = literals[index].take().unwrap_or_else(|| Planned::typed(HirScalar::column(index), typ));
+            let scalar = self.assigned(planned, target, *column);
             scalars.push(scalar.map_err(|error| error.at_node(source))?);
         }
         Ok(relation.map(scalars).project((arity..2 * arity).collect()))
@@ -94,15 +93,6 @@ impl QueryContext<'_> {
     ) -> Result<HirScalar, Error> {
         self.coerce_assignment(planned, &target.typ.columns[column].scalar, &target.names[column])
     }
-}
-
-/// For each column whether it is a bare string literal or NULL of a SELECT.
-fn literal_columns(source: &Query, arity: usize) -> Vec<bool> {
-    let literals = match &*source.body {
-        SetExpr::Select(select) => super::set::unknown_items(select),
-        _ => Vec::new(),
-    };
-    (0..arity).map(|index| literals.get(index) == Some(&true)).collect()
 }
 
 fn check_count(found: usize, wanted: usize, extra: Option<&Expr>) -> Result<(), Error> {
