@@ -1,7 +1,7 @@
 //! The daemon of an environment: sockets and sessions, choosing times, committing, and the wiring of everything below.
 //!
 //! Links no dataflow. Reading order: `args`, `boot`, `home`, `secrets`, `open`, `environment`, `session`, `sequence` (the life
-//! of each statement), `oracle`, `committer`, `realize`, `pgwire`, `http`; `embedded` is the way in without sockets, `command`
+//! of each statement), `planning`, `oracle`, `committer`, `realize`, `pgwire`, `http`; `embedded` is the way in without sockets, `command`
 //! what the program does beside serving.
 
 pub mod args;
@@ -18,6 +18,7 @@ mod objects;
 mod open;
 mod oracle;
 mod pgwire;
+mod planning;
 mod realize;
 mod secrets;
 mod sequence;

@@ -17,6 +17,7 @@ use tracing::{error, info};
 
 use crate::committer::Realize;
 use crate::objects::ClusterObjects;
+use crate::planning;
 
 /// Owns the newest catalog and keeps the controller in step with it.
 pub(crate) struct Realizer {
@@ -188,7 +189,6 @@ impl Realizer {
             _ => return None,
         };
         let objects = ClusterObjects { catalog: Arc::clone(catalog), cluster: Some(cluster), before: Some(item.id) };
-        let relation = optimizer::optimize(relation, &objects);
         let next = self.next_transient.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let object = CollectionId::Transient(next);
         let export = match &item.definition {
@@ -200,13 +200,10 @@ impl Realizer {
             }
             _ => return None,
         };
-        match optimizer::lower(
-            item.name.to_string(),
-            optimizer::Purpose::Maintained,
-            vec![(object, relation)],
-            &objects,
-            vec![export],
-        ) {
+        let (name, purpose) = (item.name.to_string(), optimizer::Purpose::Maintained);
+        let planned = planning::optimize(relation, &objects)
+            .and_then(|relation| planning::lower(name, purpose, vec![(object, relation)], &objects, vec![export]));
+        match planned {
             Ok(dataflow) => Some((cluster, dataflow)),
             Err(error) => {
                 error!(item = %item.name, %error, "cannot plan a dataflow");

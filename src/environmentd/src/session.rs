@@ -17,7 +17,8 @@ use tokio::sync::watch;
 
 use crate::committer::Appends;
 use crate::environment::{Environment, Registration};
-use crate::error::{Error, contained};
+use crate::error::Error;
+use crate::planning;
 use crate::sequence::generic::GenericSlot;
 use crate::sequence::subscribe::Subscription;
 use crate::sequence::timestamp::{self, Chosen};
@@ -212,7 +213,7 @@ impl Session {
         let (clock, deadline) = (self.environment.tasks.clock(), self.deadline);
         let is_canceled = || self.cancellations.has_changed().unwrap_or(true);
         let is_late = || deadline.is_some_and(|deadline| clock.boot() >= deadline);
-        let access = optimizer::access_unless(relation, objects, &mut || is_canceled() || is_late());
+        let access = planning::access_unless(relation, objects, &mut || is_canceled() || is_late())?;
         access.ok_or_else(|| if is_canceled() { canceled_by_user() } else { timed_out() })
     }
 
@@ -263,7 +264,7 @@ impl Session {
     /// Plans a statement against the newest catalog.
     pub(crate) fn plan(&self, statement: &Statement, params: &mut Params) -> Result<Plan, Error> {
         let catalog = self.environment.catalog();
-        contained(|| Ok(sql::plan(statement, &self.plan_context(), &*catalog, params)?))
+        planning::plan(statement, &self.plan_context(), &*catalog, params)
     }
 
     /// Runs one statement to its response.

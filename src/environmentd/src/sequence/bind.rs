@@ -11,6 +11,7 @@ use sql::statement::{Statement, StatementKind};
 use super::generic::GenericSlot;
 use super::{complete, prepare};
 use crate::error::Error;
+use crate::planning;
 use crate::session::{PreparedStatement, Response, Session};
 
 /// Errors: 0A000 if a prepared statement yields other columns than clients were told.
@@ -34,7 +35,7 @@ impl Session {
     /// What a statement takes and yields, by the newest catalog.
     pub(crate) fn describe(&self, statement: &Statement, params: &mut Params) -> Result<PreparedStatement, Error> {
         let catalog = self.environment.catalog();
-        let description = sql::describe(statement, &self.plan_context(), &*catalog, params)?;
+        let description = planning::describe(statement, &self.plan_context(), &*catalog, params)?;
         let desc = match description.desc {
             Some(desc) => Some(desc),
             None => self.describe_session_statement(statement, params)?,

@@ -16,6 +16,7 @@ use super::{complete, temporary};
 use crate::committer::SubmitError;
 use crate::error::Error;
 use crate::objects::{ClusterObjects, shard_of};
+use crate::planning;
 use crate::session::{Response, Session};
 
 /// Times a DDL statement is planned again because others came first.
@@ -119,7 +120,7 @@ fn check_maintainable(catalog: &Arc<Catalog>, plan: &Plan) -> Result<(), Error> 
         _ => return Ok(()),
     };
     let objects = ClusterObjects { catalog: Arc::clone(catalog), cluster: Some(cluster), before: None };
-    let relation = optimizer::optimize(relation, &objects);
+    let relation = planning::optimize(relation, &objects)?;
     let mut unmaintainable = None;
     relation.visit_scalars(&mut |scalar| {
         scalar.visit_pre(&mut |node| {
@@ -134,7 +135,7 @@ fn check_maintainable(catalog: &Arc<Catalog>, plan: &Plan) -> Result<(), Error> 
         return Err(Error::unsupported(format!("the function {name} in {what}"))
             .with_hint("Its value would change without any change of data; mz_now() in a filter can be maintained."));
     }
-    optimizer::lower(
+    planning::lower(
         String::new(),
         optimizer::Purpose::Maintained,
         vec![(CollectionId::Transient(0), relation)],

@@ -11,8 +11,9 @@ use sql::CatalogView;
 use sql::plan::{ExplainOptions, ExplainPlan, ExplainStage, SelectPlan};
 
 use super::query::{import_ids, row_order};
-use crate::error::Error;
+use crate::error::{Error, contained};
 use crate::objects::ClusterObjects;
+use crate::planning;
 use crate::session::{Response, Rows, Session};
 
 impl Session {
@@ -64,7 +65,7 @@ impl Session {
         let prepared = self.prepare(select.relation, &select.when).await?;
         let object = self.environment.transient_id();
         let objects = vec![(object, prepared.relation)];
-        let dataflow = optimizer::lower("explained".to_owned(), purpose, objects, &prepared.objects, Vec::new())?;
+        let dataflow = planning::lower("explained".to_owned(), purpose, objects, &prepared.objects, Vec::new())?;
         let access = match (purpose, prepared.access) {
             // An index may be peeked for an answer, but what is maintained is a dataflow all the same.
             (Purpose::Maintained, Access::Index(_)) => Access::Dataflow,
@@ -89,21 +90,23 @@ impl Session {
         let objects = ClusterObjects { catalog, cluster, before: None };
         let mut text = format!("decorrelated:\n{}", select.relation.pretty_with(&pretty));
         let mut last = select.relation.clone();
-        optimizer::optimize_traced(select.relation, &objects, &mut |pass, relation| {
-            if *relation != last {
-                last = relation.clone();
-                // A string takes all.
-                let _ = write!(text, "\n{pass}:\n{}", relation.pretty_with(&pretty));
-            }
-        });
-        Ok(text)
+        contained(|| {
+            optimizer::optimize_traced(select.relation, &objects, &mut |pass, relation| {
+                if *relation != last {
+                    last = relation.clone();
+                    // A string takes all.
+                    let _ = write!(text, "\n{pass}:\n{}", relation.pretty_with(&pretty));
+                }
+            });
+            Ok(text)
+        })
     }
 
     async fn explain_timestamp(&mut self, select: SelectPlan) -> Result<String, Error> {
         let SelectPlan { relation, when, .. } = select;
         let prepared = self.prepare(relation, &when).await?;
         let object = self.environment.transient_id();
-        let dataflow = optimizer::lower(
+        let dataflow = planning::lower(
             "explained".to_owned(),
             Purpose::OneOff,
             vec![(object, prepared.relation)],

@@ -17,8 +17,9 @@ use sql::statement::{Statement, StatementKind};
 
 use super::prepare;
 use super::query::{Prepared, finish};
-use crate::error::{Error, contained};
+use crate::error::Error;
 use crate::objects::ClusterObjects;
+use crate::planning;
 use crate::session::{Response, Rows, Session};
 
 /// Where a prepared statement keeps its generic plan.
@@ -116,8 +117,7 @@ fn make(
 ) -> Option<GenericPlan> {
     let placeholders = types.iter().enumerate().map(|(index, typ)| placeholder(index, typ.as_ref()));
     let mut params = Params { types: types.to_vec(), values: Some(placeholders.collect::<Option<_>>()?) };
-    let planned = contained(|| Ok(sql::plan(statement, context, &**catalog, &mut params)?));
-    let (mut relation, purpose) = match planned.ok()? {
+    let (mut relation, purpose) = match planning::plan(statement, context, &**catalog, &mut params).ok()? {
         Plan::Select(SelectPlan { relation, finishing, desc, when: When::Immediately }) => {
             (relation, Purpose::Select { finishing, desc })
         }
@@ -132,7 +132,7 @@ fn make(
     if is_styled || prepare::reads_session(&relation) || prepare::reads_now(&relation) {
         return None;
     }
-    let relation = optimizer::optimize(relation, &objects);
+    let relation = planning::optimize(relation, &objects).ok()?;
     let typ = relation.typ();
     Some(GenericPlan { relation, typ, purpose })
 }

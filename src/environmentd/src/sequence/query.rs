@@ -14,6 +14,7 @@ use super::prepare;
 use super::timestamp::{self, Chosen};
 use crate::error::Error;
 use crate::objects::ClusterObjects;
+use crate::planning;
 use crate::session::Session;
 
 /// Rows of a finished query, in order, each with the number of times it occurs.
@@ -56,7 +57,7 @@ impl Session {
             prepare::bind_now(&mut relation, at.at);
             chosen = Some((at.at, holds));
         }
-        let relation = optimizer::optimize(relation, &objects);
+        let relation = planning::optimize(relation, &objects)?;
         let typ = relation.typ();
         let access = self.access(&relation, &objects)?;
         Ok(Prepared { relation, typ, access, cluster, objects, chosen })
@@ -230,7 +231,7 @@ fn transient_dataflow(
     let key = (0..typ.arity()).map(expr::Scalar::Column).collect();
     let export = Export::Index { index, on: object, key, kinds: typ.kinds() };
     let name = format!("one-off query {index}");
-    Ok(optimizer::lower(name, optimizer::Purpose::OneOff, vec![(object, relation)], objects, vec![export])?)
+    planning::lower(name, optimizer::Purpose::OneOff, vec![(object, relation)], objects, vec![export])
 }
 
 /// What a dataflow's imports are held by: indexes by their own id, shards by their collection's.

@@ -15,6 +15,7 @@ use super::timestamp::AHEAD_MAX;
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::objects::ClusterObjects;
+use crate::planning;
 use crate::session::{Rows, Session};
 
 /// A running subscription, as rows `(mz_timestamp, [mz_progressed,] mz_diff, columns...)`.
@@ -41,10 +42,10 @@ impl Session {
         prepare::inline_views(&catalog, &objects, &mut relation)?;
         prepare::bind_builtins(self, &catalog, &mut relation);
         prepare::bind_functions(self, &mut relation)?;
-        let relation = optimizer::optimize(relation, &objects);
+        let relation = planning::optimize(relation, &objects)?;
         let (object, id) = (self.environment.transient_id(), self.environment.transient_id());
         let export = Export::Subscribe { id, on: object, with_snapshot, up_to };
-        let mut dataflow = optimizer::lower(
+        let mut dataflow = planning::lower(
             format!("subscription {id}"),
             optimizer::Purpose::Maintained,
             vec![(object, relation)],
