@@ -11,7 +11,7 @@ use std::sync::Arc;
 use imbl::OrdMap;
 use repr::{ClusterId, CollectionId, Diff, ReplicaId, ScalarType};
 use sql::plan::Renamed;
-use sql::statement::{NewNames, renamed_definition};
+use sql::statement::{NewColumn, NewNames, renamed_definition, with_column_renamed};
 use sql::{Error, FullName, Item, ItemDefinition};
 
 use crate::catalog::{Catalog, Database, Schema};
@@ -25,6 +25,7 @@ struct Renaming {
     databases: BTreeMap<String, String>,
     schemas: BTreeMap<(String, String), String>,
     items: BTreeMap<CollectionId, String>,
+    columns: BTreeMap<(CollectionId, String), String>,
     clusters: BTreeMap<ClusterId, String>,
     replicas: BTreeMap<(ClusterId, ReplicaId), String>,
 }
@@ -37,6 +38,7 @@ impl Renaming {
                 Renamed::Database(name) => renaming.databases.insert(name, to),
                 Renamed::Schema { database, name } => renaming.schemas.insert((database, name), to),
                 Renamed::Item(id) => renaming.items.insert(id, to),
+                Renamed::Column(id, name) => renaming.columns.insert((id, name), to),
                 Renamed::Cluster(id) => renaming.clusters.insert(id, to),
                 Renamed::Replica(cluster, replica) => renaming.replicas.insert((cluster, replica), to),
             };
@@ -88,7 +90,7 @@ fn taken(code: &'static str, kind: &str, name: &str) -> Error {
 }
 
 impl Transaction {
-    /// Gives objects new names, all at once.
+    /// Gives objects and columns new names, all at once.
     ///
     /// Errors: 42P04, 42P06, 42P07 and 42710 for a name that is taken, 42704 for an object that is gone, 2BP01 if a definition
     /// would not mean what it did.
@@ -99,7 +101,10 @@ impl Transaction {
         self.rename_schemas(&before, &renaming)?;
         self.rename_clusters(&before, &renaming)?;
         let names = renaming.names(&before);
-        let mentioning = self.rename_items(&before, &renaming, &names)?;
+        let mut mentioning = self.rename_items(&before, &renaming, &names)?;
+        for ((id, from), to) in &renaming.columns {
+            mentioning.extend(self.rename_column(&before, *id, from, to)?);
+        }
         self.keep_meanings(&before, &mentioning)
     }
 
@@ -213,6 +218,37 @@ impl Transaction {
             self.out.catalog.insert_item(Arc::new(new));
         }
         Ok(mentioning)
+    }
+
+    /// Gives a table's column its name, also in the texts of what is defined over the table, which are returned.
+    fn rename_column(
+        &mut self,
+        before: &Catalog,
+        id: CollectionId,
+        from: &str,
+        to: &str,
+    ) -> Result<BTreeSet<CollectionId>, Error> {
+        let table = before.items.get(&id).ok_or_else(|| Error::new("42704", format!("object {id} was dropped")))?;
+        let column = NewColumn { relation: &table.name, from, to };
+        let dependents: BTreeSet<CollectionId> =
+            users_items(before).filter(|item| item.depends_on.contains(&id)).map(|item| item.id).collect();
+        for item in users_items(before).filter(|item| item.id == id || dependents.contains(&item.id)) {
+            let mut new = Item::clone(item);
+            match with_column_renamed(&item.create_sql, column) {
+                Ok(create_sql) => new.create_sql = create_sql,
+                Err(_) if before.broken(item.id).is_some() => {}
+                Err(error) => return Err(would_change(item, &error.message)),
+            }
+            if let (true, ItemDefinition::Table { desc, .. }) = (item.id == id, &mut new.definition) {
+                desc.names.iter_mut().filter(|name| *name == from).for_each(|name| to.clone_into(name));
+            }
+            if new.create_sql != item.create_sql {
+                self.write(&item_record(item), Diff::MINUS_ONE);
+                self.write(&item_record(&new), Diff::ONE);
+            }
+            self.out.catalog.insert_item(Arc::new(new));
+        }
+        Ok(dependents)
     }
 
     /// Plans what names a renamed object, before and after. Errors: 2BP01 if that is not the same.

@@ -282,8 +282,13 @@ pub struct RenamePlan {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Renamed {
     Database(String),
-    Schema { database: String, name: String },
+    Schema {
+        database: String,
+        name: String,
+    },
     Item(CollectionId),
+    /// A table's column, by its name.
+    Column(CollectionId, String),
     Cluster(ClusterId),
     Replica(ClusterId, ReplicaId),
 }

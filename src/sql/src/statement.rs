@@ -10,6 +10,7 @@ mod create_type;
 mod create_view;
 mod cursor;
 mod database;
+mod definition_columns;
 mod definition_names;
 mod delete;
 mod drop;
@@ -35,6 +36,7 @@ use std::sync::Arc;
 
 use repr::{RelationDesc, ScalarType};
 
+pub use self::definition_columns::{NewColumn, with_column_renamed};
 pub use self::definition_names::{NewNames, renamed_definition};
 pub(crate) use self::planner::Planner;
 pub(crate) use self::qualify::full_name;

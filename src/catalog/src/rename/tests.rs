@@ -75,6 +75,33 @@ fn items_keep_their_meaning_under_new_names() {
 }
 
 #[test]
+fn columns_keep_their_meaning_under_new_names() {
+    let mut stored = world();
+    stored.run("create index u_d on u (d, u.a)");
+    stored.run(
+        "create view by_alias as select y.a as k, (select count(*) from u where u.d = y.d) from u as y order by y.d",
+    );
+    for statement in [
+        "alter table s.t rename column c to \"C\"\"2\"",
+        "alter table u rename a to key",
+        "alter table s.t rename a to key",
+        "alter table u rename column d to e",
+        "alter table s.t rename column \"C\"\"2\" to d",
+    ] {
+        stored.run(statement);
+        check(&stored);
+    }
+    let names = |name: &str| {
+        let item = stored.catalog.items().into_iter().find(|item| item.name.item == name).expect("it is there");
+        item.desc().expect("it has columns").names.clone()
+    };
+    assert_eq!(names("u"), ["key", "e"]);
+    assert_eq!(names("v"), ["a", "b", "m", "c"]);
+    let index = text_of(&stored, "u_d").replace('"', "");
+    assert!(index.contains("(e, ") && index.ends_with("key)"), "{index}");
+}
+
+#[test]
 fn schemas_and_clusters_change_places() {
     let mut stored = world();
     stored.run("create cluster fast (size = '1', replication factor = 0)");
@@ -116,7 +143,11 @@ fn names_that_would_mean_something_else_are_refused() {
         ("alter cluster nope rename to x", "42704"),
         ("alter cluster quickstart rename to quickstart", "42710"),
         ("alter database materialize rename to materialize", "42P04"),
-        ("alter table t rename column a to b", "0A000"),
+        ("alter table t rename column a to b", "42701"),
+        ("alter table t rename column nope to c", "42703"),
+        ("alter view v rename column a to c", "0A000"),
+        // A view has its columns by a star, and so their names.
+        ("alter table t rename a to c", "2BP01"),
         ("alter view v set schema s", "0A000"),
     ] {
         let error = stored.try_run(statement).expect_err(statement);

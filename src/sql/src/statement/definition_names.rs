@@ -64,7 +64,7 @@ impl NewNames {
         Ok(self.clusters.get(&old).cloned().unwrap_or(old))
     }
 
-    fn table(&self, create: &CreateTable) -> Result<String, Error> {
+    pub(super) fn table(&self, create: &CreateTable) -> Result<String, Error> {
         let name = self.item(&create.name)?;
         if let Some(from) = &create.source {
             return Ok(create_table::from_source_text(&name, &self.item(&from.source)?, &from.reference));
@@ -84,14 +84,14 @@ impl NewNames {
         Ok(create_table::text(&name, &columns))
     }
 
-    fn view(&self, create: &CreateView) -> Result<String, Error> {
+    pub(super) fn view(&self, create: &CreateView) -> Result<String, Error> {
         let mut query = create.query.clone();
         self.rewrite(&mut *query)?;
         let cluster = if create.materialized { Some(self.cluster(create.cluster.as_ref())?) } else { None };
         Ok(create_view::normalized(&self.item(&create.name)?, &create.columns, cluster.as_deref(), &query))
     }
 
-    fn index(&self, create: &CreateIndex) -> Result<String, Error> {
+    pub(super) fn index(&self, create: &CreateIndex) -> Result<String, Error> {
         let wrong = || Error::new("42601", "not the definition of an index");
         let old_on = in_full(&create.on).ok_or_else(wrong)?;
         let on = self.item(&create.on)?;
@@ -150,7 +150,7 @@ impl NewNames {
 }
 
 /// The item that a name of three parts means.
-fn in_full(name: &ObjectName) -> Option<FullName> {
+pub(super) fn in_full(name: &ObjectName) -> Option<FullName> {
     let [database, schema, item] = names::parts(name).ok()?[..] else { return None };
     Some(FullName { database: Some(fold(database)), schema: fold(schema), item: fold(item) })
 }

@@ -1,6 +1,8 @@
-//! `ALTER kind [IF EXISTS] name RENAME TO name`, `ALTER SCHEMA a SWAP WITH b`, `ALTER CLUSTER a SWAP WITH b`.
+//! `ALTER kind [IF EXISTS] name RENAME TO name`, `ALTER TABLE name RENAME [COLUMN] column TO name`, `ALTER SCHEMA a SWAP WITH b`,
+//! `ALTER CLUSTER a SWAP WITH b`.
 //!
-//! What has a new name keeps its identity; the definitions that name it are rewritten with it, see `definition_names`.
+//! What has a new name keeps its identity; the definitions that name it are rewritten with it, see `definition_names` and
+//! `definition_columns`.
 
 use std::sync::Arc;
 
@@ -11,7 +13,7 @@ use super::alter_table::AlterTable;
 use super::drop::{is_missing, named_replica, single};
 use super::object_kind::ObjectKind;
 use super::{Planner, StatementKind};
-use crate::catalog_view::Item;
+use crate::catalog_view::{Item, ItemDefinition};
 use crate::error::Error;
 use crate::names::{self, in_quotes};
 use crate::parse::Cursor;
@@ -30,6 +32,8 @@ pub enum To {
     Name(Ident),
     /// Each gets the name of the other.
     Swap(Ident),
+    /// The column that gets another name, and that.
+    Column(Ident, Ident),
 }
 
 /// Reads the ALTER statements of objects. None: it is none of these.
@@ -51,6 +55,13 @@ pub(crate) fn parse_alter(cursor: &mut Cursor<'_>) -> Result<Option<StatementKin
     }
     if cursor.take(&["rename", "to"]) {
         let to = To::Name(cursor.ident()?);
+        return Ok(Some(StatementKind::Rename(Rename { kind: *kind, if_exists, name, to })));
+    }
+    if matches!(kind, ObjectKind::Table | ObjectKind::View | ObjectKind::MaterializedView) && cursor.take(&["rename"]) {
+        cursor.take(&["column"]);
+        let column = cursor.ident()?;
+        cursor.expect(&["to"])?;
+        let to = To::Column(column, cursor.ident()?);
         return Ok(Some(StatementKind::Rename(Rename { kind: *kind, if_exists, name, to })));
     }
     if matches!(kind, ObjectKind::Schema | ObjectKind::Cluster) && cursor.take(&["swap", "with"]) {
@@ -91,7 +102,7 @@ impl Rename {
         let kind = self.kind.noun();
         let new = |to: &To| match to {
             To::Name(ident) => names::check_unreserved(ident, &kind),
-            To::Swap(ident) => Ok(names::fold(ident)),
+            To::Swap(ident) | To::Column(_, ident) => Ok(names::fold(ident)),
         };
         let mut renamed = Vec::new();
         match self.kind {
@@ -121,8 +132,11 @@ impl Rename {
             }
             _ => {
                 let item = self.item(planner)?;
-                let To::Name(to) = &self.to else { return Err(Error::unsupported("SWAP WITH of items")) };
-                renamed.push((Renamed::Item(item.id), names::check_identifier(to)?));
+                match &self.to {
+                    To::Name(to) => renamed.push((Renamed::Item(item.id), names::check_identifier(to)?)),
+                    To::Column(from, to) => renamed.push(column(&item, from, to)?),
+                    To::Swap(_) => return Err(Error::unsupported("SWAP WITH of items")),
+                }
             }
         }
         Ok(renamed)
@@ -171,6 +185,24 @@ impl Rename {
         let hint = format!("Use ALTER {} to rename it.", found.to_uppercase());
         Err(Error::new("42809", message).with_hint(hint))
     }
+}
+
+/// A table's column with its name to be.
+fn column(item: &Item, from: &Ident, to: &Ident) -> Result<(Renamed, String), Error> {
+    let ItemDefinition::Table { desc, source: None, .. } = &item.definition else {
+        return Err(Error::unsupported(format!("RENAME COLUMN of a {} that no INSERT fills", item.kind())));
+    };
+    let (name, relation) = (names::fold(from), in_quotes(&item.name.item));
+    if desc.column(&name).is_none() {
+        let message = format!("column {} does not exist", in_quotes(&name));
+        return Err(Error::new("42703", message).at_ident(from));
+    }
+    let new = names::check_identifier(to)?;
+    if desc.column(&new).is_some() {
+        let message = format!("column {} of relation {relation} already exists", in_quotes(&new));
+        return Err(Error::new("42701", message).at_ident(to));
+    }
+    Ok((Renamed::Column(item.id, name), new))
 }
 
 fn required_by_system(kind: &str, name: &str) -> Error {
