@@ -105,6 +105,7 @@ pub(super) fn is_table_function(name: &str) -> bool {
     EXTRACTS.contains(&name)
         || RECORDS.contains(&name)
         || POPULATED.contains(&name)
+        || name == HOPPING
         || ENTRIES.iter().any(|entry| entry.name == synonym(name))
 }
 
@@ -128,6 +129,9 @@ const POPULATED: [&str; 4] =
 /// Functions whose first argument, a constant, says which columns there are.
 const EXTRACTS: [&str; 2] = ["csv_extract", "regexp_extract"];
 
+/// The function of windows that overlap.
+const HOPPING: &str = "date_bin_hopping";
+
 /// Columns of `csv_extract`, at most: as many as a table may have.
 const CSV_COLUMNS_MAX: i64 = 1600;
 
@@ -145,7 +149,7 @@ fn synonym(name: &str) -> &str {
 
 /// The names of all table functions, for near misses.
 pub(super) fn table_function_names() -> impl Iterator<Item = &'static str> {
-    ENTRIES.iter().map(|entry| entry.name).chain(EXTRACTS).chain(RECORDS).chain(POPULATED)
+    ENTRIES.iter().map(|entry| entry.name).chain(EXTRACTS).chain(RECORDS).chain(POPULATED).chain([HOPPING])
 }
 
 impl QueryContext<'_> {
@@ -199,6 +203,9 @@ impl QueryContext<'_> {
         if EXTRACTS.contains(&name) {
             return self.extract_call(name, args);
         }
+        if name == HOPPING {
+            return self.hopping_call(args);
+        }
         let entries: Vec<&Entry> = ENTRIES.iter().filter(|entry| entry.name == synonym(name)).collect();
         let args = self.settle_rows(args)?;
         let known: Vec<Option<ScalarType>> = args.iter().map(|arg| arg.known_type().cloned()).collect();
@@ -222,6 +229,36 @@ impl QueryContext<'_> {
             args: scalars,
             names: entry.names.iter().map(|name| (*name).to_owned()).collect(),
         })
+    }
+
+    /// `date_bin_hopping(hop, width, instant [, origin])`: the starts of the windows that the instant is in. A window starts
+    /// every hop, counted from the origin, and is so wide; of its ends only the start belongs to it.
+    fn hopping_call(&mut self, args: Vec<Planned>) -> Result<TableCall, Error> {
+        let missing = super::function::no_function(HOPPING, &args);
+        let mut args = args.into_iter();
+        let (Some(hop), Some(width), Some(instant)) = (args.next(), args.next(), args.next()) else {
+            return Err(missing);
+        };
+        let origin = args.next().unwrap_or(Planned::Unknown { text: Some("1970-01-01".to_owned()), position: None });
+        if args.next().is_some() {
+            return Err(missing);
+        }
+        let typ = match instant.known_type() {
+            Some(ScalarType::Timestamp(_)) => ScalarType::Timestamp(None),
+            _ => ScalarType::TimestampTz(None),
+        };
+        let mut coerced = |planned: Planned, typ: &ScalarType| {
+            let scalar = self.coerce_implicit(planned, typ, |_| String::new());
+            let wrong_type = |error: Error| if error.code == "42804" { missing.clone() } else { error };
+            scalar.map(|scalar| Planned::typed(scalar, typ.clone())).map_err(wrong_type)
+        };
+        let (hop, width) = (coerced(hop, &ScalarType::Interval)?, coerced(width, &ScalarType::Interval)?);
+        let (instant, origin) = (coerced(instant, &typ)?, coerced(origin, &typ)?);
+        // The first start behind `instant - width`.
+        let ended = self.infix("-", instant.clone(), width)?;
+        let last_ended = self.call_by_name("date_bin", vec![hop.clone(), ended, origin])?;
+        let first = self.infix("+", last_ended, hop.clone())?;
+        self.table_call("generate_series", vec![first, instant, hop])
     }
 
     /// The call of one of [`RECORDS`].
