@@ -322,6 +322,11 @@ pub fn interval_key() -> Func {
     by_key("interval_key").expect("in the table of comparisons")
 }
 
+/// Maps a jsonb to bytes in the order of jsonb.
+pub fn jsonb_order_key() -> Func {
+    by_key("jsonb_order_key").expect("in the table of comparisons")
+}
+
 /// Stands for a parameter, given by its index, until the statement is executed.
 pub fn parameter() -> Func {
     by_key("parameter").expect("in the table of session functions")

@@ -1,4 +1,5 @@
-//! What stands in for a value wherever SQL compares: intervals of different fields may be equal, so their key does.
+//! What stands in for a value wherever SQL compares: intervals of different fields may be equal, so their key does. Where SQL
+//! orders, another key stands in for jsonb, whose order is not quite that of its bytes.
 
 use expr::Scalar;
 use expr::func;
@@ -18,4 +19,16 @@ pub(crate) fn of_scalar(scalar: Scalar, typ: &ScalarType) -> Scalar {
 /// As [`of_scalar`], of an expression of the planner.
 pub(crate) fn of(scalar: HirScalar, typ: &ScalarType) -> HirScalar {
     HirScalar::from_scalar(of_scalar(Scalar::Column(0), typ), &[scalar])
+}
+
+/// What a value of type `typ` is ordered by, and its type, if that is not the value itself.
+pub(crate) fn order(scalar: &HirScalar, typ: &ScalarType) -> Option<(HirScalar, ScalarType)> {
+    match typ {
+        ScalarType::Jsonb => {
+            let (args, key) = (vec![scalar.clone()], ScalarType::Bytes);
+            Some((HirScalar::call(func::jsonb_order_key(), args, vec![typ.clone()], key.clone()), key))
+        }
+        typ if typ.contains_interval() => Some((of(scalar.clone(), typ), typ.clone())),
+        _ => None,
+    }
 }

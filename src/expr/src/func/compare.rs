@@ -2,7 +2,8 @@
 //!
 //! Intervals are the exception: SQL compares them by their total length, so that intervals of different fields may be
 //! equal. Everything here goes by the key; where values are grouped or joined by their bytes, the planner puts
-//! `interval_key` in between.
+//! `interval_key` in between. So is a jsonb array without elements, which is less than all else though its bytes are not: where
+//! rows are ordered by their bytes, the planner puts `jsonb_order_key` in between.
 
 use std::cmp::Ordering;
 
@@ -10,7 +11,7 @@ use repr::composite::{pack_array, pack_list, pack_map};
 use repr::interval::Interval;
 use repr::{Arena, Datum, ScalarType};
 
-use super::ArgType::{Any, AnyElement, Bool, Int4};
+use super::ArgType::{Any, AnyElement, Bool, Bytes, Int4, Jsonb};
 use super::{FuncDef, function, internal, operator};
 use crate::scalar::CallTypes;
 
@@ -52,6 +53,13 @@ pub(super) static TABLE: &[FuncDef] = &[
         AnyElement,
         |a, t, arena| Ok(key(a[0], &t.args[0], arena)),
         "The one value that stands for all that SQL calls equal to an interval, or to a composite of intervals.",
+    ),
+    internal(
+        "jsonb_order_key",
+        &[Jsonb],
+        Bytes,
+        |a, _, _| Ok(Datum::bytes(a[0].unwrap_jsonb().order_key())),
+        "Bytes in the order that SQL gives to jsonb values.",
     ),
     function(
         "greatest",
@@ -116,6 +124,7 @@ fn order(args: &[Datum<'_>], types: &CallTypes) -> Ordering {
 pub(crate) fn compare_values(left: Datum<'_>, right: Datum<'_>, typ: &ScalarType) -> Ordering {
     match (left, right) {
         (Datum::Interval(left), Datum::Interval(right)) => left.key().cmp(&right.key()),
+        (Datum::Jsonb(left), Datum::Jsonb(right)) => left.order_key().cmp(right.order_key()),
         (Datum::Array(_), Datum::Array(_)) | (Datum::List(_), Datum::List(_)) | (Datum::Map(_), Datum::Map(_))
             if typ.contains_interval() =>
         {

@@ -24,7 +24,7 @@ pub(super) static TABLE: &[FuncDef] = &[
         "->",
         &[Jsonb, Int4],
         Jsonb,
-        |a, _, _| Ok(jsonb(json(a, 0).get_index(a[1].unwrap_int()))),
+        |a, _, _| Ok(jsonb(element(json(a, 0), a[1].unwrap_int()))),
         "The element at an index from 0, or from the end if negative; NULL where there is none.",
     )
     .nullable(),
@@ -42,7 +42,7 @@ pub(super) static TABLE: &[FuncDef] = &[
         "->>",
         &[Jsonb, Int4],
         Text,
-        |a, _, arena| as_text(json(a, 0).get_index(a[1].unwrap_int()), arena),
+        |a, _, arena| as_text(element(json(a, 0), a[1].unwrap_int()), arena),
         "The element at an index as text.",
     )
     .nullable(),
@@ -236,6 +236,14 @@ pub(super) fn build<'a>(arena: &'a Arena, fill: impl FnOnce(&mut JsonbBuilder) -
 
 fn json<'a>(args: &[Datum<'a>], index: usize) -> JsonbRef<'a> {
     args[index].unwrap_jsonb()
+}
+
+/// The element of an array; a value that is no container counts as an array of itself, as in PostgreSQL.
+fn element(json: JsonbRef<'_>, index: i64) -> Option<JsonbRef<'_>> {
+    match json.kind() {
+        JsonbKind::Array | JsonbKind::Object => json.get_index(index),
+        _ => matches!(index, 0 | -1).then_some(json),
+    }
 }
 
 fn string<'a>(args: &[Datum<'a>], index: usize) -> &'a str {

@@ -3,7 +3,7 @@
 //! Law: a row outside the bounds makes some predicate false or NULL, and so is neither output nor an error, whatever the other
 //! predicates make of it.
 
-use repr::{Bounds, ColumnBounds, Kind};
+use repr::{Bounds, ColumnBounds, Kind, ScalarType};
 
 use super::Mfp;
 use crate::cast::argument_bounds;
@@ -82,7 +82,8 @@ impl Finder<'_> {
                 truth => self.on(truth, ColumnBounds::range(Some(FALSE), Some(FALSE)), Some(Kind::Bool)),
             },
             Scalar::Call { func, args, types } if func::comparison(func.name) == Some(*func) => {
-                if types.args.iter().any(repr::ScalarType::contains_interval) {
+                let in_other_order = types.args[..] == [ScalarType::Jsonb, ScalarType::Jsonb] && func.name != "=";
+                if in_other_order || types.args.iter().any(ScalarType::contains_interval) {
                     return Bounds::default();
                 }
                 match &args[..] {
@@ -94,9 +95,7 @@ impl Finder<'_> {
                 }
             }
             Scalar::Call { func, args, types } if func.key == "like" => match &args[..] {
-                [text, pattern] if !matches!(types.args.first(), Some(repr::ScalarType::Char(_))) => {
-                    self.like(text, pattern)
-                }
+                [text, pattern] if !matches!(types.args.first(), Some(ScalarType::Char(_))) => self.like(text, pattern),
                 _ => Bounds::default(),
             },
             truth => self.on(truth, ColumnBounds::range(Some(TRUE), Some(TRUE)), Some(Kind::Bool)),

@@ -3,7 +3,8 @@
 //! A value is a tag (`02` null, `03` string, `04` number, `05` false, `06` true, `07` array, `08` object) and its content:
 //! a string is its text and `00`, a number a packed numeric, an array its length as a packed int and its elements, an
 //! object its length and for each key the key's text, `00`, and the value. Keys are sorted by length, then by bytes.
-//! (PostgreSQL puts an empty array at the top before null; here it is the least array.)
+//! (PostgreSQL puts an empty array at the top before null; its bytes are those of the least array, its [`JsonbRef::order_key`]
+//! is the least of all.)
 
 mod build;
 mod format;
@@ -95,6 +96,15 @@ impl<'a> JsonbRef<'a> {
     /// The packed bytes: a whole datum of a row.
     pub fn as_bytes(&self) -> &'a [u8] {
         self.0
+    }
+
+    /// Bytes whose order is PostgreSQL's, also where it is not that of the packed bytes: an empty array that is no part of
+    /// another value is less than all else. Different values have different keys.
+    pub fn order_key(&self) -> &'a [u8] {
+        match self.decode() {
+            Json::Array(array) if array.is_empty() => &[],
+            _ => self.0,
+        }
     }
 
     /// The value as the one datum of a row.

@@ -298,13 +298,13 @@ impl QueryContext<'_> {
             let (scalar, typ) = self.settled(&order.expr)?;
             let options = super::set::order_options(order)?;
             let place = match fields.iter().position(|(field, _)| *field == scalar) {
-                Some(place) => place,
+                Some(place) if typ != ScalarType::Jsonb => place,
                 None if distinct && !given.contains(&scalar) => {
                     let message = "in an aggregate with DISTINCT, ORDER BY expressions must appear in argument list";
                     return Err(Error::new("42P10", message).at_node(&order.expr));
                 }
-                None => {
-                    fields.push((interval_key::of(scalar, &typ), typ));
+                _ => {
+                    fields.push(interval_key::order(&scalar, &typ).unwrap_or((scalar, typ)));
                     fields.len() - 1
                 }
             };

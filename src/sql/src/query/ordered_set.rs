@@ -115,11 +115,12 @@ impl QueryContext<'_> {
             fields.push(("f2".to_owned(), fraction, wanted));
         }
         let options = super::set::order_options(order)?;
-        let column = if typ.contains_interval() {
-            fields.push(("key".to_owned(), interval_key::of(value, &typ), typ));
-            fields.len() - 1
-        } else {
-            0
+        let column = match interval_key::order(&value, &typ) {
+            Some((key, typ)) => {
+                fields.push(("key".to_owned(), key, typ));
+                fields.len() - 1
+            }
+            None => 0,
         };
         let order_by = vec![ColumnOrder { column, ..options }];
         let func = match name {
@@ -153,9 +154,10 @@ impl QueryContext<'_> {
         for (place, (arg, order)) in direct.into_iter().zip(order_by).enumerate() {
             let ordered = self.expression(&order.expr)?;
             let (both, typ) = self.coerce_common(vec![ordered, arg], "WITHIN GROUP")?;
-            let mut both = both.into_iter().map(|scalar| interval_key::of(scalar, &typ));
-            values.extend(both.next().map(|scalar| (format!("f{}", place + 1), scalar, typ.clone())));
-            asked.extend(both.next().map(|scalar| (format!("g{}", place + 1), scalar, typ.clone())));
+            let key = |scalar| interval_key::order(&scalar, &typ).unwrap_or_else(|| (scalar, typ.clone()));
+            let mut both = both.into_iter().map(key);
+            values.extend(both.next().map(|(scalar, typ)| (format!("f{}", place + 1), scalar, typ)));
+            asked.extend(both.next().map(|(scalar, typ)| (format!("g{}", place + 1), scalar, typ)));
             orders.push(ColumnOrder { column: place, ..super::set::order_options(order)? });
         }
         values.extend(asked);

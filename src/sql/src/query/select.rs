@@ -343,7 +343,7 @@ impl QueryContext<'_> {
         if let Some(place) = outputs.scalars[..arity].iter().position(|output| *output == scalar) {
             return Ok(place);
         }
-        let key = interval_key::of(scalar, &typ);
+        let (key, typ) = interval_key::order(&scalar, &typ).unwrap_or((scalar, typ));
         if let Some(place) = outputs.scalars[arity..].iter().position(|output| *output == key) {
             return Ok(arity + place);
         }

@@ -383,13 +383,14 @@ pub(super) fn ordered(
     let (mut keys, mut key_types) = (Vec::new(), Vec::new());
     let mut order = Vec::with_capacity(targets.len());
     for (column, options) in targets {
-        let column = match types.get(column) {
-            Some(typ) if typ.contains_interval() => {
-                keys.push(interval_key::of(HirScalar::column(column), typ));
-                key_types.push(typ.clone());
+        let key = types.get(column).and_then(|typ| interval_key::order(&HirScalar::column(column), typ));
+        let column = match key {
+            Some((key, typ)) => {
+                keys.push(key);
+                key_types.push(typ);
                 arity + keys.len() - 1
             }
-            _ => column,
+            None => column,
         };
         order.push(ColumnOrder { column, ..options });
     }

@@ -348,9 +348,9 @@ impl Fields {
 fn together_over(relation: HirRelation, mut fields: Fields, calls: &[&WindowItem]) -> Result<HirRelation, Error> {
     let kept = fields.0.len();
     let first = calls[0];
-    let order = first.order.iter().map(|(scalar, typ, options)| ColumnOrder {
-        column: fields.push(interval_key::of(scalar.clone(), typ), typ.clone()),
-        ..options.clone()
+    let order = first.order.iter().map(|(scalar, typ, options)| {
+        let (key, typ) = interval_key::order(scalar, typ).unwrap_or_else(|| (scalar.clone(), typ.clone()));
+        ColumnOrder { column: fields.push(key, typ), ..options.clone() }
     });
     let order_by = order.collect();
     let calls = calls.iter().map(|item| {
