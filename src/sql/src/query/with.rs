@@ -26,7 +26,7 @@ use crate::position;
 use crate::stack::with_stack;
 
 /// Rounds of a recursion whose query sets no limit: one without an end must not go on for ever.
-const ROUNDS_MAX: u64 = 100_000;
+const ROUNDS_MAX: u64 = 10_000;
 
 /// What is bound around a query.
 pub(super) enum Bound {
