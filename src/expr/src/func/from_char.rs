@@ -309,10 +309,10 @@ fn set(field: &mut i64, value: i64, shown: &str) -> Result<(), EvalError> {
     Ok(())
 }
 
-/// Two or fewer digits of a year are of 1970 to 2069; three are of 1520 to 2519.
+/// Two or fewer digits of a year are of 1970 to 2069; three are of 1520 to 2519; what is below 0 counts back from 2000.
 fn nearest_to_2020(year: i64) -> i64 {
     match year {
-        0..70 => year + 2000,
+        ..70 => year + 2000,
         70..100 => year + 1900,
         100..520 => year + 2000,
         520..1000 => year + 1000,
