@@ -97,32 +97,35 @@ fn edits(tokens: &[TokenWithSpan]) -> Vec<Edit> {
                     _ => {}
                 }
             }
-            Token::Word(word) if token(at + 1) == Some(&Token::LParen) => {
-                if is_quoted(Some(&tokens[at].token), ROWS_FROM) {
-                    edits.push(replace(at, at, "ROWS FROM "));
-                } else if is_quoted(Some(&tokens[at].token), ALL_FIELDS) {
-                    edits.push(replace(at, at, ""));
-                    if let Some(close) = closing(tokens, at + 1) {
-                        edits.push(replace(close, close, ").*"));
-                    }
-                } else if is_quoted(Some(&tokens[at].token), GROUPING_SETS) {
-                    // The tree has it as a set of one expression, which is printed in brackets.
-                    let close = closing(tokens, at + 1);
-                    match close.filter(|close| at > 0 && is_bracketed(tokens, at - 1, close + 1)) {
-                        Some(close) => {
-                            edits.push(replace(at - 1, at, "GROUPING SETS "));
-                            edits.push(replace(close + 1, close + 1, ""));
-                        }
-                        None => edits.push(replace(at, at, "GROUPING SETS ")),
-                    }
-                } else if let (true, Some(Token::Word(name))) = (word.value == COMPOSITE_TYPE, token(at + 2)) {
-                    edits.push(replace(at, at + 3, &name.value));
-                }
-            }
+            Token::Word(_) if token(at + 1) == Some(&Token::LParen) => edits.extend(of_call(tokens, at, &replace)),
             _ => {}
         }
     }
     edits
+}
+
+/// The edits of the marker at `at` that is called like a function.
+fn of_call(tokens: &[TokenWithSpan], at: usize, replace: &dyn Fn(usize, usize, &str) -> Edit) -> Vec<Edit> {
+    let Token::Word(word) = &tokens[at].token else { return Vec::new() };
+    if is_quoted(Some(&tokens[at].token), ROWS_FROM) {
+        return vec![replace(at, at, "ROWS FROM ")];
+    }
+    if is_quoted(Some(&tokens[at].token), ALL_FIELDS) {
+        let star = closing(tokens, at + 1).map(|close| replace(close, close, ").*"));
+        return std::iter::once(replace(at, at, "")).chain(star).collect();
+    }
+    if is_quoted(Some(&tokens[at].token), GROUPING_SETS) {
+        // The tree has it as a set of one expression, which is printed in brackets.
+        let close = closing(tokens, at + 1);
+        return match close.filter(|close| at > 0 && is_bracketed(tokens, at - 1, close + 1)) {
+            Some(close) => vec![replace(at - 1, at, "GROUPING SETS "), replace(close + 1, close + 1, "")],
+            None => vec![replace(at, at, "GROUPING SETS ")],
+        };
+    }
+    match tokens.get(at + 2).map(|token| &token.token) {
+        Some(Token::Word(name)) if word.value == COMPOSITE_TYPE => vec![replace(at, at + 3, &name.value)],
+        _ => Vec::new(),
+    }
 }
 
 /// The place of the bracket that closes the one at `open`.

@@ -3,8 +3,8 @@
 use expr::ColumnOrder;
 use repr::ScalarType;
 use sqlparser::ast::{
-    Distinct, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectName, OrderByExpr, Select,
-    SelectItem, SelectItemQualifiedWildcardKind, Value,
+    Distinct, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectName, OrderByExpr, Select, SelectItem,
+    SelectItemQualifiedWildcardKind, Value,
 };
 
 use super::coerce::Planned;
@@ -167,14 +167,10 @@ impl QueryContext<'_> {
         let mut items = Vec::with_capacity(projection.len());
         for item in projection {
             match item {
-                SelectItem::UnnamedExpr(Expr::Function(function)) if all_fields(function).is_some() => {
-                    if let Some(record) = all_fields(function) {
-                        self.expand_record(record, &mut items)?;
-                    }
-                }
-                SelectItem::UnnamedExpr(expr) => {
-                    items.push(Item { name: column_name(expr), value: ItemValue::Expr(expr) });
-                }
+                SelectItem::UnnamedExpr(expr) => match all_fields(expr) {
+                    Some(record) => self.expand_record(record, &mut items)?,
+                    None => items.push(Item { name: column_name(expr), value: ItemValue::Expr(expr) }),
+                },
                 SelectItem::ExprWithAlias { expr, alias } => {
                     items.push(Item { name: fold(alias), value: ItemValue::Expr(expr) });
                 }
@@ -370,8 +366,9 @@ impl QueryContext<'_> {
     }
 }
 
-/// The record that stands for all its fields.
-fn all_fields(function: &Function) -> Option<&Expr> {
+/// The record that stands for all its fields, if the expression is of that form.
+pub(super) fn all_fields(expr: &Expr) -> Option<&Expr> {
+    let Expr::Function(function) = expr else { return None };
     let [name] = &function.name.0[..] else { return None };
     let is_marked = name.as_ident().is_some_and(|ident| ident.quote_style.is_some() && ident.value == ALL_FIELDS);
     match &function.args {

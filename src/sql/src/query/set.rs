@@ -11,6 +11,7 @@ use super::coerce::{Planned, evaluate};
 use super::expression::{constant, strip};
 use super::limit::Limits;
 use super::scope::{Scope, always_quoted, unknown_column};
+use super::select::all_fields;
 use super::types::{self, shown};
 use super::{Clause, QueryContext};
 use crate::error::Error;
@@ -295,8 +296,11 @@ impl QueryContext<'_> {
 
 /// For each select item the literal or NULL, if it is a bare one; empty if that cannot be said by position.
 pub(super) fn unknown_items(select: &ast::Select) -> Vec<Option<Planned>> {
-    let wildcard =
-        |item: &ast::SelectItem| matches!(item, ast::SelectItem::Wildcard(_) | ast::SelectItem::QualifiedWildcard(..));
+    let wildcard = |item: &ast::SelectItem| match item {
+        ast::SelectItem::Wildcard(_) | ast::SelectItem::QualifiedWildcard(..) => true,
+        ast::SelectItem::UnnamedExpr(expr) => all_fields(expr).is_some(),
+        _ => false,
+    };
     if select.projection.iter().any(wildcard) {
         return Vec::new();
     }

@@ -5,7 +5,7 @@
 //! for whole milliseconds, and for intervals of days and less, not for months, which are of different lengths. A time between
 //! two milliseconds is rounded so that the comparison with whole milliseconds says the same.
 
-use expr::func::{FuncKind, comparison};
+use expr::func::{FuncKind, clamped_mz_timestamp, comparison};
 use repr::{Datum, ScalarType};
 
 use super::QueryContext;
@@ -172,7 +172,9 @@ impl Unit {
                 "<" | ">=" => self.ceiling(qcx, other.clone())?,
                 _ => self.floor(qcx, other.clone())?,
             };
-            let bound = qcx.coerce_explicit(self.planned(rounded), &ScalarType::MzTimestamp)?;
+            // What lies outside the range of times is before, or after, all of them.
+            let types = vec![self.scalar_type()];
+            let bound = HirScalar::call(clamped_mz_timestamp(), vec![rounded], types, ScalarType::MzTimestamp);
             Ok::<_, Error>(comparison_call(symbol, HirScalar::MzNow, bound, &ScalarType::MzTimestamp))
         };
         Ok(match symbol {
