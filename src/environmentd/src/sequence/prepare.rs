@@ -362,7 +362,7 @@ fn session_value(session: &Session, name: &str, args: &[Scalar]) -> Result<Row, 
             Some(schema) => text(schema),
             None => Row::pack([Datum::Null]),
         },
-        "current_schemas" => current_schemas(vars.search_path()),
+        "current_schemas" => current_schemas(vars.search_path(), args)?,
         "version" => text(&format!("PostgreSQL {SERVER_VERSION} on x86_64-unknown-linux-gnu")),
         "mz_version" => text(MZ_VERSION),
         "mz_version_num" => Row::pack([Datum::Int(version_number(MZ_VERSION))]),
@@ -399,11 +399,13 @@ fn session_value(session: &Session, name: &str, args: &[Scalar]) -> Result<Row, 
     })
 }
 
-fn current_schemas(search_path: Vec<String>) -> Row {
-    let implicit = ["mz_catalog".to_owned(), "pg_catalog".to_owned()];
-    let names: Vec<String> = implicit.into_iter().chain(search_path).collect();
-    let datums: Vec<Datum<'_>> = names.iter().map(|name| Datum::Text(name)).collect();
-    pack_array(&datums, Kind::Text, &[Dimension { length: datums.len(), lower: 1 }])
+/// The argument says whether the schemas that are always searched belong to them.
+fn current_schemas(search_path: Vec<String>, args: &[Scalar]) -> Result<Row, Error> {
+    let Some(all) = literal_arg(args, "current_schemas")? else { return Ok(Row::pack([Datum::Null])) };
+    let implicit: &[&str] = if all.unwrap_bool() { &["mz_catalog", "pg_catalog"] } else { &[] };
+    let names = implicit.iter().copied().chain(search_path.iter().map(String::as_str));
+    let datums: Vec<Datum<'_>> = names.map(Datum::Text).collect();
+    Ok(pack_array(&datums, Kind::Text, &[Dimension { length: datums.len(), lower: 1 }]))
 }
 
 fn literal_arg<'a>(args: &'a [Scalar], name: &str) -> Result<Option<Datum<'a>>, Error> {

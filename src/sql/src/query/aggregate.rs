@@ -9,7 +9,7 @@ use sqlparser::ast::{
 
 use super::coerce::Planned;
 use super::function::argument;
-use super::types::{self, Category, category};
+use super::types::{self, Category, category, is_string};
 use super::{Clause, QueryContext};
 use crate::error::Error;
 use crate::hir::{HirAggregate, HirScalar};
@@ -279,7 +279,7 @@ impl QueryContext<'_> {
                     (self.coerce_explicit(arg, &ScalarType::Bytes)?, ScalarType::Bytes)
                 }
                 ("string_agg", _, Some(_)) if bytes => return Err(super::function::no_function(name, &shown)),
-                ("string_agg", _, Some(typ)) if category(typ) != Category::String => {
+                ("string_agg", _, Some(typ)) if !is_string(typ) => {
                     return Err(super::function::no_function(name, &shown));
                 }
                 ("string_agg", ..) | ("jsonb_object_agg" | "map_agg", 0, _) => {

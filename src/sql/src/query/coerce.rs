@@ -279,11 +279,7 @@ impl QueryContext<'_> {
         let known: Vec<&ScalarType> = settled.iter().filter_map(Planned::known_type).collect();
         let common = match types::common(&known) {
             Some(common) => common,
-            None => {
-                let first = shown(known[0]);
-                let other = known.iter().map(|typ| shown(typ)).find(|other| *other != first).unwrap_or_default();
-                return Err(Error::new("42804", format!("{what} types {first} and {other} cannot be matched")));
-            }
+            None => return Err(no_common_type(&known, what)),
         };
         let common = match common {
             ScalarType::Char(Some(length)) => ScalarType::Char(Some(length.max(longest_literal(&settled)))),
@@ -422,6 +418,19 @@ impl QueryContext<'_> {
             None => Planned::Parameter { index, position },
         }
     }
+}
+
+/// Errors of types that do not go together: 42846 where one of a family cannot be converted, 42804 for different families.
+pub(super) fn no_common_type(known: &[&ScalarType], what: &str) -> Error {
+    if let Some(chosen) = types::common_candidate(known)
+        && let Some(other) = known.iter().find(|typ| !types::implicitly_castable(typ, &chosen))
+        && shown(other) != shown(&chosen)
+    {
+        return Error::new("42846", format!("{what} could not convert type {} to {}", shown(other), shown(&chosen)));
+    }
+    let first = shown(known[0]);
+    let other = known.iter().map(|typ| shown(typ)).find(|other| *other != first).unwrap_or_default();
+    Error::new("42804", format!("{what} types {first} and {other} cannot be matched"))
 }
 
 /// The most characters of a literal without a type, trailing blanks aside.

@@ -176,12 +176,7 @@ impl QueryContext<'_> {
 
     /// Resolved as `=` is; the value that comes out is the first argument as that takes it.
     fn nullif(&mut self, left: Planned, right: Planned) -> Result<Planned, Error> {
-        let compared = match (left.known_type(), right.known_type()) {
-            (Some(left), Some(right)) => super::types::compared_as(left, right),
-            (Some(ScalarType::Varchar(_)), None) => Some(ScalarType::Text),
-            (None, Some(right)) => Some(right.clone()),
-            _ => None,
-        };
+        let compared = super::types::compared_as(left.known_type(), right.known_type());
         let equal = self.compare("=", left.clone(), right)?;
         let (scalar, typ) = match compared {
             Some(typ) => (self.coerce_implicit(left, &typ, |found| format!("{found} is not comparable"))?, typ),
@@ -527,7 +522,7 @@ pub(super) fn function_name(name: &ObjectName) -> Result<String, Error> {
 }
 
 /// Types whose names can be called; the others' are part of the grammar.
-const CALLED_TYPES: [&str; 21] = [
+const CALLED_TYPES: [&str; 26] = [
     "bool",
     "int2",
     "int4",
@@ -549,6 +544,11 @@ const CALLED_TYPES: [&str; 21] = [
     "regclass",
     "regtype",
     "regnamespace",
+    "bpchar",
+    "numeric",
+    "time",
+    "timestamp",
+    "interval",
 ];
 
 /// What `pg_typeof` says of a value.

@@ -426,7 +426,7 @@ pub(super) fn symbol(op: &BinaryOperator) -> Result<String, Error> {
 }
 
 fn is_string(planned: &Planned) -> bool {
-    planned.known_type().is_some_and(|typ| types::category(typ) == types::Category::String)
+    planned.known_type().is_some_and(types::is_string)
 }
 
 fn is_array(planned: &Planned) -> bool {

@@ -7,7 +7,7 @@ use sqlparser::ast::{
     Values,
 };
 
-use super::coerce::{Planned, evaluate};
+use super::coerce::{Planned, evaluate, no_common_type};
 use super::expression::{constant, strip};
 use super::limit::Limits;
 use super::scope::{Scope, always_quoted, unknown_column};
@@ -151,11 +151,7 @@ impl QueryContext<'_> {
         let mut common_types = Vec::with_capacity(left.types.len());
         for (left, right) in left.types.iter().zip(&right.types) {
             let known: Vec<&ScalarType> = [left, right].into_iter().flatten().collect();
-            let common = types::common(&known).ok_or_else(|| {
-                let shown_type = |typ: &Option<ScalarType>| typ.as_ref().map_or("unknown".to_owned(), shown);
-                let message = format!("{name} types {} and {} cannot be matched", shown_type(left), shown_type(right));
-                Error::new("42804", message).at_node(right_node)
-            })?;
+            let common = types::common(&known).ok_or_else(|| no_common_type(&known, name).at_node(right_node))?;
             common_types.push(common);
         }
         let names = left.names.clone();

@@ -216,7 +216,7 @@ impl QueryContext<'_> {
                 // `x = ANY ('{1,2}')`, `x = ANY ($1)`: an array of what is on the left.
                 let (left, typ) = self.settle(left)?;
                 // A pattern is a text whatever it is compared with.
-                let is_text = super::types::category(&typ) == super::types::Category::String;
+                let is_text = super::types::is_string(&typ);
                 let patterns = is_text && expr::func::comparison(symbol).is_none();
                 let element = if patterns { ScalarType::Text } else { super::types::base(&typ) };
                 let array = ScalarType::Array(Box::new(element));

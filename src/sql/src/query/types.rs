@@ -17,6 +17,8 @@ pub(crate) enum Category {
     Composite,
     Enum,
     User,
+    /// `"char"`, the one-byte type of the system catalog.
+    Internal,
 }
 
 pub(crate) fn category(typ: &ScalarType) -> Category {
@@ -37,9 +39,8 @@ pub(crate) fn category(typ: &ScalarType) -> Category {
         | ScalarType::RegType
         | ScalarType::RegNamespace
         | ScalarType::RegRole => Category::Number,
-        ScalarType::Text | ScalarType::Varchar(_) | ScalarType::Char(_) | ScalarType::PgChar | ScalarType::Name => {
-            Category::String
-        }
+        ScalarType::Text | ScalarType::Varchar(_) | ScalarType::Char(_) | ScalarType::Name => Category::String,
+        ScalarType::PgChar => Category::Internal,
         ScalarType::Date | ScalarType::Time | ScalarType::Timestamp(_) | ScalarType::TimestampTz(_) => {
             Category::DateTime
         }
@@ -104,6 +105,12 @@ pub(crate) fn implicitly_castable(from: &ScalarType, to: &ScalarType) -> bool {
 /// The common type of values that become one column: PostgreSQL's rule for UNION, CASE, VALUES, ARRAY and the like. The
 /// values of unknown type are left out; no type left: text. None if the types do not go together.
 pub(crate) fn common(types: &[&ScalarType]) -> Option<ScalarType> {
+    let chosen = common_candidate(types)?;
+    types.iter().all(|typ| implicitly_castable(typ, &chosen)).then_some(chosen)
+}
+
+/// As [`common`], but there may be values that cannot be converted to it. None if their categories differ.
+pub(crate) fn common_candidate(types: &[&ScalarType]) -> Option<ScalarType> {
     let Some((first, rest)) = types.split_first() else { return Some(ScalarType::Text) };
     let mut chosen = (*first).clone();
     let mut same_modifier = true;
@@ -129,7 +136,7 @@ pub(crate) fn common(types: &[&ScalarType]) -> Option<ScalarType> {
             other => base(&other),
         };
     }
-    types.iter().all(|typ| implicitly_castable(typ, &chosen)).then_some(chosen)
+    Some(chosen)
 }
 
 /// The length that holds all; none if one has none.
@@ -179,9 +186,11 @@ pub(crate) fn comparable(left: &ScalarType, right: &ScalarType) -> Option<Scalar
     if let (Char(_), ScalarType::Varchar(_)) | (ScalarType::Varchar(_), Char(_)) = (left, right) {
         return Some(Char(None));
     }
-    let string = |typ: &ScalarType| matches!(typ, Text | ScalarType::Varchar(_) | Char(_) | Name);
-    if string(left) && string(right) {
+    if is_string(left) && is_string(right) {
         return Some(Text);
+    }
+    if is_object_identifier(left) && is_object_identifier(right) {
+        return Some(ScalarType::Oid);
     }
     if category(left) != category(right) {
         return None;
@@ -195,16 +204,37 @@ pub(crate) fn comparable(left: &ScalarType, right: &ScalarType) -> Option<Scalar
     }
 }
 
-/// The type as which `=` takes a value of type `left` beside one of type `right`; None: as it is.
-pub(crate) fn compared_as(left: &ScalarType, right: &ScalarType) -> Option<ScalarType> {
-    let is_exact =
-        |typ: &ScalarType| category(typ) == Category::Number && !matches!(typ, ScalarType::Float4 | ScalarType::Float8);
+/// True for the types that are read as text wherever text is wanted.
+pub(crate) fn is_string(typ: &ScalarType) -> bool {
+    matches!(category(typ), Category::String | Category::Internal)
+}
+
+/// True for numbers of objects that print as names, and for these numbers themselves.
+fn is_object_identifier(typ: &ScalarType) -> bool {
+    use ScalarType::{Oid, RegClass, RegNamespace, RegProc, RegRole, RegType};
+    matches!(typ, Oid | RegClass | RegNamespace | RegProc | RegRole | RegType)
+}
+
+/// The type as which `=` takes a value of type `left` beside one of type `right`, one of which may be unknown yet; None: as
+/// it is.
+pub(crate) fn compared_as(left: Option<&ScalarType>, right: Option<&ScalarType>) -> Option<ScalarType> {
+    use ScalarType::{Char, Float4, Float8, Interval, Name, Numeric, Oid, PgChar, Text, Time, Varchar};
+    let is_exact = |typ: &ScalarType| category(typ) == Category::Number && !matches!(typ, Float4 | Float8);
+    let Some(left) = left else {
+        return match right {
+            Some(Varchar(_)) => Some(Text),
+            Some(typ) if is_object_identifier(typ) => Some(Oid),
+            other => other.cloned(),
+        };
+    };
     match (left, right) {
-        (_, ScalarType::Numeric(_)) if is_exact(left) && !matches!(left, ScalarType::Numeric(_)) => {
-            Some(ScalarType::Numeric(None))
-        }
-        (_, ScalarType::Float4 | ScalarType::Float8) if is_exact(left) => Some(ScalarType::Float8),
-        (ScalarType::Varchar(_), _) => Some(ScalarType::Text),
+        (_, Some(Numeric(_))) if is_exact(left) && !matches!(left, Numeric(_)) => Some(Numeric(None)),
+        (_, Some(Float4 | Float8)) if is_exact(left) => Some(Float8),
+        (_, Some(right)) if is_exact(left) && is_object_identifier(right) => Some(Oid),
+        (typ, _) if is_object_identifier(typ) => Some(Oid),
+        (Varchar(_), _) => Some(Text),
+        (Char(_), Some(Text | Name | PgChar)) | (PgChar, Some(Text | Varchar(_) | Char(_) | Name)) => Some(Text),
+        (Time, Some(Interval)) => Some(Interval),
         _ => None,
     }
 }

@@ -229,7 +229,11 @@ impl QueryContext<'_> {
                     None => (HirScalar::literal(repr::Datum::Int(1), ScalarType::Int4), ScalarType::Int4),
                 };
                 let default = args.next().unwrap_or(Planned::Unknown { text: None, position: None });
-                let (both, typ) = self.coerce_common(vec![value, default], &name.to_uppercase()).map_err(|_| none())?;
+                let common = self.coerce_common(vec![value, default], &name.to_uppercase());
+                let (both, typ) = common.map_err(|error| match error.code {
+                    "42804" | "42846" => none(),
+                    _ => error,
+                })?;
                 let [value, default] = <[HirScalar; 2]>::try_from(both).map_err(|_| none())?;
                 let func = if name == "lag" { Called::Lag } else { Called::Lead };
                 Ok((func, vec![(value, typ.clone()), offset, (default, typ.clone())], typ.nullable()))

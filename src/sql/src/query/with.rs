@@ -14,7 +14,7 @@ use sqlparser::ast::{
     Visitor, With,
 };
 
-use super::coerce::Planned;
+use super::coerce::{Planned, no_common_type};
 use super::set::renamed;
 use super::types::shown;
 use super::{Cte, CteBody, QueryContext, scope, types};
@@ -196,11 +196,7 @@ impl QueryContext<'_> {
                     let hint = "Cast the output of the non-recursive term to the correct type.";
                     return Err(Error::new("42804", message).with_hint(hint).at_node(left));
                 }
-                None => {
-                    let second = second.as_ref().map_or_else(|| "unknown".to_owned(), shown);
-                    let message = format!("UNION types {} and {second} cannot be matched", shown(first));
-                    return Err(Error::new("42804", message).at_node(right));
-                }
+                None => return Err(no_common_type(&known, "UNION").at_node(right)),
             }
         }
         let second = self.cast_operand(second, &types).map_err(|error| error.at_node(right))?;
