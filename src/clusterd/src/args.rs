@@ -1,7 +1,10 @@
 //! Flags, each with an environment variable of the same name.
 
+use std::path::PathBuf;
+
 use clap::{Parser, ValueEnum};
 use protocol::grpc::Address;
+use protocol::tls::TlsFiles;
 
 /// Computes for a Freshet environment: runs dataflows and sources as its environmentd commands.
 #[derive(Clone, Debug, Parser)]
@@ -48,7 +51,22 @@ pub struct Args {
     #[arg(long, env = "FRESHET_DIE_WITH_PARENT")]
     pub die_with_parent: bool,
 
-    /// Allows listening on addresses that other machines can reach: nothing there is authenticated or encrypted yet.
+    /// This process's certificate, as PEM, for which --tls-key is the key: other processes of its environment know it by that.
+    ///
+    /// With it, whatever is listened on or connected to over TCP, except for internal HTTP, is encrypted and of this environment
+    /// alone. The three files are read again when they are replaced. Unix sockets are guarded by the file system.
+    #[arg(long, env = "FRESHET_TLS_CERT", requires_all = ["tls_key", "tls_ca"])]
+    pub tls_cert: Option<PathBuf>,
+
+    /// The key of --tls-cert, as PEM.
+    #[arg(long, env = "FRESHET_TLS_KEY", requires_all = ["tls_cert", "tls_ca"])]
+    pub tls_key: Option<PathBuf>,
+
+    /// The certificates, as PEM, of the environment's authority.
+    #[arg(long, env = "FRESHET_TLS_CA", requires_all = ["tls_cert", "tls_key"])]
+    pub tls_ca: Option<PathBuf>,
+
+    /// Allows listening without TLS on addresses that other machines can reach: anyone there commands this process.
     #[arg(long, env = "FRESHET_INSECURE_LISTENERS")]
     pub insecure_listeners: bool,
 
@@ -81,6 +99,10 @@ impl Args {
             let named = self.timely_peers.len();
             return Err(format!("--timely-peers names {named} addresses for {processes} processes"));
         }
+        // With certificates, internal HTTP is plain all the same: it tells health and metrics, and takes no orders.
+        if self.tls_files().is_some() || self.insecure_listeners {
+            return Ok(());
+        }
         let mut listeners = vec![
             ("--storagectl-listen-addr", &self.storagectl_listen_addr),
             ("--computectl-listen-addr", &self.computectl_listen_addr),
@@ -90,11 +112,18 @@ impl Args {
             listeners.push(("--timely-listen-addr", &self.timely_listen_addr));
         }
         for (flag, address) in listeners {
-            if !address.is_local() && !self.insecure_listeners {
-                return Err(format!("{flag} {address} is not a loopback address: this needs --insecure-listeners"));
+            if !address.is_local() {
+                return Err(format!(
+                    "{flag} {address} is not a loopback address: this needs --tls-cert, or --insecure-listeners"
+                ));
             }
         }
         Ok(())
+    }
+
+    pub(crate) fn tls_files(&self) -> Option<TlsFiles> {
+        let (certificates, key, authorities) = (self.tls_cert.clone()?, self.tls_key.clone()?, self.tls_ca.clone()?);
+        Some(TlsFiles { certificates, key, authorities })
     }
 
     pub(crate) fn process_count(&self) -> usize {

@@ -2,19 +2,20 @@
 
 use std::ffi::OsString;
 use std::io::Read;
-use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use clap::Parser;
 use persist::{RemoteAddress, RemoteShards};
-use protocol::grpc::{Address, Listener, compute_service, storage_service};
+use protocol::grpc::{Address, Incoming, Listener, compute_service, storage_service};
+use protocol::tls::{Guard, Peers, Role, Tls};
 use stdx::tasks::spawn_thread;
 use stdx::{Rng, Task, Tasks};
 use timely::communication::AllocatorBuilder;
 use timely::communication::Hooks;
 use timely::communication::allocator::ProcessBuilder;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tonic::transport::Server;
@@ -143,7 +144,7 @@ async fn bind(args: &Args) -> Result<Listeners, Failure> {
             )));
         }
         Address::Tcp(address) => {
-            let bound = TcpListener::bind(address);
+            let bound = TcpListener::bind(address).await;
             Some(bound.map_err(|error| cannot("--timely-listen-addr", &args.timely_listen_addr, error))?)
         }
     };
@@ -155,21 +156,59 @@ async fn bind(args: &Args) -> Result<Listeners, Failure> {
     })
 }
 
+/// Whom this process talks to over TCP, if it has certificates.
+struct Guards {
+    environmentd: Guard,
+    /// The other processes of this replica.
+    processes: Guard,
+    /// Uses new certificates when they come.
+    follow: Task,
+}
+
+fn guards(args: &Args, tasks: &Tasks) -> Result<Option<Guards>, Failure> {
+    let Some(files) = args.tls_files() else { return Ok(None) };
+    let tls = files.read().and_then(|pem| Tls::new(tasks.clone(), pem));
+    let tls = tls.map_err(|error| Failure::Usage(format!("--tls-cert, --tls-key, --tls-ca: {error}")))?;
+    let Role::Clusterd { service } = tls.identity().role.clone() else {
+        return Err(Failure::Usage(format!("--tls-cert is of {}, and this is clusterd", tls.identity())));
+    };
+    tracing::info!(identity = %tls.identity(), "connections over TCP are guarded by TLS");
+    Ok(Some(Guards {
+        environmentd: tls.guard(Peers::Environmentd),
+        processes: tls.guard(Peers::Service(service)),
+        follow: tasks.spawn("clusterd: follow certificates", files.follow(tls, tasks.clone())),
+    }))
+}
+
+/// The log's shards, which environmentd serves.
+fn shards(args: &Args, tasks: &Tasks, guard: Option<Guard>) -> Result<RemoteShards, Failure> {
+    let address = match (&args.shardctl_addr, guard) {
+        (address @ Address::Tcp(_), Some(guard)) => {
+            let address = address.clone();
+            let connect = move || {
+                let (address, guard) = (address.clone(), guard.clone());
+                async move { address.connect(Some(&guard)).await }
+            };
+            return Ok(RemoteShards::through(connect, tasks.clone()));
+        }
+        (Address::Tcp(address), None) => RemoteAddress::Tcp(address.clone()),
+        (Address::Unix(path), _) => RemoteAddress::Unix(path.clone()),
+    };
+    RemoteShards::connect(address, tasks.clone())
+        .map_err(|error| Failure::Usage(format!("--shardctl-addr {}: {error}", args.shardctl_addr)))
+}
+
 async fn run(args: Args) -> Result<(), Failure> {
     let other = |error: std::io::Error| Failure::Other(error.to_string());
     let tasks = Tasks::tokio();
     let mut terminate = signal(SignalKind::terminate()).map_err(other)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(other)?;
+    let guards = guards(&args, &tasks)?;
     let listeners = bind(&args).await?;
-    if args.insecure_listeners {
+    if args.insecure_listeners && guards.is_none() {
         tracing::warn!("--insecure-listeners: anyone who reaches the listeners controls this process");
     }
-    let address = match &args.shardctl_addr {
-        Address::Tcp(address) => RemoteAddress::Tcp(address.clone()),
-        Address::Unix(path) => RemoteAddress::Unix(path.clone()),
-    };
-    let shards = RemoteShards::connect(address, tasks.clone())
-        .map_err(|error| Failure::Usage(format!("--shardctl-addr {}: {error}", args.shardctl_addr)))?;
+    let shards = shards(&args, &tasks, guards.as_ref().map(|guards| guards.environmentd.clone()))?;
     let process = Arc::new(Process::new(ProcessConfig {
         workers: usize::from(args.workers),
         process: args.process,
@@ -184,9 +223,14 @@ async fn run(args: Args) -> Result<(), Failure> {
     }));
     let ready = Arc::new(AtomicBool::new(false));
     let Listeners { storagectl, computectl, http, timely } = listeners;
-    let services = serve(&tasks, &process, storagectl, computectl, http, &ready, &args);
+    let (environmentd, processes, follow) = match guards {
+        Some(Guards { environmentd, processes, follow }) => (Some(environmentd), Some(processes), Some(follow)),
+        None => (None, None, None),
+    };
+    let incoming = [storagectl, computectl].map(|listener| listener.incoming(environmentd.clone()));
+    let services = serve(&tasks, &process, incoming, http, &ready, &args);
     let boot = async {
-        let allocators = allocators(&args, &tasks, timely).await?;
+        let allocators = allocators(&args, &tasks, timely, processes).await?;
         start_workers(&process, allocators)?;
         ready.store(true, Ordering::SeqCst);
         tracing::info!(process = args.process, workers = args.workers, "clusterd is ready");
@@ -198,7 +242,7 @@ async fn run(args: Args) -> Result<(), Failure> {
         _ = interrupt.recv() => tracing::info!("stopping: SIGINT"),
     }
     process.shared().shutdown.trigger();
-    drop(services);
+    drop((services, follow));
     remove_sockets(&args);
     Ok(())
 }
@@ -207,20 +251,17 @@ async fn run(args: Args) -> Result<(), Failure> {
 fn serve(
     tasks: &Tasks,
     process: &Arc<Process>,
-    storagectl: Listener,
-    computectl: Listener,
+    [storagectl, computectl]: [Incoming; 2],
     http: Listener,
     ready: &Arc<AtomicBool>,
     args: &Args,
 ) -> Vec<Task> {
     let (compute_sender, mut compute_accepted) = mpsc::channel(ACCEPT_CAPACITY);
     let (storage_sender, mut storage_accepted) = mpsc::channel(ACCEPT_CAPACITY);
-    let compute = Server::builder()
-        .add_service(compute_service(tasks.clone(), compute_sender))
-        .serve_with_incoming(computectl.incoming());
-    let storage = Server::builder()
-        .add_service(storage_service(tasks.clone(), storage_sender))
-        .serve_with_incoming(storagectl.incoming());
+    let compute =
+        Server::builder().add_service(compute_service(tasks.clone(), compute_sender)).serve_with_incoming(computectl);
+    let storage =
+        Server::builder().add_service(storage_service(tasks.clone(), storage_sender)).serve_with_incoming(storagectl);
     let health = http::Health {
         shared: Arc::clone(process.shared()),
         ready: Arc::clone(ready),
@@ -259,15 +300,19 @@ fn end_with<E: std::fmt::Display>(what: &str, result: Result<(), E>) {
     }
 }
 
-async fn allocators(args: &Args, tasks: &Tasks, listener: Option<TcpListener>) -> Result<Allocators, Failure> {
+async fn allocators(
+    args: &Args,
+    tasks: &Tasks,
+    listener: Option<TcpListener>,
+    guard: Option<Guard>,
+) -> Result<Allocators, Failure> {
     let workers = usize::from(args.workers);
     let Some(listener) = listener else {
         let hooks = Hooks::default();
         let builders = ProcessBuilder::new_typed_vector(workers, hooks.refill, hooks.spill);
         return Ok((builders.into_iter().map(AllocatorBuilder::Process).collect(), Box::new(())));
     };
-    let peers = args.timely_peers.iter().map(Address::to_string).collect();
-    let mesh = Mesh { process: args.process, peers, workers };
+    let mesh = Mesh { process: args.process, peers: args.timely_peers.clone(), workers, guard };
     let connected = mesh.connect(tasks, listener).await;
     connected.map_err(|error| Failure::Other(format!("cannot connect the processes of this replica: {error}")))
 }

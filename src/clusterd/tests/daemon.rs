@@ -1,52 +1,36 @@
 //! The real binary, over real sockets: started by the process orchestrator, commanded by a controller.
 
-use std::collections::BTreeMap;
+mod environment;
+
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
 
-use controller::{Controller, ControllerConfig, OrchestratorLauncher, ReplicaSize};
-use expr::Mfp;
+use controller::{OrchestratorLauncher, ReplicaSize};
+use environment::{CLUSTER, Environment, expected, leader};
 use orchestrator::{ChildLifetime, Orchestrator, ProcessOrchestrator, ProcessOrchestratorConfig};
-use persist::{
-    Commit, CreateShard, GroupId, Leader, LeaderConfig, LeaderHandle, MemLog, memory_blob, shardctl_service,
-};
+use persist::shardctl_service;
 use protocol::grpc::{Address, Listener};
-use protocol::{Dataflow, Export, Import, Peek, PeekOutcome, PeekTarget, RowOrder};
-use repr::{ClusterId, CollectionId, Datum, Diff, Kind, ReplicaId, Row, ServiceId, ShardId, Timestamp};
+use repr::{ReplicaId, ServiceId};
 use rustix::process::{Pid, Signal, kill_process};
-use stdx::{Rng, Task, Tasks};
+use stdx::{Task, Tasks};
 use tonic::transport::Server;
-use uuid::Uuid;
 
-const CLUSTER: ClusterId = ClusterId(1);
-const TABLE: CollectionId = CollectionId::User(1);
-const INDEX: CollectionId = CollectionId::User(2);
-const LIMIT: Duration = Duration::from_secs(60);
-
-fn row(number: i64) -> Row {
-    Row::pack([Datum::Int(number)])
-}
-
-/// A leader, its shardctl socket and a controller: environmentd's half.
-struct Environment {
-    leader: LeaderHandle,
-    controller: Controller,
+/// An environment whose replicas are children of this process.
+struct Home {
+    environment: Environment,
     orchestrator: ProcessOrchestrator,
     _server: Task,
 }
 
-impl Environment {
-    async fn start(directory: &Path) -> Environment {
-        let (tasks, rng) = (Tasks::tokio(), Rng::from_entropy());
-        let config = LeaderConfig::new(Arc::new(MemLog::new()), memory_blob(), tasks.clone(), rng.clone());
-        let leader = Leader::open(config).await.unwrap();
+impl Home {
+    async fn start(directory: &Path) -> Home {
+        let (tasks, leader) = (Tasks::tokio(), leader().await);
         let address = Address::Unix(directory.join("shardctl"));
         let listener = Listener::bind(&address).await.unwrap();
         let service = Server::builder().add_service(shardctl_service(leader.clone()));
         let server = tasks.spawn("shardctl", async move {
-            service.serve_with_incoming(listener.incoming()).await.unwrap();
+            service.serve_with_incoming(listener.incoming(None)).await.unwrap();
         });
         let config = ProcessOrchestratorConfig {
             tasks: tasks.clone(),
@@ -55,74 +39,16 @@ impl Environment {
         };
         let orchestrator = ProcessOrchestrator::new(config).unwrap();
         let launcher = OrchestratorLauncher {
-            tasks: tasks.clone(),
+            tasks,
             orchestrator: orchestrator.namespace("cluster"),
             image: env!("CARGO_BIN_EXE_clusterd").into(),
             leading_args: Vec::new(),
             shardctl: address.to_string(),
             worker_resources: None,
+            tls: None,
         };
-        let controller = Controller::new(ControllerConfig {
-            tasks,
-            rng,
-            durable: Arc::new(leader.clone()),
-            launcher: Arc::new(launcher),
-            version: protocol::VERSION.to_owned(),
-        });
-        controller.create_cluster(CLUSTER);
-        Environment { leader, controller, orchestrator, _server: server }
+        Home { environment: Environment::new(leader, Arc::new(launcher)), orchestrator, _server: server }
     }
-
-    async fn commit(&self, creates: &[u64], rows: &[i64]) -> Timestamp {
-        let ts = self.leader.now().max(self.leader.group_upper(GroupId::TABLES));
-        let create =
-            |shard: &u64| CreateShard { shard: ShardId(*shard), group: Some(GroupId::TABLES), scheduled: false };
-        let commit = Commit {
-            creates: creates.iter().map(create).collect(),
-            appends: vec![(ShardId(1), rows.iter().map(|number| (row(*number), Diff::ONE)).collect())],
-            ..Commit::tick(GroupId::TABLES, ts)
-        };
-        self.leader.commit(commit).await.unwrap();
-        ts
-    }
-
-    async fn peek(&self, at: Timestamp) -> BTreeMap<Row, Diff> {
-        let peek = Peek {
-            id: Uuid::new_v4(),
-            target: PeekTarget::Index { index: INDEX, lookup: None, front: 0 },
-            at,
-            mfp: Mfp::identity(vec![Kind::Int]),
-            order: RowOrder::default(),
-            result_bytes_max: 1 << 30,
-            after: 0,
-        };
-        let mut handle = self.controller.peek(CLUSTER, peek, None).unwrap();
-        let outcome = Tasks::tokio().timeout(LIMIT, handle.result()).await.unwrap();
-        let PeekOutcome::Rows(rows) = outcome else { panic!("{outcome:?}") };
-        rows.into_iter().collect()
-    }
-
-    async fn with_index(&self, rows: &[i64]) -> Timestamp {
-        let ts = self.commit(&[1], rows).await;
-        self.controller.create_collection(TABLE, ShardId(1));
-        let kinds = vec![Kind::Int];
-        let key = vec![expr::Scalar::Column(0)];
-        let dataflow = Dataflow {
-            name: "index".to_owned(),
-            imports: vec![Import::Shard { id: TABLE, shard: ShardId(1), kinds: kinds.clone() }],
-            objects: Vec::new(),
-            exports: vec![Export::Index { index: INDEX, on: TABLE, key, kinds }],
-            as_of: ts,
-            until: None,
-        };
-        self.controller.create_dataflow(CLUSTER, dataflow).unwrap();
-        self.controller.initialization_complete(CLUSTER);
-        ts
-    }
-}
-
-fn expected(numbers: &[i64]) -> BTreeMap<Row, Diff> {
-    numbers.iter().map(|number| (row(*number), Diff::ONE)).collect()
 }
 
 /// The pids of the children, from their records.
@@ -138,7 +64,7 @@ fn pids(directory: &Path) -> Vec<i32> {
 
 async fn survives_kills(processes: usize) {
     let directory = tempfile::tempdir().unwrap();
-    let environment = Environment::start(directory.path()).await;
+    let Home { environment, orchestrator, _server } = Home::start(directory.path()).await;
     let numbers: Vec<i64> = (0..100).collect();
     let ts = environment.with_index(&numbers).await;
     let size = ReplicaSize { workers: 2, processes };
@@ -153,7 +79,7 @@ async fn survives_kills(processes: usize) {
     assert_eq!(environment.peek(ts).await, expected(&(0..101).collect::<Vec<_>>()));
 
     let children = pids(directory.path());
-    environment.orchestrator.shutdown().await;
+    orchestrator.shutdown().await;
     for pid in children {
         assert!(!Path::new(&format!("/proc/{pid}")).exists());
     }

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use orchestrator::{Assignment, NamespacedOrchestrator, ServiceConfig, ServicePort, Transport};
 use protocol::grpc::{Address, GrpcLink};
 use protocol::link::{Link, LinkError};
+use protocol::tls::{Peers, Tls};
 use repr::{ClusterId, ReplicaId, ServiceId};
 use stdx::Tasks;
 
@@ -61,6 +62,8 @@ pub struct OrchestratorLauncher {
     pub shardctl: String,
     /// None: processes take what the machine has.
     pub worker_resources: Option<WorkerResources>,
+    /// Guards what is reached over TCP.
+    pub tls: Option<Tls>,
 }
 
 /// What each worker of a replica gets.
@@ -132,7 +135,8 @@ impl ReplicaLauncher for OrchestratorLauncher {
         let mut links: Vec<Arc<dyn Link>> = Vec::with_capacity(storage.len());
         for (storage, compute) in storage.iter().zip(&compute) {
             let parse = |text: &str| text.parse::<Address>().map_err(|error| failed(error.to_string()));
-            links.push(Arc::new(GrpcLink::new(self.tasks.clone(), parse(storage)?, parse(compute)?)));
+            let guard = self.tls.as_ref().map(|tls| tls.guard(Peers::Service(id.clone())));
+            links.push(Arc::new(GrpcLink::new(self.tasks.clone(), parse(storage)?, parse(compute)?, guard)));
         }
         Ok(links)
     }

@@ -106,6 +106,7 @@ impl Plan {
             leading_args,
             shardctl,
             worker_resources,
+            tls: None,
         };
         Ok((home, launcher))
     }

@@ -5,6 +5,7 @@
 //! a secret is bytes under a name. Reading order: `orchestrator` (the traits), `process` (children, pid files, adoption),
 //! `process::child`, `kubernetes` (pods; the reading order of its parts stands there), `secrets`.
 
+pub mod authority;
 pub mod kubernetes;
 mod orchestrator;
 pub mod process;

@@ -9,6 +9,7 @@ use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use repr::{ShardId, Timestamp};
 use stdx::{Backoff, Rng, Tasks};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::StreamExt;
@@ -68,33 +69,50 @@ struct Hello {
     blob: Option<Blob>,
 }
 
+fn configure(endpoint: Endpoint) -> Endpoint {
+    endpoint
+        .connect_timeout(Duration::from_secs(5))
+        .http2_keep_alive_interval(Duration::from_secs(5))
+        .keep_alive_timeout(Duration::from_secs(15))
+        .keep_alive_while_idle(true)
+}
+
 impl RemoteShards {
     /// Names the leader to talk to; connects at first use, and again whenever the connection breaks.
     pub fn connect(address: RemoteAddress, tasks: Tasks) -> Result<RemoteShards, tonic::transport::Error> {
-        let configure = |endpoint: Endpoint| {
-            endpoint
-                .connect_timeout(Duration::from_secs(5))
-                .http2_keep_alive_interval(Duration::from_secs(5))
-                .keep_alive_timeout(Duration::from_secs(15))
-                .keep_alive_while_idle(true)
-        };
-        let channel = match address {
+        Ok(match address {
             RemoteAddress::Tcp(address) => {
-                configure(Endpoint::from_shared(format!("http://{address}"))?).connect_lazy()
+                let endpoint = Endpoint::from_shared(format!("http://{address}"))?;
+                RemoteShards::over(configure(endpoint).connect_lazy(), tasks)
             }
             RemoteAddress::Unix(path) => {
-                // The address is not looked at: the connector knows the path.
-                let connector = tower::service_fn(move |_: Uri| {
-                    let path = path.clone();
-                    async move { UnixStream::connect(path).await.map(TokioIo::new) }
-                });
-                configure(Endpoint::from_static("http://shardctl.invalid")).connect_with_connector_lazy(connector)
+                let connect = move || UnixStream::connect(path.clone());
+                RemoteShards::through(connect, tasks)
             }
-        };
+        })
+    }
+
+    /// As [`RemoteShards::connect`], by connections that the caller makes: encrypted ones, for instance.
+    pub fn through<F, C, S>(connect: F, tasks: Tasks) -> RemoteShards
+    where
+        F: Fn() -> C + Send + 'static,
+        C: Future<Output = std::io::Result<S>> + Send + 'static,
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        // The address is not looked at: the connector knows the way.
+        let connector = tower::service_fn(move |_: Uri| {
+            let connecting = connect();
+            async move { connecting.await.map(TokioIo::new) }
+        });
+        let endpoint = configure(Endpoint::from_static("http://shardctl.invalid"));
+        RemoteShards::over(endpoint.connect_with_connector_lazy(connector), tasks)
+    }
+
+    fn over(channel: Channel, tasks: Tasks) -> RemoteShards {
         let client = ShardctlClient::new(channel)
             .max_decoding_message_size(FRAME_BYTES_MAX)
             .max_encoding_message_size(FRAME_BYTES_MAX);
-        Ok(RemoteShards { client, tasks, rng: Rng::from_entropy(), hello: Arc::default(), counters: Arc::default() })
+        RemoteShards { client, tasks, rng: Rng::from_entropy(), hello: Arc::default(), counters: Arc::default() }
     }
 
     /// Which log the leader writes; waits until it can be reached.

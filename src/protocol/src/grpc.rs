@@ -9,7 +9,7 @@ mod client;
 mod frame;
 mod server;
 
-pub use address::{Address, Incoming, Listener, ParseAddressError};
+pub use address::{Address, Connection, Incoming, Listener, ParseAddressError};
 pub use client::GrpcLink;
 pub use frame::{FRAME_BYTES_MAX, FrameError, GRPC_MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX};
 pub use server::{ComputeServerDuplex, StorageServerDuplex, compute_service, storage_service};

@@ -1,8 +1,8 @@
 //! What environmentd and clusterd say to each other: the physical plan (LIR), source descriptions, the messages of
-//! storagectl and computectl, and the links that carry them. Plain data.
+//! storagectl and computectl, and the links that carry them, guarded by TLS. Plain data.
 //!
 //! Knows no SQL, no timely, no persist. Reading order: `lookup`, `plan`, `dataflow`, `peek`, `compute`, `source`, `storage`,
-//! `stored`, `link`, `grpc`.
+//! `stored`, `link`, `tls`, `grpc`.
 
 pub mod compute;
 pub mod dataflow;
@@ -15,6 +15,7 @@ pub mod source;
 mod source_relations;
 pub mod storage;
 pub mod stored;
+pub mod tls;
 
 pub use compute::{ComputeCommand, ComputeResponse};
 pub use dataflow::{Dataflow, Export, Import, Object};

@@ -1,4 +1,6 @@
 //! Where a service listens: a TCP address or a Unix socket.
+//!
+//! TCP may be guarded by TLS. A Unix socket never is: the file system says who reaches it.
 
 use std::fmt;
 use std::io;
@@ -8,10 +10,18 @@ use std::pin::Pin;
 use std::str::FromStr;
 use std::task::{Context, Poll};
 
-use futures::Stream;
+use futures::stream::BoxStream;
+use futures::{Stream, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio_rustls::TlsStream;
 use tonic::transport::server::Connected;
+
+use crate::tls::Guard;
+
+/// Peers that may be proving who they are at the same time. Others wait to be accepted, and not for long: handshakes have a
+/// deadline.
+const HANDSHAKES_MAX: usize = 256;
 
 /// `host:port`, or `unix:/path/of/socket`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,6 +69,21 @@ impl Address {
         }
     }
 
+    /// Connects. Over TCP the peer is looked at first, if there is a guard.
+    pub async fn connect(&self, guard: Option<&Guard>) -> io::Result<Connection> {
+        match self {
+            Address::Unix(path) => Ok(Connection::Unix(UnixStream::connect(path).await?)),
+            Address::Tcp(address) => {
+                let stream = TcpStream::connect(address).await?;
+                stream.set_nodelay(true)?;
+                match guard {
+                    None => Ok(Connection::Tcp(stream)),
+                    Some(Guard { tls, peers }) => Ok(Connection::Tls(Box::new(tls.connect(stream, peers).await?))),
+                }
+            }
+        }
+    }
+
     /// True if only processes of this machine can reach it. Unresolvable names count as reachable from outside.
     pub fn is_local(&self) -> bool {
         match self {
@@ -95,10 +120,38 @@ impl Listener {
         }
     }
 
-    /// The connections, for tonic's `serve_with_incoming`.
-    pub fn incoming(self) -> Incoming {
-        Incoming(self)
+    /// The connections, for tonic's `serve_with_incoming`. Over TCP a guard looks at each before anything else does, at many of
+    /// them at the same time; who is turned away is only told of in the log.
+    pub fn incoming(self, guard: Option<Guard>) -> Incoming {
+        match (self, guard) {
+            (Listener::Tcp(listener), Some(guard)) => guarded(listener, guard).boxed(),
+            (listener, _) => Accepted(listener).boxed(),
+        }
     }
+}
+
+/// Accepted connections of a [`Listener`].
+pub type Incoming = BoxStream<'static, io::Result<Connection>>;
+
+fn guarded(listener: TcpListener, guard: Guard) -> impl Stream<Item = io::Result<Connection>> + Send {
+    let handshake = move |accepted: io::Result<Connection>| {
+        let Guard { tls, peers } = guard.clone();
+        async move {
+            let Connection::Tcp(stream) = accepted? else { unreachable!("a TCP listener accepts TCP connections") };
+            let from = stream.peer_addr()?;
+            match tls.accept(stream, &peers).await {
+                Ok(stream) => Ok(Some(Connection::Tls(Box::new(stream)))),
+                Err(error) => {
+                    tracing::warn!(%error, %from, "turned away a connection");
+                    Ok(None)
+                }
+            }
+        }
+    };
+    Accepted(Listener::Tcp(listener))
+        .map(handshake)
+        .buffer_unordered(HANDSHAKES_MAX)
+        .filter_map(|looked_at| std::future::ready(looked_at.transpose()))
 }
 
 async fn bind_unix(path: &Path) -> io::Result<Listener> {
@@ -115,10 +168,10 @@ async fn bind_unix(path: &Path) -> io::Result<Listener> {
     }
 }
 
-/// Accepted connections of a [`Listener`].
-pub struct Incoming(Listener);
+/// Connections as they come, of whomever.
+struct Accepted(Listener);
 
-impl Stream for Incoming {
+impl Stream for Accepted {
     type Item = io::Result<Connection>;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Connection>>> {
@@ -136,11 +189,12 @@ impl Stream for Incoming {
     }
 }
 
-/// One accepted connection.
+/// One connection, accepted or made.
 #[derive(Debug)]
 pub enum Connection {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Connected for Connection {
@@ -154,6 +208,7 @@ impl AsyncRead for Connection {
         match self.get_mut() {
             Connection::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
             Connection::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Connection::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
         }
     }
 }
@@ -163,6 +218,7 @@ impl AsyncWrite for Connection {
         match self.get_mut() {
             Connection::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Connection::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Connection::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
 
@@ -170,6 +226,7 @@ impl AsyncWrite for Connection {
         match self.get_mut() {
             Connection::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Connection::Unix(stream) => Pin::new(stream).poll_flush(cx),
+            Connection::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
@@ -177,6 +234,7 @@ impl AsyncWrite for Connection {
         match self.get_mut() {
             Connection::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Connection::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Connection::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::{Stream, StreamExt};
+use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use stdx::Tasks;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Channel, Endpoint, Uri};
 
 use crate::grpc::address::Address;
 use crate::grpc::frame::{self, Assembler, GRPC_MESSAGE_BYTES_MAX};
@@ -17,29 +18,32 @@ use crate::grpc::generated::computectl::computectl_client::ComputectlClient;
 use crate::grpc::generated::control::Frame;
 use crate::grpc::generated::storagectl::storagectl_client::StoragectlClient;
 use crate::link::{ComputeDuplex, Duplex, LINK_CAPACITY, Link, LinkError, StorageDuplex};
+use crate::tls::Guard;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Reaches one process over TCP or Unix sockets.
+/// Reaches one process over TCP, with or without TLS, or Unix sockets.
 #[derive(Clone)]
 pub struct GrpcLink {
     tasks: Tasks,
     storage: Address,
     compute: Address,
+    guard: Option<Guard>,
 }
 
 impl GrpcLink {
-    pub fn new(tasks: Tasks, storage: Address, compute: Address) -> GrpcLink {
-        GrpcLink { tasks, storage, compute }
+    /// With a guard, what is reached over TCP must prove that it is the process that is meant.
+    pub fn new(tasks: Tasks, storage: Address, compute: Address, guard: Option<Guard>) -> GrpcLink {
+        GrpcLink { tasks, storage, compute, guard }
     }
 }
 
 #[async_trait]
 impl Link for GrpcLink {
     async fn compute(&self) -> Result<ComputeDuplex, LinkError> {
-        let mut client = ComputectlClient::new(connect(&self.compute).await?)
+        let mut client = ComputectlClient::new(connect(&self.compute, self.guard.as_ref()).await?)
             .max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX)
             .max_encoding_message_size(GRPC_MESSAGE_BYTES_MAX);
         let (sender, frames) = outgoing("computectl commands");
@@ -49,7 +53,7 @@ impl Link for GrpcLink {
     }
 
     async fn storage(&self) -> Result<StorageDuplex, LinkError> {
-        let mut client = StoragectlClient::new(connect(&self.storage).await?)
+        let mut client = StoragectlClient::new(connect(&self.storage, self.guard.as_ref()).await?)
             .max_decoding_message_size(GRPC_MESSAGE_BYTES_MAX)
             .max_encoding_message_size(GRPC_MESSAGE_BYTES_MAX);
         let (sender, frames) = outgoing("storagectl commands");
@@ -63,14 +67,12 @@ fn refused(peer: &Address, status: &tonic::Status) -> LinkError {
     LinkError { peer: peer.to_string(), reason: format!("{}: {}", status.code(), status.message()) }
 }
 
-async fn connect(address: &Address) -> Result<Channel, LinkError> {
+async fn connect(address: &Address, guard: Option<&Guard>) -> Result<Channel, LinkError> {
     let failed = |error: tonic::transport::Error| {
-        use std::error::Error;
-        // tonic's own text says only "transport error"; the cause is in its source.
-        let reason = error.source().map_or_else(|| error.to_string(), |source| source.to_string());
-        LinkError { peer: address.to_string(), reason }
+        // tonic's own text says only "transport error".
+        LinkError { peer: address.to_string(), reason: stdx::with_causes(&error) }
     };
-    Endpoint::from_shared(address.uri())
+    let endpoint = Endpoint::from_shared(address.uri())
         .map_err(failed)?
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
@@ -78,10 +80,14 @@ async fn connect(address: &Address) -> Result<Channel, LinkError> {
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
         .keep_alive_while_idle(true)
         .initial_stream_window_size(Some(16 << 20))
-        .initial_connection_window_size(Some(32 << 20))
-        .connect()
-        .await
-        .map_err(failed)
+        .initial_connection_window_size(Some(32 << 20));
+    let Some(guard) = guard else { return endpoint.connect().await.map_err(failed) };
+    let (address, guard) = (address.clone(), guard.clone());
+    let connector = tower::service_fn(move |_: Uri| {
+        let (address, guard) = (address.clone(), guard.clone());
+        async move { address.connect(Some(&guard)).await.map(TokioIo::new) }
+    });
+    endpoint.connect_with_connector(connector).await.map_err(failed)
 }
 
 /// A channel whose messages leave as frames. A message that cannot be encoded ends the stream, and so the connection.

@@ -32,17 +32,17 @@ async fn replica() -> Replica {
     let (storage_sender, storage) = mpsc::channel(1);
     let computectl = Listener::bind(&path("c")).await.unwrap();
     let storagectl = Listener::bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap();
-    let link = GrpcLink::new(tasks.clone(), storagectl.address().unwrap(), computectl.address().unwrap());
+    let link = GrpcLink::new(tasks.clone(), storagectl.address().unwrap(), computectl.address().unwrap(), None);
     let compute_server =
         tonic::transport::Server::builder().add_service(compute_service(tasks.clone(), compute_sender));
     let storage_server =
         tonic::transport::Server::builder().add_service(storage_service(tasks.clone(), storage_sender));
     let servers = vec![
         tasks.spawn("computectl", async move {
-            compute_server.serve_with_incoming(computectl.incoming()).await.unwrap();
+            compute_server.serve_with_incoming(computectl.incoming(None)).await.unwrap();
         }),
         tasks.spawn("storagectl", async move {
-            storage_server.serve_with_incoming(storagectl.incoming()).await.unwrap();
+            storage_server.serve_with_incoming(storagectl.incoming(None)).await.unwrap();
         }),
     ];
     Replica { link: Arc::new(link), compute, storage, _servers: servers, _directory: directory }
