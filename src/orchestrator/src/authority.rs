@@ -12,17 +12,20 @@
 //! So every process trusts a root before one shows a certificate of it, and none shows a certificate of a root that is gone.
 //! The steps follow from the clock and from when each root was made, which is stored with it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::RwLock;
 use rcgen::string::Ia5String;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, SanType, date_time_ymd,
 };
 use serde::{Deserialize, Serialize};
-use stdx::Redacted;
+use stdx::{Clock, Redacted};
 
 use crate::orchestrator::OrchestratorError;
+use crate::secrets::{SecretName, Secrets};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -40,6 +43,16 @@ pub const OVERLAP: Duration = Duration::from_secs(2 * 24 * 3600);
 const ROOT_LIFETIME: Duration = Duration::from_secs(365 * 24 * 3600);
 /// How far the clocks of processes may be behind.
 const SKEW: Duration = HOUR;
+
+/// What the roots are stored as.
+const SECRET: &str = "internal-ca";
+
+/// An authority whose roots are kept in a store of secrets.
+pub struct Authority {
+    clock: Arc<dyn Clock>,
+    secrets: Secrets,
+    roots: RwLock<Arc<Roots>>,
+}
 
 /// The roots of an authority, oldest first; at least one. This is what is stored.
 #[derive(Clone, Serialize, Deserialize)]
@@ -74,6 +87,54 @@ pub struct Credentials {
 fn failed(what: &str) -> impl Fn(rcgen::Error) -> OrchestratorError {
     // Errors of rcgen name the step that failed, and nothing of a key.
     move |error| OrchestratorError::Refused(format!("cannot make {what}: {error}"))
+}
+
+impl Authority {
+    /// Takes up what is stored; if nothing is, begins. Only one process of an environment may do so at a time.
+    pub async fn open(clock: Arc<dyn Clock>, secrets: Secrets) -> Result<Authority, OrchestratorError> {
+        let stored = secrets.reader.read(&secret_name()).await?;
+        let roots = match &stored {
+            Some(bytes) => Roots::of_bytes(bytes)?,
+            None => Roots::new(clock.wall())?,
+        };
+        if stored.is_none() {
+            // Before anything is signed, or what is would be worth nothing at the next start.
+            secrets.controller.ensure(&secret_name(), roots.to_bytes()).await?;
+        }
+        Ok(Authority { clock, secrets, roots: RwLock::new(Arc::new(roots)) })
+    }
+
+    /// Takes the next step in replacing the root, if it is time; true if it was. Cancel safety: a step that is not finished is
+    /// taken again.
+    pub async fn turn(&self) -> Result<bool, OrchestratorError> {
+        let Some(turned) = self.roots().turned(self.clock.wall())? else { return Ok(false) };
+        self.secrets.controller.ensure(&secret_name(), turned.to_bytes()).await?;
+        *self.roots.write() = Arc::new(turned);
+        Ok(true)
+    }
+
+    /// Makes a certificate and its key.
+    pub fn issue(&self, names: &Names) -> Result<Credentials, OrchestratorError> {
+        self.roots().issue(names, self.clock.wall())
+    }
+
+    /// The certificates of all roots that are trusted, as PEM.
+    pub fn authorities(&self) -> String {
+        self.roots().authorities()
+    }
+
+    /// The time since the Unix epoch, by the clock that certificates go by.
+    pub(crate) fn now(&self) -> Duration {
+        self.clock.wall()
+    }
+
+    fn roots(&self) -> Arc<Roots> {
+        Arc::clone(&self.roots.read())
+    }
+}
+
+fn secret_name() -> SecretName {
+    SecretName::new(SECRET).expect("it is a DNS label")
 }
 
 impl Roots {

@@ -4,12 +4,13 @@
 //! environmentd's own pod, so that nothing of them outlives it. Nothing is remembered here over a start: what is wanted comes
 //! from the callers, what there is from the API server.
 //!
-//! Reading order: `contract` (labels and names), `objects`, `placement`, `plan` (from wanted and observed to calls), `api`
+//! Reading order: `contract` (labels and names), `objects`, `placement`, `credentials`, `plan` (from wanted and observed to calls), `api`
 //! (the calls), `namespace` (who wants what, and the worker), `watch` (pods to events), `connect`, `secrets`.
 
 mod api;
 mod connect;
 pub(crate) mod contract;
+mod credentials;
 mod namespace;
 mod objects;
 mod placement;
@@ -32,6 +33,7 @@ use namespace::KubernetesNamespace;
 use objects::Owner;
 
 pub use contract::LABEL_DOMAIN;
+pub use credentials::ServiceIssuer;
 pub use secrets::KubernetesSecrets;
 
 /// What all services of an environment have in common.
@@ -131,6 +133,7 @@ pub struct KubernetesOrchestrator {
     cluster: Cluster,
     config: KubernetesConfig,
     owner: Option<Owner>,
+    issuer: Option<ServiceIssuer>,
     namespaces: Mutex<BTreeMap<String, Arc<KubernetesNamespace>>>,
 }
 
@@ -140,7 +143,13 @@ impl KubernetesOrchestrator {
         // What does not depend on the orchestrator namespace is wrong now or never.
         Contract::new(&config.label_domain, &config.environment_id, "compute")?;
         contract::object_name(&config.name_prefix, "compute", "1", 1)?;
-        Ok(KubernetesOrchestrator { cluster, config, owner, namespaces: Mutex::default() })
+        Ok(KubernetesOrchestrator { cluster, config, owner, issuer: None, namespaces: Mutex::default() })
+    }
+
+    /// Gives the processes of every service certificates, in namespaces that nobody has entered yet.
+    pub fn certified(mut self, issuer: ServiceIssuer) -> KubernetesOrchestrator {
+        self.issuer = Some(issuer);
+        self
     }
 }
 
@@ -151,7 +160,7 @@ impl Orchestrator for KubernetesOrchestrator {
             let contract = Contract::new(&self.config.label_domain, &self.config.environment_id, name)
                 .expect("namespaces are named in the program, and the other parts were checked");
             let (cluster, config, owner) = (self.cluster.clone(), self.config.clone(), self.owner.clone());
-            Arc::new(KubernetesNamespace::start(cluster, contract, config, owner))
+            Arc::new(KubernetesNamespace::start(cluster, contract, config, owner, self.issuer.clone()))
         };
         let namespace: Arc<KubernetesNamespace> = Arc::clone(namespaces.entry(name.to_owned()).or_insert_with(start));
         namespace

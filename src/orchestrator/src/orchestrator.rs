@@ -101,6 +101,17 @@ pub struct Assignment {
     pub listen: BTreeMap<String, String>,
     /// Where all processes listen, by port name, in their order.
     pub peers: BTreeMap<String, Vec<String>>,
+    /// By what the process proves to others who it is. None: the home gives nothing of the kind.
+    pub credentials: Option<CredentialFiles>,
+}
+
+/// Files of PEM, which are replaced from time to time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CredentialFiles {
+    pub certificate: String,
+    pub key: String,
+    /// Whose certificates are to be believed.
+    pub authorities: String,
 }
 
 /// A named port.

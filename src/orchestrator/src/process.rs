@@ -105,7 +105,7 @@ impl ProcessService {
         }
         let assignment = |(process, listen): (usize, _)| {
             let (process, peers) = (process.to_string(), peers.clone());
-            Assignment { process, listen, peers }
+            Assignment { process, listen, peers, credentials: None }
         };
         listen.into_iter().enumerate().map(assignment).collect()
     }

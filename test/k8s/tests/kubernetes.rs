@@ -17,13 +17,14 @@ use k8s_openapi::api::rbac::v1::Role;
 use k8s_test::{Fate, Faults, Lab, Nodes, TIMEOUT, eventually};
 use kube::api::{Api, DeleteParams, ListParams, PostParams};
 use kube::{Client, ResourceExt};
+use orchestrator::authority::{Authority, Names};
 use orchestrator::kubernetes::{ImagePullPolicy, LABEL_DOMAIN, Placement};
 use orchestrator::{
-    KubernetesConfig, KubernetesOrchestrator, KubernetesSecrets, NamespacedOrchestrator, OfflineReason, Orchestrator,
-    ProcessStatus, SecretName, Secrets, ServiceConfig, ServiceEvent,
+    KubernetesConfig, KubernetesOrchestrator, KubernetesSecrets, MemorySecrets, NamespacedOrchestrator, OfflineReason,
+    Orchestrator, ProcessStatus, SecretName, Secrets, ServiceConfig, ServiceEvent, ServiceIssuer,
 };
 use serde_json::{Value, json};
-use stdx::{Redacted, Tasks};
+use stdx::{Redacted, SystemClock, Tasks};
 use tokio::sync::Mutex;
 
 const MANIFESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../misc/kubernetes");
@@ -46,6 +47,7 @@ struct Environment {
     lab: Arc<Lab>,
     namespace: String,
     client: Client,
+    issuer: ServiceIssuer,
     _nodes: Nodes,
 }
 
@@ -56,7 +58,11 @@ impl Environment {
         lab.namespace(namespace, &[("pod-security.kubernetes.io/enforce", "restricted")]).await.unwrap();
         let client = lab.client().await.unwrap();
         let nodes = Nodes::start(client.clone(), namespace, 2).await.unwrap();
-        let environment = Environment { lab, namespace: namespace.to_owned(), client, _nodes: nodes };
+        let store = Secrets::of(MemorySecrets::default());
+        let authority = Authority::open(Arc::new(SystemClock), store).await.unwrap();
+        let names = |id: &str| Names { dns: "process.example".to_owned(), uri: format!("example://{id}") };
+        let issuer = ServiceIssuer { authority: Arc::new(authority), names: Arc::new(names) };
+        let environment = Environment { lab, namespace: namespace.to_owned(), client, issuer, _nodes: nodes };
         environment.create_environmentd().await;
         environment
     }
@@ -120,7 +126,8 @@ impl Environment {
     }
 
     async fn orchestrator_with(&self, client: Client) -> KubernetesOrchestrator {
-        KubernetesOrchestrator::with_client(Tasks::tokio(), client, &self.namespace, self.config()).await.unwrap()
+        let made = KubernetesOrchestrator::with_client(Tasks::tokio(), client, &self.namespace, self.config()).await;
+        made.unwrap().certified(self.issuer.clone())
     }
 
     fn secrets_with(&self, client: Client) -> Secrets {
@@ -317,6 +324,9 @@ async fn is_as_booted(environment: &Environment) -> bool {
     if environment.names::<Service>().await != services || environment.names::<StatefulSet>().await != services {
         return false;
     }
+    if environment.names::<Secret>().await != services {
+        return false;
+    }
     if environment.names::<PodDisruptionBudget>().await != set(&["compute-stand-ins-u1"]) {
         return false;
     }
@@ -345,6 +355,7 @@ async fn whatever_call_it_dies_at_the_next_start_makes_what_is_to_be() {
             let nothing = BTreeSet::new();
             eventually("all is dropped", async || environment.names::<Pod>().await == nothing).await;
             eventually("all is dropped", async || environment.names::<Service>().await == nothing).await;
+            assert_eq!(environment.names::<Secret>().await, nothing, "a Service goes last");
             compute.ensure_service("cluster-0", service(1)).unwrap();
             compute.ensure_service("cluster-1", service(1)).unwrap();
             eventually("what was before", async || {
@@ -518,7 +529,7 @@ async fn secrets_conform_and_outlive_environmentd() {
 #[tokio::test]
 async fn without_a_right_the_missing_rule_is_named() {
     let environment = Environment::start("forbidden").await;
-    let rights = ["--verb=get,list,watch,patch", "--resource=pods,services,statefulsets.apps"];
+    let rights = ["--verb=get,list,watch,patch", "--resource=pods,secrets,services,statefulsets.apps"];
     let binding = ["--role=poor", "--serviceaccount=forbidden:poor"];
     for (kind, flags) in [("serviceaccount", &[][..]), ("role", &rights[..]), ("rolebinding", &binding[..])] {
         let create = [&["-n", "forbidden", "create", kind, "poor"][..], flags].concat();

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::secrets::MemorySecrets;
 
 const START: Duration = Duration::from_secs(1_700_000_000);
 
@@ -61,6 +62,44 @@ fn names_that_fit_no_certificate_are_refused() {
     let roots = Roots::new(START).unwrap();
     let names = Names { uri: "example://ä".to_owned(), ..names() };
     assert!(roots.issue(&names, START).is_err());
+}
+
+/// A clock that is moved by hand.
+struct Hand(RwLock<Duration>);
+
+impl Clock for Hand {
+    fn wall(&self) -> Duration {
+        *self.0.read()
+    }
+
+    fn boot(&self) -> Duration {
+        self.wall()
+    }
+}
+
+#[tokio::test]
+async fn an_authority_outlives_the_process_that_began_it() {
+    let secrets = Secrets::of(MemorySecrets::default());
+    let clock = Arc::new(Hand(RwLock::new(START)));
+    let open = async || Authority::open(Arc::clone(&clock) as Arc<dyn Clock>, secrets.clone()).await.unwrap();
+    let first = open().await;
+    let began = first.authorities();
+    assert!(!first.turn().await.unwrap());
+    assert_eq!(open().await.authorities(), began);
+
+    *clock.0.write() = START + ROOT_PERIOD;
+    assert!(first.turn().await.unwrap());
+    assert!(!first.turn().await.unwrap());
+    let both = first.authorities();
+    assert_ne!(both, began);
+    assert_eq!(first.issue(&names()).unwrap().authorities, both);
+    assert_eq!(open().await.authorities(), both);
+
+    // What cannot be read is not replaced: others still trust it.
+    secrets.controller.ensure(&secret_name(), Redacted::new(b"PRIVATE".to_vec())).await.unwrap();
+    let refused = Authority::open(clock, secrets.clone()).await.err().expect("a refusal").to_string();
+    assert!(!refused.contains("PRIVATE"), "{refused}");
+    assert_eq!(secrets.reader.read(&secret_name()).await.unwrap().unwrap().expose(), b"PRIVATE");
 }
 
 proptest! {

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{Pod, Secret, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, Preconditions};
 use kube::{Api, Client};
-use serde_json::Value;
+use serde_json::{Value, json};
 use stdx::{Tasks, with_causes};
 
 use super::contract::FIELD_MANAGER;
@@ -50,6 +50,12 @@ impl Cluster {
     pub(crate) async fn get(&self, kind: Kind, name: &str) -> Result<Option<Value>, CallError> {
         let found = self.call(kind, "get", self.api(kind).get_opt(name)).await?;
         found.map(|object| value(kind, &object)).transpose()
+    }
+
+    /// The metadata of the object of that name; None if there is none.
+    pub(crate) async fn metadata(&self, kind: Kind, name: &str) -> Result<Option<Value>, CallError> {
+        let found = self.call(kind, "get", self.api(kind).get_metadata_opt(name)).await?;
+        Ok(found.map(|found| json!({ "metadata": found.metadata })))
     }
 
     pub(crate) async fn list(&self, kind: Kind, selector: &str) -> Result<Vec<Value>, CallError> {

@@ -19,6 +19,7 @@ use tokio::sync::{Notify, broadcast};
 use super::KubernetesConfig;
 use super::api::{CallError, Cluster};
 use super::contract::{Contract, Labels, object_name};
+use super::credentials::ServiceIssuer;
 use super::objects::{Owner, ServiceObjects, Surroundings, budget_name};
 use super::plan::{self, Action, Kind, Mark, Observed, Obstacle, reference};
 use super::watch;
@@ -50,6 +51,7 @@ pub(crate) struct Shared {
     pub(crate) contract: Contract,
     config: KubernetesConfig,
     owner: Option<Owner>,
+    issuer: Option<ServiceIssuer>,
     template_key: String,
     state: Mutex<State>,
     changed: Notify,
@@ -88,6 +90,8 @@ enum Failure {
     #[error(transparent)]
     Call(#[from] CallError),
     #[error(transparent)]
+    Issue(#[from] OrchestratorError),
+    #[error(transparent)]
     Obstacle(#[from] Obstacle),
     #[error("the objects keep changing under our hands")]
     Restless,
@@ -99,6 +103,7 @@ impl KubernetesNamespace {
         contract: Contract,
         config: KubernetesConfig,
         owner: Option<Owner>,
+        issuer: Option<ServiceIssuer>,
     ) -> KubernetesNamespace {
         let tasks = cluster.tasks.clone();
         let shared = Arc::new(Shared {
@@ -107,6 +112,7 @@ impl KubernetesNamespace {
             contract,
             config,
             owner,
+            issuer,
             state: Mutex::default(),
             changed: Notify::new(),
             events: broadcast::Sender::new(EVENTS_CAPACITY),
@@ -177,6 +183,7 @@ impl Shared {
             config: &self.config,
             kubernetes_namespace: &self.cluster.namespace,
             owner: self.owner.as_ref(),
+            issuer: self.issuer.as_ref(),
         }
     }
 
@@ -258,17 +265,34 @@ impl Shared {
         let mut observed = Observed {
             service: self.cluster.get(Kind::Service, &name).await?,
             stateful_set: self.cluster.get(Kind::StatefulSet, &name).await?,
-            pods: Vec::new(),
+            ..Observed::default()
         };
+        if self.issuer.is_some() {
+            observed.secret = self.cluster.metadata(Kind::Secret, &name).await?;
+        }
         match wanted {
             Wanted::Present(objects) => {
                 if observed.stateful_set.is_some() {
                     observed.pods = self.cluster.list(Kind::Pod, &self.contract.service_selector(id)).await?;
                 }
-                Ok(plan::ensure(&objects, mark, &observed)?)
+                let secret = self.due_secret(&objects, observed.secret.as_ref())?;
+                Ok(plan::ensure(&objects, secret, mark, &observed)?)
             }
             Wanted::Absent => Ok(plan::remove(mark, &observed)?),
         }
+    }
+
+    /// New certificates for a service, if it has none or they are due.
+    fn due_secret(
+        &self,
+        objects: &ServiceObjects,
+        observed: Option<&serde_json::Value>,
+    ) -> Result<Option<serde_json::Value>, Failure> {
+        let Some(issuer) = &self.issuer else { return Ok(None) };
+        if observed.is_some_and(|observed| issuer.is_good(&self.contract, observed)) {
+            return Ok(None);
+        }
+        Ok(Some(issuer.secret(&self.contract, objects)?))
     }
 
     fn mark<'a>(&'a self, labels: &'a Labels) -> Mark<'a> {

@@ -1,4 +1,5 @@
-//! From a service's configuration to the objects that run it: a headless Service and a StatefulSet.
+//! From a service's configuration to the objects that run it: a headless Service and a StatefulSet. (The Secret with its
+//! certificates is made in `credentials`.)
 //!
 //! Pure. The objects are JSON as the API server is to have them: quantities in their canonical form, nothing that defaults
 //! would add, so that what is stored can be compared with what is wanted.
@@ -14,7 +15,8 @@ use sha2::{Digest, Sha256};
 
 use super::KubernetesConfig;
 use super::contract::{Contract, Labels, check_label_value, invalid, object_name};
-use super::placement;
+use super::credentials::ServiceIssuer;
+use super::{credentials, placement};
 use crate::orchestrator::{Assignment, OrchestratorError, Service, ServiceConfig, ServicePort};
 
 /// The user and group of every process.
@@ -64,6 +66,8 @@ pub(crate) struct Surroundings<'a> {
     /// The Kubernetes namespace.
     pub(crate) kubernetes_namespace: &'a str,
     pub(crate) owner: Option<&'a Owner>,
+    /// Gives the processes certificates.
+    pub(crate) issuer: Option<&'a ServiceIssuer>,
 }
 
 impl Surroundings<'_> {
@@ -77,7 +81,7 @@ impl Surroundings<'_> {
         let addresses = self.addresses(&name, config);
         let mut template = json!({
             "metadata": { "labels": labels },
-            "spec": self.pod(id, config, &addresses)?,
+            "spec": self.pod(id, &name, config, &addresses)?,
         });
         let template_hash = hash(&template);
         template["metadata"]["annotations"] = self.pod_annotations(config, &template_hash);
@@ -183,6 +187,7 @@ impl Surroundings<'_> {
     fn pod(
         &self,
         id: &str,
+        name: &str,
         config: &ServiceConfig,
         addresses: &BTreeMap<String, Vec<String>>,
     ) -> Result<Value, OrchestratorError> {
@@ -204,7 +209,7 @@ impl Surroundings<'_> {
                 ],
             },
             "containers": [self.container(config, addresses)?],
-            "volumes": self.volumes(config)?,
+            "volumes": self.volumes(name, config)?,
             "tolerations": placement::tolerations(&self.config.tolerations),
         });
         if let Some(account) = &self.config.service_account {
@@ -234,6 +239,7 @@ impl Surroundings<'_> {
             process: "$(POD_INDEX)".to_owned(),
             listen: config.ports.iter().map(listen).collect(),
             peers: addresses.clone(),
+            credentials: self.issuer.map(|_| credentials::files()),
         };
         let mut container = json!({
             "name": "main",
@@ -271,7 +277,7 @@ impl Surroundings<'_> {
         Ok(container)
     }
 
-    fn volumes(&self, config: &ServiceConfig) -> Result<Value, OrchestratorError> {
+    fn volumes(&self, name: &str, config: &ServiceConfig) -> Result<Value, OrchestratorError> {
         let mut volumes = vec![json!({ "name": "tmp", "emptyDir": { "sizeLimit": "64Mi" } })];
         if let Some(bytes) = config.disk_limit_bytes {
             let class = self.config.ephemeral_volume_class.as_ref().ok_or_else(|| {
@@ -284,6 +290,9 @@ impl Surroundings<'_> {
             });
             volumes.push(json!({ "name": "scratch", "ephemeral": { "volumeClaimTemplate": { "spec": claim } } }));
         }
+        if self.issuer.is_some() {
+            volumes.push(credentials::volume(name));
+        }
         Ok(Value::Array(volumes))
     }
 
@@ -291,6 +300,9 @@ impl Surroundings<'_> {
         let mut mounts = vec![json!({ "name": "tmp", "mountPath": "/tmp" })];
         if config.disk_limit_bytes.is_some() {
             mounts.push(json!({ "name": "scratch", "mountPath": "/scratch" }));
+        }
+        if self.issuer.is_some() {
+            mounts.push(credentials::volume_mount());
         }
         Value::Array(mounts)
     }
@@ -303,7 +315,7 @@ fn seal(contract: &Contract, mut object: Value) -> Value {
     object
 }
 
-fn hash(value: &Value) -> String {
+pub(crate) fn hash(value: &Value) -> String {
     let digest = Sha256::digest(value.to_string());
     digest.iter().take(16).fold(String::new(), |mut text, byte| {
         write!(text, "{byte:02x}").expect("writing to a string cannot fail");

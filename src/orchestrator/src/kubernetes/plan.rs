@@ -5,7 +5,10 @@
 //!
 //! - what is not ours, by labels and owner, is neither changed nor deleted nor taken over;
 //! - pods are replaced only once the template is the wanted one, or they would come back as they were;
-//! - a StatefulSet goes before its Service, so that the pods that stop still have names.
+//! - a StatefulSet goes before its Service, so that the pods that stop still have names;
+//! - the Service comes first and goes last, so that of whatever is left over by a crash there is a Service.
+
+use std::fmt;
 
 use serde_json::Value;
 
@@ -24,10 +27,21 @@ pub(crate) enum Kind {
 }
 
 /// One call to the API server.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub(crate) enum Action {
     Apply(Kind, Value, Force),
     Delete(Kind, ObjectRef),
+}
+
+impl fmt::Debug for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            // What is in it must not show.
+            Action::Apply(Kind::Secret, object, force) => write!(f, "Apply(Secret, {}, {force:?})", name(object)),
+            Action::Apply(kind, object, force) => write!(f, "Apply({kind:?}, {object}, {force:?})"),
+            Action::Delete(kind, object) => write!(f, "Delete({kind:?}, {object:?})"),
+        }
+    }
 }
 
 /// Whether fields that others manage are taken from them.
@@ -51,6 +65,8 @@ pub(crate) struct ObjectRef {
 pub(crate) struct Observed {
     pub(crate) service: Option<Value>,
     pub(crate) stateful_set: Option<Value>,
+    /// Only its metadata.
+    pub(crate) secret: Option<Value>,
     pub(crate) pods: Vec<Value>,
 }
 
@@ -90,10 +106,22 @@ impl Mark<'_> {
     }
 }
 
-/// What makes the objects of a service as wanted.
-pub(crate) fn ensure(wanted: &ServiceObjects, mark: Mark<'_>, observed: &Observed) -> Result<Vec<Action>, Obstacle> {
+/// What makes the objects of a service as wanted. `secret` is a new one for it, if it needs one.
+pub(crate) fn ensure(
+    wanted: &ServiceObjects,
+    secret: Option<Value>,
+    mark: Mark<'_>,
+    observed: &Observed,
+) -> Result<Vec<Action>, Obstacle> {
     let mut actions = Vec::new();
     actions.extend(ensure_object(Kind::Service, &wanted.service, mark, observed.service.as_ref())?);
+    let force = match &observed.secret {
+        // Also if it needs no change: pods must not be given somebody else's.
+        Some(observed) => claim(Kind::Secret, observed, mark).map(|()| Force::Yes)?,
+        None => Force::No,
+    };
+    // Before there are pods that want it.
+    actions.extend(secret.map(|secret| Action::Apply(Kind::Secret, secret, force)));
     let stateful_set = observed.stateful_set.as_ref();
     actions.extend(ensure_object(Kind::StatefulSet, &wanted.stateful_set, mark, stateful_set)?);
     let Some(stateful_set) = stateful_set else { return Ok(actions) };
@@ -117,7 +145,12 @@ pub(crate) fn ensure(wanted: &ServiceObjects, mark: Mark<'_>, observed: &Observe
 /// What removes the objects of a service.
 pub(crate) fn remove(mark: Mark<'_>, observed: &Observed) -> Result<Vec<Action>, Obstacle> {
     let mut actions = Vec::new();
-    for (kind, object) in [(Kind::StatefulSet, &observed.stateful_set), (Kind::Service, &observed.service)] {
+    let objects = [
+        (Kind::StatefulSet, &observed.stateful_set),
+        (Kind::Secret, &observed.secret),
+        (Kind::Service, &observed.service),
+    ];
+    for (kind, object) in objects {
         let Some(object) = object else { continue };
         mark.check(kind, object)?;
         if !is_terminating(object) {
@@ -135,15 +168,21 @@ pub(crate) fn ensure_object(
     observed: Option<&Value>,
 ) -> Result<Option<Action>, Obstacle> {
     let Some(observed) = observed else { return Ok(Some(Action::Apply(kind, wanted.clone(), Force::No))) };
-    mark.check(kind, observed)?;
-    if is_terminating(observed) {
-        return Err(Obstacle::Terminating { kind, name: name(observed) });
-    }
+    claim(kind, observed, mark)?;
     if immutable(kind).iter().any(|field| !covers(&observed["spec"][field], &wanted["spec"][field])) {
         return Ok(Some(Action::Delete(kind, reference(observed))));
     }
     let same = covers(observed, wanted);
     Ok((!same).then(|| Action::Apply(kind, wanted.clone(), Force::Yes)))
+}
+
+/// Errors: the object is not ours, or is on its way out.
+fn claim(kind: Kind, observed: &Value, mark: Mark<'_>) -> Result<(), Obstacle> {
+    mark.check(kind, observed)?;
+    if is_terminating(observed) {
+        return Err(Obstacle::Terminating { kind, name: name(observed) });
+    }
+    Ok(())
 }
 
 /// The fields of a kind's `spec` that cannot be changed.

@@ -89,10 +89,7 @@ impl KubernetesSecrets {
     /// What is there under a name, without its contents. Errors: somebody else's.
     async fn look(&self, name: &SecretName) -> Result<Option<Value>, OrchestratorError> {
         let object_name = self.object_name(name)?;
-        let api = self.api();
-        let found = self.cluster.call(Kind::Secret, "get", api.get_metadata_opt(&object_name)).await?;
-        let Some(found) = found else { return Ok(None) };
-        let object = json!({ "metadata": found.metadata });
+        let Some(object) = self.cluster.metadata(Kind::Secret, &object_name).await? else { return Ok(None) };
         self.check(name, &object)?;
         Ok(Some(object))
     }

@@ -1,6 +1,7 @@
 //! The Kubernetes backend without Kubernetes: objects as text, plans against a model, calls against a script.
 
 mod contract;
+mod credentials;
 mod objects;
 mod plan;
 mod scenarios;
@@ -9,10 +10,14 @@ mod watch;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use stdx::Clock;
+
 use super::contract::{Contract, LABEL_DOMAIN};
 use super::objects::{Owner, ServiceObjects, Surroundings};
-use super::{ImagePullPolicy, KubernetesConfig, Placement};
-use crate::orchestrator::{OrchestratorError, ServiceConfig, ServicePort, Transport};
+use super::{ImagePullPolicy, KubernetesConfig, Placement, ServiceIssuer};
+use crate::authority::{Authority, Names};
+use crate::orchestrator::{CredentialFiles, OrchestratorError, ServiceConfig, ServicePort, Transport};
+use crate::secrets::{MemorySecrets, Secrets};
 
 fn config() -> KubernetesConfig {
     KubernetesConfig {
@@ -45,17 +50,28 @@ fn owner() -> Owner {
     }
 }
 
+/// Certifies by an authority of its own.
+async fn issuer(clock: Arc<dyn Clock>) -> ServiceIssuer {
+    let authority = Authority::open(clock, Secrets::of(MemorySecrets::default())).await.unwrap();
+    let names = |id: &str| Names { dns: "process.example".to_owned(), uri: format!("example://{id}") };
+    ServiceIssuer { authority: Arc::new(authority), names: Arc::new(names) }
+}
+
 /// A service as clusterd's are.
 fn service(processes: usize) -> ServiceConfig {
     let port = |name: &str, port_hint| ServicePort { name: name.to_owned(), port_hint, transport: Transport::Tcp };
     ServiceConfig {
         image: "registry.example/clusterd:1".into(),
         args: Arc::new(|given| {
-            vec![
+            let mut args = vec![
                 format!("--listen={}", given.listen["computectl"]),
                 format!("--process={}", given.process),
                 format!("--peers={}", given.peers["timely"].join(",")),
-            ]
+            ];
+            if let Some(CredentialFiles { certificate, key, authorities }) = &given.credentials {
+                args.push(format!("--credentials={certificate},{key},{authorities}"));
+            }
+            args
         }),
         ports: vec![port("computectl", 2101), port("timely", 2102), port("internal-http", 6878)],
         processes,
@@ -69,7 +85,17 @@ fn service(processes: usize) -> ServiceConfig {
 }
 
 fn objects(config: &KubernetesConfig, id: &str, service: &ServiceConfig) -> Result<ServiceObjects, OrchestratorError> {
+    objects_of(config, id, service, None)
+}
+
+fn objects_of(
+    config: &KubernetesConfig,
+    id: &str,
+    service: &ServiceConfig,
+    issuer: Option<&ServiceIssuer>,
+) -> Result<ServiceObjects, OrchestratorError> {
     let contract = Contract::new(&config.label_domain, &config.environment_id, "compute")?;
     let owner = owner();
-    Surroundings { contract: &contract, config, kubernetes_namespace: "env", owner: Some(&owner) }.objects(id, service)
+    Surroundings { contract: &contract, config, kubernetes_namespace: "env", owner: Some(&owner), issuer }
+        .objects(id, service)
 }

@@ -36,6 +36,13 @@ fn a_service_of_one_process() {
     check("one_process", &[&objects.service, &objects.stateful_set]);
 }
 
+#[tokio::test]
+async fn a_service_with_certificates() {
+    let issuer = issuer(Arc::new(stdx::SystemClock)).await;
+    let objects = objects_of(&config(), "cluster-1", &service(1), Some(&issuer)).unwrap();
+    check("certified", &[&objects.service, &objects.stateful_set]);
+}
+
 #[test]
 fn a_service_with_everything() {
     let mut config = config();
@@ -60,8 +67,13 @@ fn a_service_with_everything() {
 fn a_budget_of_stand_ins() {
     let (config, owner) = (config(), owner());
     let contract = Contract::new(LABEL_DOMAIN, "e1", "compute").unwrap();
-    let surroundings =
-        Surroundings { contract: &contract, config: &config, kubernetes_namespace: "env", owner: Some(&owner) };
+    let surroundings = Surroundings {
+        contract: &contract,
+        config: &config,
+        kubernetes_namespace: "env",
+        owner: Some(&owner),
+        issuer: None,
+    };
     let stand_ins = objects(&config, "cluster-1", &service(1)).unwrap().stand_ins.unwrap();
     let name = budget_name(&config, &contract, &stand_ins).unwrap();
     check("budget", &[&surroundings.budget(&name, &stand_ins, 1)]);

@@ -28,16 +28,20 @@ impl World {
                 let slot = match kind {
                     Kind::Service => &mut self.observed.service,
                     Kind::StatefulSet => &mut self.observed.stateful_set,
+                    Kind::Secret => &mut self.observed.secret,
                     other => panic!("{other:?} is not applied for a service"),
                 };
                 assert!(slot.is_none() || *force == Force::Yes, "an object appeared between looking and applying");
                 let mut object = object.clone();
                 object["metadata"]["uid"] = slot.as_ref().map_or(json!(uid), |old| old["metadata"]["uid"].clone());
-                object["spec"]["defaulted"] = json!(true);
+                if *kind != Kind::Secret {
+                    object["spec"]["defaulted"] = json!(true);
+                }
                 *slot = Some(object);
             }
             Action::Delete(Kind::Service, _) => self.observed.service = None,
             Action::Delete(Kind::StatefulSet, _) => self.observed.stateful_set = None,
+            Action::Delete(Kind::Secret, _) => self.observed.secret = None,
             Action::Delete(_, object) => {
                 self.observed.pods.retain(|pod| pod["metadata"]["uid"] != object.uid.as_str());
             }
@@ -81,7 +85,7 @@ fn settle(world: &mut World, wanted: Option<&ServiceObjects>, fates: &mut impl I
     let mark = Mark { labels: &labels, owner: Some(&owner), template_key: TEMPLATE_KEY };
     for round in 0..100 {
         let plan = match wanted {
-            Some(wanted) => plan::ensure(wanted, mark, &world.observed),
+            Some(wanted) => plan::ensure(wanted, due_secret(world, wanted), mark, &world.observed),
             None => plan::remove(mark, &world.observed),
         };
         let actions = plan.unwrap();
@@ -103,6 +107,12 @@ fn settle(world: &mut World, wanted: Option<&ServiceObjects>, fates: &mut impl I
     panic!("the plans do not end: {world:?}");
 }
 
+/// Certificates, if there are none; they are good for ever here.
+fn due_secret(world: &World, wanted: &ServiceObjects) -> Option<Value> {
+    let metadata = &wanted.service["metadata"];
+    world.observed.secret.is_none().then(|| json!({ "kind": "Secret", "metadata": metadata }))
+}
+
 fn identity() -> BTreeMap<String, String> {
     Contract::new(LABEL_DOMAIN, "e1", "compute").unwrap().identity("cluster-1")
 }
@@ -120,6 +130,7 @@ fn variant(processes: usize, memory: u64, prefix_label: bool) -> ServiceObjects 
 fn is_as_wanted(world: &World, wanted: Option<&ServiceObjects>) {
     let Some(wanted) = wanted else {
         assert!(world.observed.service.is_none() && world.observed.stateful_set.is_none());
+        assert!(world.observed.secret.is_none());
         assert!(world.observed.pods.is_empty());
         return;
     };
@@ -131,6 +142,7 @@ fn is_as_wanted(world: &World, wanted: Option<&ServiceObjects>) {
     };
     assert_eq!(strip(&world.observed.service), wanted.service);
     assert_eq!(strip(&world.observed.stateful_set), wanted.stateful_set);
+    assert_eq!(plan::name(world.observed.secret.as_ref().unwrap()), wanted.name);
     assert_eq!(world.observed.pods.len(), wanted.processes);
     for pod in &world.observed.pods {
         assert_eq!(pod["metadata"]["annotations"][TEMPLATE_KEY], wanted.template_hash.as_str());
@@ -140,12 +152,13 @@ fn is_as_wanted(world: &World, wanted: Option<&ServiceObjects>) {
 /// Somebody edits an object of ours by hand.
 fn tamper(world: &mut World, how: u8) {
     let (service, stateful_set) = (&mut world.observed.service, &mut world.observed.stateful_set);
-    match (how % 6, service, stateful_set) {
+    match (how % 7, service, stateful_set) {
         (0, Some(service), _) => service["spec"]["ports"] = json!([]),
         (1, Some(service), _) => service["spec"]["clusterIP"] = json!("10.0.0.1"),
         (2, _, Some(set)) => set["spec"]["replicas"] = json!(7),
         (3, _, Some(set)) => set["spec"]["template"]["spec"]["containers"][0]["image"] = json!("evil"),
         (4, service, _) => *service = None,
+        (6, ..) => world.observed.secret = None,
         (5, _, Some(set)) => set["spec"]["podManagementPolicy"] = json!("OrderedReady"),
         _ => {}
     }
@@ -197,12 +210,38 @@ fn what_is_not_ours_is_left_alone() {
     no_owner.stateful_set.as_mut().unwrap()["metadata"].as_object_mut().unwrap().shift_remove("ownerReferences");
     for observed in [other_owner, other_labels, no_owner] {
         let foreign = Obstacle::Foreign { kind: Kind::StatefulSet, name: "compute-cluster-1".to_owned() };
-        assert_eq!(plan::ensure(&wanted, mark, &observed), Err(foreign.clone()));
+        assert_eq!(plan::ensure(&wanted, None, mark, &observed), Err(foreign.clone()));
         assert_eq!(plan::remove(mark, &observed), Err(foreign));
     }
     // Without an owner of our own, what somebody owns is not ours either.
     let ownerless = Mark { owner: None, ..mark };
-    assert!(plan::ensure(&wanted, ownerless, &world.observed).is_err());
+    assert!(plan::ensure(&wanted, None, ownerless, &world.observed).is_err());
+    // Nor are pods given certificates of others, however good they look.
+    let mut secret = world.observed.clone();
+    secret.secret.as_mut().unwrap()["metadata"]["ownerReferences"][0]["uid"] = json!("another");
+    let foreign = Obstacle::Foreign { kind: Kind::Secret, name: "compute-cluster-1".to_owned() };
+    assert_eq!(plan::ensure(&wanted, None, mark, &secret), Err(foreign.clone()));
+    assert_eq!(plan::remove(mark, &secret), Err(foreign));
+}
+
+fn kinds(actions: &[Action]) -> Vec<Kind> {
+    let kind = |action: &Action| match action {
+        Action::Apply(kind, ..) | Action::Delete(kind, _) => *kind,
+    };
+    actions.iter().map(kind).collect()
+}
+
+#[test]
+fn a_service_comes_first_and_goes_last() {
+    let (world, wanted) = settled();
+    let (labels, owner) = (identity(), owner());
+    let mark = Mark { labels: &labels, owner: Some(&owner), template_key: TEMPLATE_KEY };
+    let secret = due_secret(&World::default(), &wanted);
+    let made = plan::ensure(&wanted, secret, mark, &Observed::default()).unwrap();
+    assert_eq!(kinds(&made), [Kind::Service, Kind::Secret, Kind::StatefulSet]);
+    let removed = plan::remove(mark, &world.observed).unwrap();
+    assert_eq!(kinds(&removed), [Kind::StatefulSet, Kind::Secret, Kind::Service]);
+    assert!(!format!("{made:?}").contains("\"kind\":\"Secret\""), "what is in a Secret is not printed");
 }
 
 #[test]
@@ -212,17 +251,11 @@ fn pods_are_replaced_after_their_template_and_only_ours() {
     let (labels, owner) = (identity(), owner());
     let mark = Mark { labels: &labels, owner: Some(&owner), template_key: TEMPLATE_KEY };
     world.observed.pods[1]["metadata"]["ownerReferences"][0]["uid"] = json!("somebody");
-    let actions = plan::ensure(&newer, mark, &world.observed).unwrap();
-    let kinds: Vec<Kind> = actions
-        .iter()
-        .map(|action| match action {
-            Action::Apply(kind, ..) | Action::Delete(kind, _) => *kind,
-        })
-        .collect();
-    assert_eq!(kinds, [Kind::StatefulSet, Kind::Pod]);
+    let actions = plan::ensure(&newer, None, mark, &world.observed).unwrap();
+    assert_eq!(kinds(&actions), [Kind::StatefulSet, Kind::Pod]);
     // One that is going already is not hurried.
     world.observed.pods[0]["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
-    assert_eq!(plan::ensure(&newer, mark, &world.observed).unwrap().len(), 1);
+    assert_eq!(plan::ensure(&newer, None, mark, &world.observed).unwrap().len(), 1);
 }
 
 #[test]
@@ -231,7 +264,7 @@ fn what_is_being_deleted_is_waited_for() {
     let (labels, owner) = (identity(), owner());
     let mark = Mark { labels: &labels, owner: Some(&owner), template_key: TEMPLATE_KEY };
     world.observed.stateful_set.as_mut().unwrap()["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
-    assert!(matches!(plan::ensure(&wanted, mark, &world.observed), Err(Obstacle::Terminating { .. })));
+    assert!(matches!(plan::ensure(&wanted, None, mark, &world.observed), Err(Obstacle::Terminating { .. })));
     let actions = plan::remove(mark, &world.observed).unwrap();
-    assert!(matches!(actions.as_slice(), [Action::Delete(Kind::Service, _)]));
+    assert_eq!(kinds(&actions), [Kind::Secret, Kind::Service]);
 }

@@ -1,5 +1,6 @@
 //! Scripts of what an API server answers, call by call.
 
+mod certified;
 mod secrets;
 
 use std::time::Duration;
