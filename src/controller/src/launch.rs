@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use orchestrator::{Assignment, NamespacedOrchestrator, ServiceConfig, ServicePort, Transport};
+use orchestrator::{Assignment, CredentialFiles, NamespacedOrchestrator, ServiceConfig, ServicePort, Transport};
 use protocol::grpc::{Address, GrpcLink};
 use protocol::link::{Link, LinkError};
 use protocol::tls::{Peers, Tls};
@@ -94,6 +94,13 @@ impl OrchestratorLauncher {
                 format!("--process={}", assignment.process),
                 format!("--timely-peers={}", peers.join(",")),
             ]);
+            if let Some(CredentialFiles { certificate, key, authorities }) = &assignment.credentials {
+                args.extend([
+                    format!("--tls-cert={certificate}"),
+                    format!("--tls-key={key}"),
+                    format!("--tls-ca={authorities}"),
+                ]);
+            }
             args
         };
         let (resources, workers) = (self.worker_resources, size.workers as u64);

@@ -51,7 +51,7 @@ pub struct Args {
     #[arg(long, env = "FRESHET_INTERNAL_HTTP_LISTEN_ADDR", default_value = "127.0.0.1:6878")]
     pub internal_http_listen_addr: SocketAddr,
 
-    /// Where clusterd processes reach the log. Children of the process orchestrator use a Unix socket instead.
+    /// Where clusterd processes reach the log: by TLS, if it can be reached by other machines. Children of the process orchestrator use a Unix socket instead.
     #[arg(long, env = "FRESHET_SHARDCTL_LISTEN_ADDR", default_value = "127.0.0.1:6879")]
     pub shardctl_listen_addr: SocketAddr,
 
@@ -100,9 +100,14 @@ pub struct Args {
     #[arg(long, env = "FRESHET_LOG_LEASE_MS", default_value_t = 15_000, hide = true, value_parser = clap::value_parser!(u64).range(100..=600_000))]
     pub log_lease_ms: u64,
 
-    /// Listen on addresses that other machines can reach, without encryption or passwords.
+    /// Listen for SQL and HTTP on addresses that other machines can reach, without encryption or passwords.
     #[arg(long, env = "FRESHET_INSECURE_LISTENERS")]
     pub insecure_listeners: bool,
+
+    /// Talk with clusterd processes of other machines, and serve the log to them, without TLS: whoever reaches their ports
+    /// commands them. Without this, both sides show certificates of the environment's own authority.
+    #[arg(long, env = "FRESHET_INSECURE_INTERNAL_LISTENERS")]
+    pub insecure_internal_listeners: bool,
 
     /// What to log: a level, or directives such as info,persist=debug.
     #[arg(long, env = "FRESHET_LOG_FILTER", default_value = "info")]
@@ -112,6 +117,9 @@ pub struct Args {
     #[arg(long, env = "FRESHET_LOG_FORMAT", value_enum, default_value = "text")]
     pub log_format: LogFormat,
 }
+
+/// The listener that is for the environment's own processes.
+pub(crate) const SHARDCTL_FLAG: &str = "--shardctl-listen-addr";
 
 /// URLs may hold passwords, so what is wrong with one is said by who parses it, without repeating it.
 pub(crate) fn redacted(url: &str) -> Result<Redacted<String>, Infallible> {
@@ -148,6 +156,13 @@ impl Args {
         })
     }
 
+    /// Whether this environment's processes prove to each other who they are: where they are on several machines, or where the
+    /// log is served to others than this one.
+    pub(crate) fn is_certified(&self) -> bool {
+        let remote = self.orchestrator == OrchestratorKind::Kubernetes || !self.shardctl_listen_addr.ip().is_loopback();
+        remote && !self.insecure_internal_listeners
+    }
+
     /// Every address to listen on, with the flag that names it.
     pub fn listeners(&self) -> [(&'static str, SocketAddr); 5] {
         [
@@ -155,7 +170,7 @@ impl Args {
             ("--http-listen-addr", self.http_listen_addr),
             ("--internal-sql-listen-addr", self.internal_sql_listen_addr),
             ("--internal-http-listen-addr", self.internal_http_listen_addr),
-            ("--shardctl-listen-addr", self.shardctl_listen_addr),
+            (SHARDCTL_FLAG, self.shardctl_listen_addr),
         ]
     }
 }

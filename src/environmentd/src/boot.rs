@@ -9,14 +9,16 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use persist::{BlobUrl, Leader, LeaderConfig, LeaderHandle, LogError, LogUrl, OpenError};
+use protocol::grpc::{Incoming, Listener};
+use protocol::tls::Peers;
 use stdx::{Redacted, Rng, Shutdown, Task, Tasks};
 use tokio::net::{TcpListener, UnixListener};
-use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tracing::{error, info, warn};
 
-use crate::args::Args;
+use crate::args::{Args, SHARDCTL_FLAG};
+use crate::certificates::Certificates;
 use crate::environment::Environment;
-use crate::home::{self, Home};
+use crate::home::{self, Home, Identities};
 use crate::http::{self, Health};
 use crate::open::{Parts, open};
 use crate::pgwire::{self, Audience};
@@ -42,6 +44,9 @@ impl BootError {
     }
 }
 
+/// In the data directory, for this machine's processes.
+pub(crate) const SHARDCTL_SOCKET: &str = "shardctl.sock";
+
 /// Grows with every change of what is durable; a log led by a higher one is refused.
 const DURABLE_VERSION: u32 = 1;
 
@@ -59,6 +64,7 @@ pub struct Running {
     writers: [Task; 2],
     health: Health,
     committer: Task,
+    _certificates: Option<Certificates>,
     _lock: std::fs::File,
 }
 
@@ -105,17 +111,23 @@ pub async fn start(args: &Args, tasks: Tasks) -> Result<Running, BootError> {
 
     let environment_id = leader.log_id().to_string();
     let secrets = secrets::open(args, &tasks, &data_dir, environment_id.clone()).await?;
-    let (home, launcher) = home.open(args, &tasks, &data_dir, &shardctl_path, environment_id).await?;
+    let certificates = match args.is_certified() {
+        true => Some(Certificates::open(&tasks, &secrets, &environment_id).await?),
+        false => None,
+    };
+    let identities = Identities { environment_id, certificates: certificates.as_ref() };
+    let (home, launcher) = home.open(args, &tasks, &data_dir, &shardctl_path, identities).await?;
     let (launcher, replica_size) = (Arc::new(launcher), args.bootstrap_replica_size.as_str());
     let parts = Parts { tasks, rng, leader, launcher, secrets, replica_size };
     let (environment, committer) = open(parts).await?;
     // It is empty, for nobody else fills it.
     let _ = health.environment.set(Arc::clone(&environment));
+    let guard = certificates.as_ref().map(|certificates| certificates.tls().guard(Peers::Clusterd));
+    let shardctl = Listener::Tcp(shardctl).incoming(guard);
+    let shardctl_unix = Listener::Unix(shardctl_unix, shardctl_path.clone()).incoming(None);
     let writers = [
-        environment.tasks.spawn("shardctl over tcp", serve_shardctl(&environment, TcpListenerStream::new(shardctl))),
-        environment
-            .tasks
-            .spawn("shardctl over unix", serve_shardctl(&environment, UnixListenerStream::new(shardctl_unix))),
+        environment.tasks.spawn("shardctl over tcp", serve_shardctl(&environment, shardctl)),
+        environment.tasks.spawn("shardctl over unix", serve_shardctl(&environment, shardctl_unix)),
     ];
     let sessions = pgwire::serve(Arc::clone(&environment), sql, Audience::Users);
     listeners.push(environment.tasks.spawn("sql listener", sessions));
@@ -133,17 +145,21 @@ pub async fn start(args: &Args, tasks: Tasks) -> Result<Running, BootError> {
         writers,
         health,
         committer,
+        _certificates: certificates,
         _lock: lock,
     })
 }
 
-/// Until mutual TLS and passwords exist, other machines are let in only on demand.
+/// Until there are TLS and passwords for clients, other machines are let in only on demand; where processes prove who they are
+/// there is no need.
 fn check_addresses(args: &Args) -> Result<(), BootError> {
     for (flag, address) in args.listeners() {
-        if address.ip().is_loopback() {
+        let is_internal = flag == SHARDCTL_FLAG;
+        if address.ip().is_loopback() || (is_internal && args.is_certified()) {
             continue;
         }
-        if !args.insecure_listeners {
+        // Without certificates, --insecure-internal-listeners is given.
+        if !is_internal && !args.insecure_listeners {
             return Err(BootError::Usage(format!(
                 "{flag} {address} can be reached by other machines, without encryption or passwords; \
                  pass --insecure-listeners if that is what you want"
@@ -260,7 +276,7 @@ async fn bind_one((flag, address): (&'static str, SocketAddr)) -> Result<TcpList
 
 /// Unix socket paths have at most 107 bytes; a longer data directory gets its socket in the temporary directory.
 fn socket_path(data_dir: &Path) -> PathBuf {
-    let beside = data_dir.join("shardctl.sock");
+    let beside = data_dir.join(SHARDCTL_SOCKET);
     if beside.as_os_str().len() <= 100 {
         return beside;
     }
@@ -287,11 +303,7 @@ fn write_addresses(data_dir: &Path, addresses: &BTreeMap<&'static str, SocketAdd
         .map_err(|error| BootError::Data(format!("cannot write {}: {error}", path.display())))
 }
 
-fn serve_shardctl<S, I>(environment: &Arc<Environment>, incoming: S) -> impl Future<Output = ()> + Send + use<S, I>
-where
-    S: futures::Stream<Item = std::io::Result<I>> + Send + 'static,
-    I: tonic::transport::server::Connected + tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-{
+fn serve_shardctl(environment: &Arc<Environment>, incoming: Incoming) -> impl Future<Output = ()> + Send + use<> {
     let service = persist::shardctl_service(environment.leader.clone());
     async move {
         let server = tonic::transport::Server::builder().add_service(service);

@@ -12,6 +12,7 @@ use stdx::Tasks;
 
 use crate::args::{Args, LogFormat, OrchestratorKind};
 use crate::boot::BootError;
+use crate::certificates::Certificates;
 
 /// The orchestrator namespace of clusterd processes.
 const NAMESPACE: &str = "compute";
@@ -20,6 +21,13 @@ const NAMESPACE: &str = "compute";
 pub(crate) enum Plan {
     Process { clusterd: PathBuf },
     Kubernetes { image: PathBuf, shardctl: String },
+}
+
+/// Who this environment is, and how its processes know each other.
+pub(crate) struct Identities<'a> {
+    pub(crate) environment_id: String,
+    /// None: they trust whoever reaches them.
+    pub(crate) certificates: Option<&'a Certificates>,
 }
 
 /// The home of this environment's clusterd processes.
@@ -36,13 +44,6 @@ pub(crate) fn plan(args: &Args) -> Result<Plan, BootError> {
             let image = args.kubernetes.orchestrator_kubernetes_clusterd_image.as_ref().ok_or_else(|| {
                 BootError::Usage("--orchestrator=kubernetes needs --orchestrator-kubernetes-clusterd-image".to_owned())
             })?;
-            if !args.insecure_listeners {
-                return Err(BootError::Usage(
-                    "clusterd pods are reached over the network, without encryption or passwords; \
-                     pass --insecure-listeners if that is what you want"
-                        .to_owned(),
-                ));
-            }
             let shardctl = args.shardctl_advertise_addr.clone().ok_or_else(|| {
                 BootError::Usage(
                     "--orchestrator=kubernetes needs --shardctl-advertise-addr, under which pods reach this process"
@@ -72,7 +73,7 @@ impl Plan {
         tasks: &Tasks,
         data_dir: &Path,
         shardctl: &Path,
-        environment_id: String,
+        Identities { environment_id, certificates }: Identities<'_>,
     ) -> Result<(Home, OrchestratorLauncher), BootError> {
         let cannot = |error: OrchestratorError| BootError::Data(format!("cannot prepare to run clusterd: {error}"));
         let log_format = match args.log_format {
@@ -80,6 +81,7 @@ impl Plan {
             LogFormat::Json => "json",
         };
         let mut leading_args = vec![format!("--log-filter={}", args.log_filter), format!("--log-format={log_format}")];
+        let mut tls = None;
         let (home, image, shardctl, worker_resources) = match self {
             Plan::Process { clusterd } => {
                 let lifetime = match args.orchestrator_process_keep_children {
@@ -94,8 +96,14 @@ impl Plan {
             }
             Plan::Kubernetes { image, shardctl } => {
                 let config = args.kubernetes.config(environment_id);
-                let orchestrator = KubernetesOrchestrator::connect(tasks.clone(), config).await.map_err(cannot)?;
-                leading_args.push("--insecure-listeners".to_owned());
+                let mut orchestrator = KubernetesOrchestrator::connect(tasks.clone(), config).await.map_err(cannot)?;
+                match certificates {
+                    Some(certificates) => {
+                        orchestrator = orchestrator.certified(certificates.issuer());
+                        tls = Some(certificates.tls().clone());
+                    }
+                    None => leading_args.push("--insecure-listeners".to_owned()),
+                }
                 (Home::Kubernetes(Box::new(orchestrator)), image, shardctl, Some(worker_resources(args)))
             }
         };
@@ -106,7 +114,7 @@ impl Plan {
             leading_args,
             shardctl,
             worker_resources,
-            tls: None,
+            tls,
         };
         Ok((home, launcher))
     }

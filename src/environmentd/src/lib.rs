@@ -1,11 +1,12 @@
 //! The daemon of an environment: sockets and sessions, choosing times, committing, and the wiring of everything below.
 //!
-//! Links no dataflow. Reading order: `args`, `boot`, `home`, `secrets`, `open`, `environment`, `session`, `sequence` (the life
-//! of each statement), `planning`, `oracle`, `committer`, `realize`, `pgwire`, `http`; `embedded` is the way in without sockets, `command`
-//! what the program does beside serving.
+//! Links no dataflow. Reading order: `args`, `boot`, `secrets`, `certificates`, `home`, `open`, `environment`, `session`,
+//! `sequence` (the life of each statement), `planning`, `oracle`, `committer`, `realize`, `pgwire`, `http`; `embedded` is the
+//! way in without sockets, `command` what the program does beside serving.
 
 pub mod args;
 pub mod boot;
+mod certificates;
 pub mod command;
 mod committer;
 pub mod embedded;

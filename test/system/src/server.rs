@@ -197,7 +197,10 @@ fn spawn(data_dir: &Path, args: &[String]) -> Result<(Child, Ports)> {
     let mut command = Command::new(bin_dir().join("environmentd"));
     command.arg("--data-dir").arg(data_dir);
     for listener in ["sql", "http", "internal-sql", "internal-http", "shardctl"] {
-        command.arg(format!("--{listener}-listen-addr=127.0.0.1:0"));
+        let flag = format!("--{listener}-listen-addr");
+        if !args.contains(&flag) {
+            command.arg(format!("{flag}=127.0.0.1:0"));
+        }
     }
     command.args(args).stdout(Stdio::piped()).stderr(log);
     let mut child = command.spawn().context("cannot start environmentd; build it first, or set FRESHET_TEST_BIN")?;

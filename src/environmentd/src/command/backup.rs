@@ -8,7 +8,7 @@ use persist::{
 };
 use stdx::Tasks;
 
-use crate::boot::{BootError, lock_data_dir};
+use crate::boot::{BootError, SHARDCTL_SOCKET, lock_data_dir};
 use crate::command::store::{absolute, parse};
 use crate::command::{BackupArgs, failed, text};
 
@@ -16,8 +16,11 @@ pub(crate) async fn run(args: &BackupArgs, tasks: &Tasks) -> Result<(), BootErro
     let to: BlobUrl = absolute(parse("--to", &args.to)?)?;
     let report = match leader_address(args)? {
         Some(address) => {
-            eprintln!("asking the environment at {address}");
-            let leader = RemoteShards::connect(RemoteAddress::Tcp(address), tasks.clone()).map_err(failed)?;
+            match &address {
+                RemoteAddress::Tcp(address) => eprintln!("asking the environment at {address}"),
+                RemoteAddress::Unix(path) => eprintln!("asking the environment at {}", path.display()),
+            }
+            let leader = RemoteShards::connect(address, tasks.clone()).map_err(failed)?;
             leader.backup(&to.to_string(), &progress_printer()).await.map_err(failed)?
         }
         None => backup_directly(args, &to, tasks).await?,
@@ -47,9 +50,9 @@ async fn prune(newest: &str, to: &BlobUrl, keep: u32) -> Result<(), BootError> {
 }
 
 /// Where the running environment listens; none if no environment runs in the data directory.
-fn leader_address(args: &BackupArgs) -> Result<Option<String>, BootError> {
+fn leader_address(args: &BackupArgs) -> Result<Option<RemoteAddress>, BootError> {
     if let Some(address) = &args.shardctl_addr {
-        return Ok(Some(address.clone()));
+        return Ok(Some(RemoteAddress::Tcp(address.clone())));
     }
     let data_dir = &args.store.data_dir;
     if !data_dir.join("LOCK").exists() || lock_data_dir(data_dir).is_ok() {
@@ -60,12 +63,18 @@ fn leader_address(args: &BackupArgs) -> Result<Option<String>, BootError> {
     })
 }
 
-fn address_of(data_dir: &Path) -> Result<String, String> {
+fn address_of(data_dir: &Path) -> Result<RemoteAddress, String> {
+    // For this machine's processes, without TLS; it lies elsewhere if its path would be too long.
+    let socket = data_dir.join(SHARDCTL_SOCKET);
+    if socket.exists() {
+        return Ok(RemoteAddress::Unix(socket));
+    }
     let path = data_dir.join("addresses.json");
     let text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     let json: serde_json::Value =
         serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?;
-    json["shardctl"].as_str().map(str::to_owned).ok_or_else(|| format!("{} names no shardctl", path.display()))
+    let address = json["shardctl"].as_str().ok_or_else(|| format!("{} names no shardctl", path.display()))?;
+    Ok(RemoteAddress::Tcp(address.to_owned()))
 }
 
 async fn backup_directly(args: &BackupArgs, to: &BlobUrl, tasks: &Tasks) -> Result<BackupReport, BootError> {

@@ -63,7 +63,7 @@ pub struct BackupArgs {
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub keep: Option<u32>,
 
-    /// Ask the environment that serves shardctl at this address, <host>:<port>. Without it the one that runs in the data
+    /// Ask the environment that serves shardctl at this address, <host>:<port>, without TLS. Without it the one that runs in the data
     /// directory is asked; if none does, the store is read directly.
     #[arg(long)]
     pub shardctl_addr: Option<String>,
