@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
 use repr::{ClusterId, CollectionId, ReplicaId, ScalarType, ServiceId};
-use sql::catalog_view::ReplicaSize;
+use sql::catalog_view::{ReplicaSize, SecretVersion};
 use sql::names::is_temporary;
 use sql::{CatalogView, Cluster, FullName, Item, ItemDefinition};
 
@@ -92,6 +92,14 @@ impl Catalog {
             ItemDefinition::Type { typ: typ @ ScalarType::Enum(of) } if of.array_oid() == oid => {
                 Some(ScalarType::Array(Box::new(typ.clone())))
             }
+            _ => None,
+        })
+    }
+
+    /// The secrets, each with its id and the version of its value.
+    pub fn secrets(&self) -> impl Iterator<Item = (&Arc<Item>, SecretVersion)> {
+        self.items.values().filter_map(|item| match &item.definition {
+            ItemDefinition::Secret { version } => Some((item, *version)),
             _ => None,
         })
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use repr::{ClusterId, CollectionId, Diff, RelationDesc, ReplicaId, Row, ServiceId, ShardId};
-use sql::plan::{Params, PlanContext};
+use sql::plan::{CreateSecretPlan, Params, PlanContext, SecretContents};
 use sql::{Cluster, FullName, Item, ItemDefinition, Plan, Replica};
 
 use crate::catalog::{Catalog, Database, Schema};
@@ -150,6 +150,9 @@ fn plan_item(catalog: &Catalog, stored: &Stored, hidden: Option<CollectionId>) -
         Plan::CreateIndex(plan) => Ok(NewItem::index(plan)),
         Plan::CreateType(plan) => Ok(NewItem::typ(plan)),
         Plan::CreateSource(plan) => Ok(NewItem::source(plan)),
+        Plan::CreateSecret(CreateSecretPlan { name, contents: SecretContents::Stored(version) }) => {
+            Ok(NewItem::secret(name, version))
+        }
         other => Err(format!("not a definition: {other:?}")),
     }
 }

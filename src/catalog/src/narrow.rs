@@ -149,7 +149,7 @@ impl Transaction {
     }
 
     /// Rewrites an item's record. It keeps its id, its name and what it reads.
-    fn change_item(&mut self, before: &Item, after: Item) {
+    pub(crate) fn change_item(&mut self, before: &Item, after: Item) {
         self.write(&item_record(before), Diff::MINUS_ONE);
         self.write(&item_record(&after), Diff::ONE);
         self.out.catalog.insert_item(Arc::new(after));

@@ -310,7 +310,7 @@ fn mentions(text: &str, parts: &BTreeSet<String>) -> bool {
 
 /// True if both are the same but for the shard, which an item keeps.
 fn are_equal(left: &ItemDefinition, right: &ItemDefinition) -> bool {
-    use ItemDefinition::{Builtin, Index, MaterializedView, Source, Table, Type, View};
+    use ItemDefinition::{Builtin, Index, MaterializedView, Secret, Source, Table, Type, View};
     match (left, right) {
         (Table { desc, defaults, source, .. }, Table { desc: desc2, defaults: defaults2, source: source2, .. }) => {
             desc == desc2 && defaults == defaults2 && source == source2
@@ -328,6 +328,7 @@ fn are_equal(left: &ItemDefinition, right: &ItemDefinition) -> bool {
             Source { desc: desc2, connection: connection2, cluster: cluster2, .. },
         ) => desc == desc2 && connection == connection2 && cluster == cluster2,
         (Type { typ }, Type { typ: typ2 }) => typ == typ2,
+        (Secret { version }, Secret { version: version2 }) => version == version2,
         (Builtin { desc }, Builtin { desc: desc2 }) => desc == desc2,
         _ => false,
     }

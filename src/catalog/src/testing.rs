@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use persist::Columns;
 use repr::{CollectionId, Datum, Diff, Kind, Row};
-use sql::plan::{AddColumnsPlan, CreateClusterPlan, Params, PlanContext};
+use sql::plan::{AddColumnsPlan, CreateClusterPlan, CreateSecretPlan, Params, PlanContext, SecretContents};
 use sql::{CatalogView, Error, Plan};
 
 use crate::record::Record;
@@ -88,6 +88,9 @@ fn ops_of(plan: Plan) -> Vec<Op> {
         Plan::CreateIndex(plan) => Op::CreateItem(Box::new(NewItem::index(plan))),
         Plan::CreateType(plan) => Op::CreateItem(Box::new(NewItem::typ(plan))),
         Plan::CreateSource(plan) => Op::CreateItem(Box::new(NewItem::source(plan))),
+        Plan::CreateSecret(CreateSecretPlan { name, contents: SecretContents::Stored(version) }) => {
+            Op::CreateItem(Box::new(NewItem::secret(name, version)))
+        }
         Plan::CreateCluster(CreateClusterPlan { name, size, replication_factor, replicas, .. }) => {
             Op::CreateCluster(NewCluster { name, size, replication_factor, replicas })
         }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use persist::Columns;
 use repr::{ClusterId, CollectionId, Diff, ReplicaId, Row, ScalarType, ShardId};
-use sql::catalog_view::SourceReference;
+use sql::catalog_view::{SecretVersion, SourceReference};
 use sql::names::is_temporary;
 use sql::plan::{
     CreateIndexPlan, CreateMaterializedViewPlan, CreateSourcePlan, CreateTablePlan, CreateTypePlan, CreateViewPlan,
     Renamed,
 };
+use sql::statement::secret_definition;
 use sql::{CatalogView, Cluster, Error, FullName, Item, ItemDefinition, Replica};
 
 use crate::catalog::{Catalog, Database, Schema};
@@ -29,6 +30,11 @@ pub enum Op {
         name: String,
     },
     CreateItem(Box<NewItem>),
+    /// Another value of a secret, which is stored already.
+    AlterSecret {
+        id: CollectionId,
+        version: SecretVersion,
+    },
     AddColumns(Box<AddColumns>),
     /// All at once: what changes places does so.
     Rename(Vec<(Renamed, String)>),
@@ -126,6 +132,12 @@ impl NewItem {
         NewItem { name, create_sql, depends_on: types, definition: ItemDefinition::Type { typ } }
     }
 
+    /// A secret whose value is stored as this version of it.
+    pub fn secret(name: FullName, version: SecretVersion) -> NewItem {
+        let create_sql = secret_definition(&name, version);
+        NewItem { name, create_sql, depends_on: BTreeSet::new(), definition: ItemDefinition::Secret { version } }
+    }
+
     pub fn source(plan: CreateSourcePlan) -> NewItem {
         let CreateSourcePlan { name, create_sql, desc, connection, cluster, .. } = plan;
         let definition = ItemDefinition::Source { desc, connection, cluster, remap_shard: PLACEHOLDER_SHARD };
@@ -159,7 +171,10 @@ impl NewItem {
             }
             ItemDefinition::MaterializedView { shard, .. } => *shard = ShardId(number),
             ItemDefinition::Source { remap_shard, .. } => *remap_shard = ShardId(number),
-            ItemDefinition::View { .. } | ItemDefinition::Index { .. } | ItemDefinition::Builtin { .. } => {}
+            ItemDefinition::View { .. }
+            | ItemDefinition::Index { .. }
+            | ItemDefinition::Secret { .. }
+            | ItemDefinition::Builtin { .. } => {}
         }
         self
     }
@@ -174,6 +189,7 @@ fn owned_shard(definition: &ItemDefinition) -> Option<(ShardId, bool)> {
         ItemDefinition::View { .. }
         | ItemDefinition::Index { .. }
         | ItemDefinition::Type { .. }
+        | ItemDefinition::Secret { .. }
         | ItemDefinition::Builtin { .. } => None,
     }
 }
@@ -188,6 +204,7 @@ fn stored_columns(definition: &ItemDefinition) -> Option<(ShardId, Columns)> {
         | ItemDefinition::View { .. }
         | ItemDefinition::Index { .. }
         | ItemDefinition::Type { .. }
+        | ItemDefinition::Secret { .. }
         | ItemDefinition::Builtin { .. } => None,
     }
 }
@@ -262,6 +279,7 @@ impl Transaction {
             Op::CreateDatabase { name } => self.create_database(name),
             Op::CreateSchema { database, name } => self.create_schema(database, name),
             Op::CreateItem(item) => self.create_item(*item),
+            Op::AlterSecret { id, version } => self.alter_secret(id, version),
             Op::AddColumns(add) => self.add_columns(*add),
             Op::Rename(renamed) => self.rename(renamed),
             Op::CreateCluster(cluster) => self.create_cluster(cluster),
@@ -341,6 +359,15 @@ impl Transaction {
         self.write(&item_record(&item), Diff::ONE);
         self.out.created.push(id);
         self.out.catalog.insert_item(Arc::new(item));
+        Ok(())
+    }
+
+    fn alter_secret(&mut self, id: CollectionId, version: SecretVersion) -> Result<(), Error> {
+        let before = self.out.catalog.items.get(&id).cloned();
+        let before = before.ok_or_else(|| Error::new("42704", "the secret was dropped"))?;
+        let create_sql = secret_definition(&before.name, version);
+        let definition = ItemDefinition::Secret { version };
+        self.change_item(&before, Item { create_sql, definition, ..Item::clone(&before) });
         Ok(())
     }
 

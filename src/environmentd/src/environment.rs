@@ -36,6 +36,8 @@ pub struct Environment {
     pub(crate) oracle: Arc<Oracle>,
     pub(crate) committer: Committer,
     pub(crate) secrets: Secrets,
+    /// Values of secrets that this process has stored.
+    pub(crate) secrets_stored: AtomicU64,
     pub(crate) sessions: Sessions,
     pub(crate) next_transient: Arc<AtomicU64>,
     /// When this process opened the environment.

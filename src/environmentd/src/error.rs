@@ -1,6 +1,7 @@
 //! What a client reads when something goes wrong.
 
 use expr::EvalError;
+use sql::error::{OF_SECRET, OF_SECRET_DETAIL};
 
 /// An error or notice with everything the wire protocol carries of it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -73,6 +74,12 @@ impl Error {
 
     pub fn unsupported(feature: impl std::fmt::Display) -> Error {
         Error::new("0A000", format!("{feature} is not supported"))
+    }
+
+    /// What may be told of an error that could quote the value of a secret.
+    #[must_use]
+    pub fn of_secret(self) -> Error {
+        Error::new(&self.code, OF_SECRET).with_detail(OF_SECRET_DETAIL)
     }
 
     #[must_use]

@@ -9,6 +9,9 @@ use environmentd::command::Command;
 use stdx::Tasks;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// The server's flags, or a command.
 #[derive(Parser)]
@@ -56,10 +59,13 @@ fn fail(error: &BootError) -> ExitCode {
 fn start_logging(args: &Args) -> Result<(), BootError> {
     let filter = EnvFilter::try_new(&args.log_filter)
         .map_err(|error| BootError::Usage(format!("--log-filter {:?}: {error}", args.log_filter)))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // It prints every literal that it reads, and secrets among them.
+    let without_parser = filter_fn(|metadata| !metadata.target().starts_with("sqlparser"));
+    let subscriber = tracing_subscriber::registry().with(filter).with(without_parser);
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     match args.log_format {
-        LogFormat::Text => builder.with_ansi(false).init(),
-        LogFormat::Json => builder.json().init(),
+        LogFormat::Text => subscriber.with(layer.with_ansi(false)).init(),
+        LogFormat::Json => subscriber.with(layer.json()).init(),
     }
     Ok(())
 }

@@ -72,6 +72,7 @@ pub(crate) fn shard_of(catalog: &Catalog, id: CollectionId) -> Option<ShardId> {
         ItemDefinition::View { .. }
         | ItemDefinition::Index { .. }
         | ItemDefinition::Type { .. }
+        | ItemDefinition::Secret { .. }
         | ItemDefinition::Builtin { .. } => None,
     }
 }

@@ -62,6 +62,7 @@ pub(crate) async fn open(parts: Parts<'_>) -> Result<(Arc<Environment>, Task), B
         oracle,
         committer,
         secrets,
+        secrets_stored: AtomicU64::new(0),
         sessions: Sessions::default(),
         next_transient,
     });

@@ -264,7 +264,9 @@ impl Session {
     /// Plans a statement against the newest catalog.
     pub(crate) fn plan(&self, statement: &Statement, params: &mut Params) -> Result<Plan, Error> {
         let catalog = self.environment.catalog();
-        planning::plan(statement, &self.plan_context(), &*catalog, params)
+        let plan = planning::plan(statement, &self.plan_context(), &*catalog, params);
+        // With a place, clients print that line of the statement.
+        plan.map_err(|error| if statement.kind.holds_secret() { Error { position: None, ..error } } else { error })
     }
 
     /// Runs one statement to its response.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use expr::{Relation, Scalar};
@@ -78,6 +79,10 @@ pub enum ItemDefinition {
     Type {
         typ: ScalarType,
     },
+    /// Its value is in the store of secrets, under the item's id and this version.
+    Secret {
+        version: SecretVersion,
+    },
     /// A relation of the system catalog, computed from the catalog when it is read.
     Builtin {
         desc: RelationDesc,
@@ -91,6 +96,30 @@ pub struct SourceReference {
     pub reference: String,
 }
 
+/// Which value of a secret: the epoch of the leader that stored it, and how many that leader had stored before. No two values
+/// have the same, whatever processes take themselves for the leader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SecretVersion {
+    pub epoch: u64,
+    pub count: u64,
+}
+
+impl fmt::Display for SecretVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.epoch, self.count)
+    }
+}
+
+impl FromStr for SecretVersion {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<SecretVersion, ()> {
+        let (epoch, count) = text.split_once('-').ok_or(())?;
+        let number = |text: &str| text.parse().map_err(|_| ());
+        Ok(SecretVersion { epoch: number(epoch)?, count: number(count)? })
+    }
+}
+
 impl Item {
     /// The columns, if the item can be read.
     pub fn desc(&self) -> Option<&RelationDesc> {
@@ -100,7 +129,7 @@ impl Item {
             | ItemDefinition::MaterializedView { desc, .. }
             | ItemDefinition::Source { desc, .. }
             | ItemDefinition::Builtin { desc } => Some(desc),
-            ItemDefinition::Index { .. } | ItemDefinition::Type { .. } => None,
+            ItemDefinition::Index { .. } | ItemDefinition::Type { .. } | ItemDefinition::Secret { .. } => None,
         }
     }
 
@@ -113,6 +142,7 @@ impl Item {
             ItemDefinition::Index { .. } => "index",
             ItemDefinition::Source { .. } => "source",
             ItemDefinition::Type { .. } => "type",
+            ItemDefinition::Secret { .. } => "secret",
             ItemDefinition::Builtin { .. } => "system relation",
         }
     }

@@ -1,5 +1,9 @@
 //! What a user reads when a statement cannot be parsed or planned.
 
+/// The message of an error that could quote the value of a secret.
+pub const OF_SECRET: &str = "invalid statement or value of a secret";
+pub const OF_SECRET_DETAIL: &str = "Nothing more is told, for it could show a part of the secret.";
+
 /// An error with everything the wire protocol can carry of it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -34,6 +38,13 @@ impl Error {
     pub fn with_hint(mut self, hint: impl Into<String>) -> Error {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// What may be told of an error that could quote the value of a secret: its code. Its place would make clients print that
+    /// line of the statement.
+    #[must_use]
+    pub fn of_secret(self) -> Error {
+        Error::new(self.code, OF_SECRET).with_detail(OF_SECRET_DETAIL)
     }
 
     /// Sets the position unless a more exact one is known already.

@@ -103,9 +103,10 @@ pub(crate) fn resolve_relation(
 ) -> Result<Arc<Item>, Error> {
     let item = resolve_item(context, catalog, name)?;
     if item.desc().is_none() {
+        let article = if item.kind().starts_with('i') { "an" } else { "a" };
         return Err(Error::new(
             "42809",
-            format!("{} is an {}, it cannot be read", in_quotes(&item.name.item), item.kind()),
+            format!("{} is {article} {}, it cannot be read", in_quotes(&item.name.item), item.kind()),
         )
         .at_node(name));
     }

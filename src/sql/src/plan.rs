@@ -6,8 +6,9 @@ use expr::{ColumnOrder, Relation, Scalar};
 use protocol::source::SourceConnection;
 use repr::interval::IntervalStyle;
 use repr::{ClusterId, CollectionId, ColumnType, NumericSpec, RelationDesc, ReplicaId, Row, ScalarType, Timestamp};
+use stdx::Redacted;
 
-use crate::catalog_view::FullName;
+use crate::catalog_view::{FullName, SecretVersion};
 use crate::statement::Statement;
 
 /// The plan of one statement.
@@ -41,6 +42,8 @@ pub enum Plan {
     CreateMaterializedView(CreateMaterializedViewPlan),
     CreateIndex(CreateIndexPlan),
     CreateSource(CreateSourcePlan),
+    CreateSecret(CreateSecretPlan),
+    AlterSecret(AlterSecretPlan),
     CreateCluster(CreateClusterPlan),
     CreateReplica {
         cluster: ClusterId,
@@ -441,6 +444,27 @@ pub struct CreateSourcePlan {
     /// FOR ALL TABLES: a table for each upstream relation, made with the source; their `source.source` is a placeholder
     /// ([`CollectionId::Transient`] 0) that the catalog replaces by the new source's id.
     pub tables: Vec<CreateTablePlan>,
+}
+
+#[derive(Clone, Debug)]
+pub struct CreateSecretPlan {
+    pub name: FullName,
+    pub contents: SecretContents,
+}
+
+#[derive(Clone, Debug)]
+pub enum SecretContents {
+    /// What is to be stored: a constant once the functions of the session are called.
+    Value(Redacted<Scalar>),
+    /// It is in the store.
+    Stored(SecretVersion),
+}
+
+#[derive(Clone, Debug)]
+pub struct AlterSecretPlan {
+    pub id: CollectionId,
+    pub name: FullName,
+    pub value: Redacted<Scalar>,
 }
 
 #[derive(Clone, Debug)]

@@ -328,6 +328,15 @@ pub(crate) fn plan_scalar_over(
     plan_over(qcx, desc, table, expr, |qcx, planned| qcx.settle_known(planned).map(|(scalar, _)| scalar))
 }
 
+/// As [`plan_scalar_over`]; a parameter whose type nothing tells is text.
+pub(crate) fn plan_scalar_or_text(
+    qcx: &mut QueryContext<'_>,
+    desc: &RelationDesc,
+    expr: &ast::Expr,
+) -> Result<Scalar, Error> {
+    Ok(plan_over(qcx, desc, None, expr, |qcx, planned| qcx.settle(planned).map(|(scalar, _)| scalar))?.0)
+}
+
 /// As [`plan_scalar_over`], the value to be stored in the column `column` of type `typ`.
 pub(crate) fn plan_assigned_scalar_over(
     qcx: &mut QueryContext<'_>,

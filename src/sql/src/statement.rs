@@ -1,9 +1,11 @@
 //! Statements: what each is, how it is read, planned and described. One file for each kind.
 
+mod alter_secret;
 mod alter_table;
 mod cluster;
 mod copy;
 mod create_index;
+mod create_secret;
 mod create_source;
 mod create_table;
 mod create_type;
@@ -36,6 +38,7 @@ use std::sync::Arc;
 
 use repr::{RelationDesc, ScalarType};
 
+pub use self::create_secret::secret_definition;
 pub use self::definition_columns::{NewColumn, with_column_renamed};
 pub use self::definition_names::{NewNames, renamed_definition};
 pub(crate) use self::planner::Planner;
@@ -79,6 +82,8 @@ pub enum StatementKind {
     CreateView(create_view::CreateView),
     CreateIndex(create_index::CreateIndex),
     CreateSource(create_source::CreateSource),
+    CreateSecret(create_secret::CreateSecret),
+    AlterSecret(alter_secret::AlterSecret),
     CreateCluster(cluster::CreateCluster),
     CreateReplica(cluster::CreateReplica),
     Drop(drop::Drop),
@@ -124,6 +129,8 @@ impl StatementKind {
             StatementKind::CreateView(view) => view.tag(),
             StatementKind::CreateIndex(_) => "CREATE INDEX",
             StatementKind::CreateSource(_) => "CREATE SOURCE",
+            StatementKind::CreateSecret(_) => "CREATE SECRET",
+            StatementKind::AlterSecret(_) => "ALTER SECRET",
             StatementKind::CreateCluster(_) => "CREATE CLUSTER",
             StatementKind::CreateReplica(_) => "CREATE CLUSTER REPLICA",
             StatementKind::Drop(drop) => drop.kind.drop_tag(),
@@ -143,6 +150,11 @@ impl StatementKind {
     /// answered by a plan cache.
     pub fn is_transaction_control(&self) -> bool {
         matches!(self, StatementKind::Transaction(_))
+    }
+
+    /// True if its text or its parameters have the value of a secret, of which nothing may be shown.
+    pub fn holds_secret(&self) -> bool {
+        matches!(self, StatementKind::CreateSecret(_) | StatementKind::AlterSecret(_))
     }
 }
 
@@ -260,6 +272,9 @@ fn parse_create(cursor: &mut Cursor<'_>) -> Result<StatementKind, Error> {
     if cursor.take(&["source"]) {
         return create_source::CreateSource::parse(cursor).map(Kind::CreateSource);
     }
+    if cursor.take(&["secret"]) {
+        return create_secret::CreateSecret::parse(cursor).map(Kind::CreateSecret);
+    }
     Err(match words_of(cursor, &CREATE_UNSUPPORTED) {
         Some(words) => Error::unsupported(format!("CREATE {words}")).at(start),
         None => cursor.expected("the kind of object to create"),
@@ -267,7 +282,7 @@ fn parse_create(cursor: &mut Cursor<'_>) -> Result<StatementKind, Error> {
 }
 
 /// What CREATE may be followed by elsewhere; longer forms first.
-const CREATE_UNSUPPORTED: [&str; 22] = [
+const CREATE_UNSUPPORTED: [&str; 21] = [
     "UNLOGGED TABLE",
     "UNIQUE INDEX",
     "REPLACEMENT MATERIALIZED VIEW",
@@ -276,7 +291,6 @@ const CREATE_UNSUPPORTED: [&str; 22] = [
     "FOREIGN TABLE",
     "SINK",
     "CONNECTION",
-    "SECRET",
     "ROLE",
     "USER",
     "GROUP",
@@ -293,13 +307,12 @@ const CREATE_UNSUPPORTED: [&str; 22] = [
 ];
 
 /// Statements that others know; longer forms first.
-const UNSUPPORTED: [&str; 27] = [
+const UNSUPPORTED: [&str; 26] = [
     "ALTER SYSTEM",
     "ALTER SINK",
     "ALTER ROLE",
     "ALTER USER",
     "ALTER CONNECTION",
-    "ALTER SECRET",
     "ALTER DEFAULT PRIVILEGES",
     "ALTER",
     "COMMENT ON",
@@ -365,6 +378,8 @@ fn plan_kind(kind: &StatementKind, planner: &mut Planner<'_>) -> Result<Plan, Er
         StatementKind::CreateView(create) => create.plan(planner),
         StatementKind::CreateIndex(create) => create.plan(planner),
         StatementKind::CreateSource(create) => create.plan(planner),
+        StatementKind::CreateSecret(create) => create.plan(planner),
+        StatementKind::AlterSecret(alter) => alter.plan(planner),
         StatementKind::CreateCluster(create) => create.plan(planner),
         StatementKind::CreateReplica(create) => create.plan(planner),
         StatementKind::Drop(drop) => drop.plan(planner),
@@ -383,8 +398,8 @@ fn plan_kind(kind: &StatementKind, planner: &mut Planner<'_>) -> Result<Plan, Er
 
 /// Describes `statement`: the columns it returns and the types of its parameters, of which `params` holds those declared.
 ///
-/// Statements that change definitions are not planned here: whether they can be done is found when they run. Errors: as
-/// [`plan`], and 42P18 for a parameter whose type cannot be inferred.
+/// Statements that change definitions are not planned here, but for the value of a secret, which may be a parameter: whether
+/// they can be done is found when they run. Errors: as [`plan`], and 42P18 for a parameter whose type cannot be inferred.
 pub fn describe(
     statement: &Statement,
     context: &PlanContext,
@@ -404,6 +419,12 @@ pub fn describe(
         | Kind::Show(_)
         | Kind::ShowCreate(_)
         | Kind::Variable(_) => result_desc(&plan(statement, context, catalog, params)?),
+        Kind::CreateSecret(create) => with_stack_for(statement.depth, || {
+            create.contents.plan(&mut Planner { context, catalog, params }).map(|_| None)
+        })?,
+        Kind::AlterSecret(alter) => with_stack_for(statement.depth, || {
+            create_secret::plan_value(&mut Planner { context, catalog, params }, &alter.value).map(|_| None)
+        })?,
         Kind::AlterTable(_)
         | Kind::Rename(_)
         | Kind::CreateDatabase(_)

@@ -58,10 +58,12 @@ impl Facts {
 
     /// The relations and indexes that the reader's `pg_catalog` shows.
     pub(crate) fn items<'a>(&self, catalog: &'a Catalog) -> impl Iterator<Item = &'a Item> {
-        self.all_items(catalog).filter(|item| !matches!(item.definition, ItemDefinition::Type { .. }))
+        let is_relation =
+            |item: &&Item| !matches!(item.definition, ItemDefinition::Type { .. } | ItemDefinition::Secret { .. });
+        self.all_items(catalog).filter(is_relation)
     }
 
-    /// As [`items`](Self::items), with types.
+    /// As [`items`](Self::items), with types and secrets.
     pub(crate) fn all_items<'a>(&self, catalog: &'a Catalog) -> impl Iterator<Item = &'a Item> {
         catalog.items.values().map(|item| &**item).filter(move |item| self.shows(item.name.database.as_deref()))
     }

@@ -248,6 +248,13 @@ pub(super) const BUILTINS: &[Builtin] = &[
         columns: &[("index_id", Text), ("key", TextArray)],
         rows: index_keys,
     },
+    Builtin {
+        id: 30,
+        schema: "mz_catalog",
+        name: "mz_secrets",
+        columns: &[("id", Text), ("oid", Oid), ("schema_id", Text), ("name", Text), ("owner_id", Text)],
+        rows: secrets,
+    },
 ];
 
 /// The id by which the catalog's relations name a schema.
@@ -550,6 +557,18 @@ fn types(catalog: &Catalog, _: &Facts, out: &mut Vec<Row>) {
             Datum::Text(&schema_id(catalog, item)),
             Datum::Text(&item.name.item),
             Datum::Text(category),
+            Datum::Text(OWNER_ID),
+        ]));
+    }
+}
+
+fn secrets(catalog: &Catalog, _: &Facts, out: &mut Vec<Row>) {
+    for (item, _) in catalog.secrets() {
+        out.push(Row::pack([
+            Datum::Text(&item.id.to_string()),
+            oid(item.oid),
+            Datum::Text(&schema_id(catalog, item)),
+            Datum::Text(&item.name.item),
             Datum::Text(OWNER_ID),
         ]));
     }

@@ -207,6 +207,8 @@ pub(super) fn relkind(item: &Item) -> &'static str {
         ItemDefinition::MaterializedView { .. } => "m",
         ItemDefinition::Index { .. } => "i",
         ItemDefinition::Type { .. } => "c",
+        // It has no row in pg_class.
+        ItemDefinition::Secret { .. } => "",
     }
 }
 

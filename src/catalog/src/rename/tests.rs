@@ -26,6 +26,20 @@ fn text_of(stored: &Stored, name: &str) -> String {
     item.unwrap_or_else(|| panic!("{name} is there")).create_sql.clone()
 }
 
+#[test]
+fn secrets_keep_their_versions() {
+    let mut stored = Stored::new();
+    stored.run("create schema s");
+    stored.run("create secret s.k stored as '7-3'");
+    stored.run("alter secret s.k rename to \"K k\"");
+    stored.run("alter schema s rename to r");
+    check(&stored);
+    let text = text_of(&stored, "K k");
+    assert_eq!(text, "CREATE SECRET \"materialize\".\"r\".\"K k\" STORED AS '7-3'");
+    let version = |catalog: &Catalog| catalog.secrets().map(|(_, version)| version.to_string()).collect::<Vec<_>>();
+    assert_eq!((version(&stored.catalog), version(&stored.loaded())), (vec!["7-3".to_owned()], vec!["7-3".to_owned()]));
+}
+
 fn world() -> Stored {
     let mut stored = Stored::new();
     for statement in [

@@ -57,6 +57,7 @@ async fn names(state: &State, store: &ReadStore) -> BTreeMap<ShardId, String> {
             ItemDefinition::View { .. }
             | ItemDefinition::Index { .. }
             | ItemDefinition::Type { .. }
+            | ItemDefinition::Secret { .. }
             | ItemDefinition::Builtin { .. } => None,
         };
     }

@@ -129,7 +129,9 @@ impl Connection {
         let parameter_formats = formats(&parameter_format_codes, parameters.len(), "parameter")?;
         let mut values = Vec::with_capacity(parameters.len());
         for ((value, typ), format) in parameters.iter().zip(&prepared.types).zip(parameter_formats) {
-            values.push(parameter(value.as_deref(), typ, format)?);
+            let value = parameter(value.as_deref(), typ, format);
+            let holds_secret = || prepared.statement.as_ref().is_some_and(|statement| statement.kind.holds_secret());
+            values.push(value.map_err(|error| if holds_secret() { error.of_secret() } else { error })?);
         }
         let columns = prepared.desc.as_ref().map_or(0, RelationDesc::arity);
         // A statement without result takes any result formats: there is nothing they would be for.

@@ -17,6 +17,7 @@ use crate::committer::SubmitError;
 use crate::error::Error;
 use crate::objects::{ClusterObjects, shard_of};
 use crate::planning;
+use crate::secrets;
 use crate::session::{Response, Session};
 
 /// Times a DDL statement is planned again because others came first.
@@ -26,6 +27,7 @@ impl Session {
     pub(super) async fn ddl(&mut self, statement: &Statement, params: Params, first: Plan) -> Result<Response, Error> {
         self.check_writable(tag(&first))?;
         self.outside_transaction(tag(&first)).await?;
+        let contents = self.secret_contents(&first)?;
         let mut plan = Some(first);
         for _ in 0..RETRIES_MAX {
             let catalog = self.environment.catalog();
@@ -43,7 +45,7 @@ impl Session {
             let holds = self.hold_inputs(&planned)?;
             let (ops, notices) = self.ops(planned)?;
             let transacted = catalog.transact(temporary::with_schema(&catalog, ops))?;
-            let outcome = self.environment.committer.ddl(catalog.version(), transacted).await;
+            let outcome = secrets::commit(&self.environment, &catalog, transacted, contents.as_ref()).await;
             drop(holds);
             match outcome {
                 Ok(_) => {
@@ -84,6 +86,7 @@ impl Session {
             Plan::AddColumns(plan) => self.add_columns(plan),
             Plan::Rename(plan) => Ok((vec![Op::Rename(plan.renamed)], Vec::new())),
             Plan::Drop(plan) => Ok(drops(plan)),
+            Plan::CreateSecret(_) | Plan::AlterSecret(_) => Ok((vec![self.secret_op(plan)], Vec::new())),
             other => Ok((creates(other), Vec::new())),
         }
     }
@@ -157,6 +160,8 @@ fn tag(plan: &Plan) -> &'static str {
         Plan::CreateMaterializedView(_) => "CREATE MATERIALIZED VIEW",
         Plan::CreateIndex(_) => "CREATE INDEX",
         Plan::CreateSource(_) => "CREATE SOURCE",
+        Plan::CreateSecret(_) => "CREATE SECRET",
+        Plan::AlterSecret(_) => "ALTER SECRET",
         Plan::CreateCluster(_) => "CREATE CLUSTER",
         Plan::CreateReplica { .. } => "CREATE CLUSTER REPLICA",
         Plan::Drop(plan) => plan.tag,

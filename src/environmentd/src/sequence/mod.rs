@@ -8,6 +8,7 @@ mod explain;
 pub(crate) mod generic;
 pub(crate) mod prepare;
 pub(crate) mod query;
+mod secret;
 mod sleep;
 pub(crate) mod subscribe;
 pub(crate) mod temporary;
@@ -104,6 +105,8 @@ impl Session {
             | Plan::CreateMaterializedView(_)
             | Plan::CreateIndex(_)
             | Plan::CreateSource(_)
+            | Plan::CreateSecret(_)
+            | Plan::AlterSecret(_)
             | Plan::CreateCluster(_)
             | Plan::CreateReplica { .. }
             | Plan::Drop(_) => self.ddl(statement, params, plan).await,

@@ -8,6 +8,7 @@ use tracing::warn;
 use crate::committer::SubmitError;
 use crate::environment::Environment;
 use crate::error::Error;
+use crate::secrets;
 use crate::session::Session;
 
 /// Times the drop is planned again because other changes of the catalog came first.
@@ -53,7 +54,7 @@ async fn drop_schemas(environment: &Environment, schema: Option<&str>) -> Result
         if ops.is_empty() {
             return Ok(());
         }
-        match environment.committer.ddl(catalog.version(), catalog.transact(ops)?).await {
+        match secrets::commit(environment, &catalog, catalog.transact(ops)?, None).await {
             Ok(_) => return Ok(()),
             Err(SubmitError::Stale | SubmitError::Conflict) => {}
             Err(SubmitError::Failed(error)) => return Err(error),

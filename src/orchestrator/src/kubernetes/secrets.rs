@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::ListParams;
-use kube::{Api, Client};
+use kube::api::{GetParams, ListParams, Request};
+use kube::{Api, Client, Resource};
 use serde_json::{Value, json};
 use stdx::{Redacted, Tasks};
 
@@ -94,6 +94,22 @@ impl KubernetesSecrets {
         Ok(Some(object))
     }
 
+    /// The object with its contents. It is not read by the client, which logs what it does not understand.
+    async fn get(&self, object_name: &str) -> Result<Option<Secret>, OrchestratorError> {
+        let request = Request::new(Secret::url_path(&(), Some(&self.cluster.namespace)));
+        let get = async {
+            let request = request.get(object_name, &GetParams::default()).map_err(kube::Error::BuildRequest)?;
+            match self.cluster.client.request_text(request).await {
+                Err(kube::Error::Api(status)) if status.is_not_found() => Ok(None),
+                text => text.map(Some),
+            }
+        };
+        let Some(text) = self.cluster.call(Kind::Secret, "get", get).await? else { return Ok(None) };
+        // The reason would quote it.
+        let object = serde_json::from_str(&text);
+        object.map(Some).map_err(|_| OrchestratorError::Refused(format!("Secret {object_name} cannot be understood")))
+    }
+
     /// Errors: the object is not our secret of this name.
     fn check(&self, name: &SecretName, object: &Value) -> Result<(), OrchestratorError> {
         let identity = self.identity(name);
@@ -153,10 +169,7 @@ impl SecretsController for KubernetesSecrets {
 impl SecretsReader for KubernetesSecrets {
     async fn read(&self, name: &SecretName) -> Result<Option<Redacted<Vec<u8>>>, OrchestratorError> {
         let object_name = self.object_name(name)?;
-        let api = self.api();
-        let Some(mut found) = self.cluster.call(Kind::Secret, "get", api.get_opt(&object_name)).await? else {
-            return Ok(None);
-        };
+        let Some(mut found) = self.get(&object_name).await? else { return Ok(None) };
         self.check(name, &json!({ "metadata": found.metadata }))?;
         let contents = found.data.as_mut().and_then(|data| data.remove(KEY));
         let ByteString(contents) = contents.ok_or_else(|| {

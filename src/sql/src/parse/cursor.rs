@@ -96,12 +96,8 @@ impl<'a> Cursor<'a> {
     pub(crate) fn statement(&mut self) -> Result<Statement, Error> {
         let start = self.position();
         let kind = statement::parse_kind(self)?;
-        Ok(Statement {
-            kind: Arc::new(kind),
-            text: self.text_from(start).to_owned(),
-            offset: start - 1,
-            depth: self.depth,
-        })
+        let text = if kind.holds_secret() { kind.name() } else { self.text_from(start) };
+        Ok(Statement { text: text.to_owned(), kind: Arc::new(kind), offset: start - 1, depth: self.depth })
     }
 
     /// The text from a place up to the last token read.
@@ -426,6 +422,6 @@ pub(crate) fn lower_first(text: &str) -> String {
     chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
 }
 
-fn is_word(token: &Token, text: &str) -> bool {
+pub(super) fn is_word(token: &Token, text: &str) -> bool {
     matches!(token, Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(text))
 }

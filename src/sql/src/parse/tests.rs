@@ -119,3 +119,27 @@ fn alias_named_of_is_not_taken_for_as_of() {
         parse(sql).unwrap_or_else(|error| panic!("{error}: {sql}"));
     }
 }
+
+#[test]
+fn nothing_of_a_secret_is_quoted() {
+    for sql in [
+        "CREATE SECRET s AS 'hunter2' more",
+        "create /* of\n*/ secret s AS hunter2 hunter2",
+        "CREATE SECRET s AS 'hunter2",
+        "SELECT 1; ALTER SECRET s AS 1hunter2",
+        "ALTER SECRET s SET hunter2",
+        "CREATE OR REPLACE SECRET s AS 'hunter2'",
+        "EXPLAIN CREATE SECRET s AS 'hunter2'",
+        "PREPARE p AS CREATE SECRET s hunter2",
+        "CREATE SECRET s STORED AS 'hunter2'",
+    ] {
+        let error = parse(sql).expect_err(sql);
+        let told = format!("{error:?}");
+        assert!(!told.contains("hunter2") && error.position.is_none(), "{told}");
+    }
+    let statements =
+        parse("CREATE SECRET s AS 'hunter2'; ALTER SECRET s AS decode('hunter2', 'hex')").expect("statements");
+    assert!(!format!("{statements:?}").contains("hunter2"), "{statements:?}");
+    // Others are quoted as ever.
+    assert!(parse("SELECT secret FROM create_secret WHERE").expect_err("an end").message.contains("end of input"));
+}

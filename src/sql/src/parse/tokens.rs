@@ -3,6 +3,7 @@
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer, TokenizerError, Whitespace};
 
+use super::cursor::is_word;
 use super::dialect::FreshetDialect;
 use super::{SQL_BYTES_MAX, desugar, unicode};
 use crate::error::Error;
@@ -56,6 +57,25 @@ pub(crate) struct StatementTokens {
     pub(crate) tokens: Vec<TokenWithSpan>,
     /// How deep its tree may be nested, at most.
     pub(crate) depth: usize,
+}
+
+impl StatementTokens {
+    /// True if it has the words of a statement that has the value of a secret in it: its text must not be quoted.
+    pub(crate) fn names_secret(&self) -> bool {
+        let words = self.tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_)));
+        let mut words = words.map(|token| &token.token).peekable();
+        // SHOW CREATE SECRET has none.
+        let is_show = words.peek().is_some_and(|first| is_word(first, "show"));
+        let is_any = |word: &Token, known: &[&str]| known.iter().any(|known| is_word(word, known));
+        let mut after_verb = false;
+        !is_show
+            && words.any(|word| {
+                let found = after_verb && is_word(word, "secret");
+                after_verb = is_any(word, &["create", "alter"])
+                    || (after_verb && is_any(word, &["or", "replace", "temporary", "temp"]));
+                found
+            })
+    }
 }
 
 /// Cuts `text` into the tokens of its statements; those without tokens are left out. Errors: 42601, 54001.

@@ -13,6 +13,7 @@ use sqlparser::ast::{
 };
 
 use super::create_index::{self, CreateIndex};
+use super::create_secret::{Contents, CreateSecret, secret_definition};
 use super::create_table::{self, CreateTable};
 use super::create_type::CreateType;
 use super::create_view::{self, CreateView};
@@ -38,6 +39,9 @@ pub fn renamed_definition(create_sql: &str, names: &NewNames) -> Result<String, 
         StatementKind::CreateView(create) => names.view(create),
         StatementKind::CreateIndex(create) => names.index(create),
         StatementKind::CreateType(create) => names.typ(create),
+        StatementKind::CreateSecret(CreateSecret { name, contents: Contents::Stored(version), .. }) => {
+            Ok(secret_definition(&names.item(name)?, *version))
+        }
         StatementKind::CreateSource(create) => {
             let cluster = names.cluster(create.cluster.as_ref())?;
             Ok(create_source::normalized(&names.item(&create.name)?, &cluster, &create.generator))

@@ -27,8 +27,7 @@ impl Drop {
         let start = cursor.position();
         cursor.expect(&["drop"])?;
         let Some(kind) = ObjectKind::ALL.iter().find(|(words, _)| cursor.take(words)).map(|(_, kind)| *kind) else {
-            let refused =
-                ["sink", "connection", "secret", "role", "user", "owned", "function", "sequence", "network policy"];
+            let refused = ["sink", "connection", "role", "user", "owned", "function", "sequence", "network policy"];
             let found = refused.iter().find(|name| cursor.peek_words(&name.split(' ').collect::<Vec<_>>()));
             return Err(match found {
                 Some(name) => Error::unsupported(format!("DROP {}", name.to_uppercase())).at(start),
@@ -104,7 +103,8 @@ impl Drop {
 
     fn add_item(&self, planner: &Planner<'_>, name: &ObjectName, doomed: &mut Doomed) -> Result<(), Error> {
         let noun = self.kind.noun();
-        let code = if matches!(self.kind, ObjectKind::Index | ObjectKind::Type) { "42704" } else { "42P01" };
+        let is_object = matches!(self.kind, ObjectKind::Index | ObjectKind::Type | ObjectKind::Secret);
+        let code = if is_object { "42704" } else { "42P01" };
         let item = names::resolve_or_none(planner.context, planner.catalog, name)?
             .ok_or_else(|| names::unknown(planner.context, planner.catalog, name, &noun, code))?;
         if matches!(item.id, CollectionId::System(_)) {
@@ -274,6 +274,7 @@ fn cluster_of(item: &Item) -> Option<ClusterId> {
         ItemDefinition::Table { .. }
         | ItemDefinition::View { .. }
         | ItemDefinition::Type { .. }
+        | ItemDefinition::Secret { .. }
         | ItemDefinition::Builtin { .. } => None,
     }
 }

@@ -259,7 +259,9 @@ fn plan_of_item(planner: &Planner<'_>, item: &Item) -> SelectPlan {
             let desc = planner.catalog.item_by_id(*on).and_then(|on| on.desc().cloned()).unwrap_or_default();
             (Relation::Get { id: Id::Global(*on), typ: desc.typ.clone() }, desc)
         }
-        ItemDefinition::Type { .. } => unreachable!("a type cannot be explained"),
+        ItemDefinition::Type { .. } | ItemDefinition::Secret { .. } => {
+            unreachable!("{} cannot be explained", item.kind())
+        }
         ItemDefinition::Table { desc, .. } | ItemDefinition::Source { desc, .. } | ItemDefinition::Builtin { desc } => {
             (Relation::Get { id: Id::Global(item.id), typ: desc.typ.clone() }, desc.clone())
         }

@@ -12,13 +12,14 @@ pub enum ObjectKind {
     Index,
     Source,
     Type,
+    Secret,
     Cluster,
     Replica,
 }
 
 impl ObjectKind {
     /// All kinds with the words they are written in; longer forms first.
-    pub(crate) const ALL: [(&'static [&'static str], ObjectKind); 10] = [
+    pub(crate) const ALL: [(&'static [&'static str], ObjectKind); 11] = [
         (&["database"], ObjectKind::Database),
         (&["schema"], ObjectKind::Schema),
         (&["table"], ObjectKind::Table),
@@ -27,6 +28,7 @@ impl ObjectKind {
         (&["index"], ObjectKind::Index),
         (&["source"], ObjectKind::Source),
         (&["type"], ObjectKind::Type),
+        (&["secret"], ObjectKind::Secret),
         (&["cluster", "replica"], ObjectKind::Replica),
         (&["cluster"], ObjectKind::Cluster),
     ];
@@ -41,6 +43,7 @@ impl ObjectKind {
             ObjectKind::Index => "DROP INDEX",
             ObjectKind::Source => "DROP SOURCE",
             ObjectKind::Type => "DROP TYPE",
+            ObjectKind::Secret => "DROP SECRET",
             ObjectKind::Cluster => "DROP CLUSTER",
             ObjectKind::Replica => "DROP CLUSTER REPLICA",
         }
@@ -56,6 +59,7 @@ impl ObjectKind {
             ObjectKind::Index => "ALTER INDEX",
             ObjectKind::Source => "ALTER SOURCE",
             ObjectKind::Type => "ALTER TYPE",
+            ObjectKind::Secret => "ALTER SECRET",
             ObjectKind::Cluster => "ALTER CLUSTER",
             ObjectKind::Replica => "ALTER CLUSTER REPLICA",
         }

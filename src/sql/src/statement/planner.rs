@@ -76,6 +76,12 @@ impl<'a> Planner<'a> {
         query::plan_scalar_over(&mut context, over.desc, over.table, over.expr)
     }
 
+    /// As [`scalar`](Self::scalar); a parameter whose type nothing tells is text.
+    pub(crate) fn scalar_or_text(&mut self, over: Over<'_>) -> Result<Scalar, Error> {
+        let mut context = self.query_context(Lifetime::OneShot);
+        query::plan_scalar_or_text(&mut context, over.desc, over.expr)
+    }
+
     /// Plans what an UPDATE, DELETE or TRUNCATE reads.
     pub(crate) fn mutation(&mut self, kind: WriteKind, mutation: &Mutation<'_>) -> Result<ReadThenWritePlan, Error> {
         let mut context = self.query_context(Lifetime::OneShot);

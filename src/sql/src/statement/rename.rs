@@ -9,6 +9,7 @@ use std::sync::Arc;
 use sqlparser::ast::{Ident, ObjectName};
 use sqlparser::tokenizer::Token;
 
+use super::alter_secret::AlterSecret;
 use super::alter_table::AlterTable;
 use super::drop::{is_missing, named_replica, single};
 use super::object_kind::ObjectKind;
@@ -67,6 +68,9 @@ pub(crate) fn parse_alter(cursor: &mut Cursor<'_>) -> Result<Option<StatementKin
     if matches!(kind, ObjectKind::Schema | ObjectKind::Cluster) && cursor.take(&["swap", "with"]) {
         let to = To::Swap(cursor.ident()?);
         return Ok(Some(StatementKind::Rename(Rename { kind: *kind, if_exists, name, to })));
+    }
+    if *kind == ObjectKind::Secret && cursor.take(&["as"]) {
+        return AlterSecret::parse(cursor, name, if_exists).map(StatementKind::AlterSecret).map(Some);
     }
     if *kind == ObjectKind::Table {
         return AlterTable::parse(cursor, name, if_exists).map(StatementKind::AlterTable).map(Some);
@@ -131,7 +135,7 @@ impl Rename {
                 renamed.push((Renamed::Replica(cluster.id, replica), new(&self.to)?));
             }
             _ => {
-                let item = self.item(planner)?;
+                let item = item_to_alter(planner, self.kind, &self.name)?;
                 match &self.to {
                     To::Name(to) => renamed.push((Renamed::Item(item.id), names::check_identifier(to)?)),
                     To::Column(from, to) => renamed.push(column(&item, from, to)?),
@@ -162,29 +166,28 @@ impl Rename {
             false => Ok(cluster),
         }
     }
+}
 
-    /// The item. As in PostgreSQL, ALTER TABLE takes any relation.
-    fn item(&self, planner: &Planner<'_>) -> Result<Arc<Item>, Error> {
-        let kind = self.kind;
-        let item = names::resolve_or_none(planner.context, planner.catalog, &self.name)?.ok_or_else(|| {
-            let noun = if kind == ObjectKind::Table { "relation".to_owned() } else { kind.noun() };
-            let code = if kind == ObjectKind::Type { "42704" } else { "42P01" };
-            names::unknown(planner.context, planner.catalog, &self.name, &noun, code)
-        })?;
-        if item.create_sql.is_empty() {
-            return Err(required_by_system("relation", &item.name.item));
-        }
-        let any_relation = kind == ObjectKind::Table && !matches!(item.kind(), "type" | "source");
-        if any_relation || kind.matches(&item) {
-            return Ok(item);
-        }
-        let article = |kind: &str| if kind.starts_with('i') { "an" } else { "a" };
-        let (found, wanted) = (item.kind(), kind.noun());
-        let message =
-            format!("{} is {} {found}, not {} {wanted}", in_quotes(&item.name.item), article(found), article(&wanted));
-        let hint = format!("Use ALTER {} to rename it.", found.to_uppercase());
-        Err(Error::new("42809", message).with_hint(hint))
+/// The item that an ALTER of `kind` names. As in PostgreSQL, ALTER TABLE takes any relation.
+pub(super) fn item_to_alter(planner: &Planner<'_>, kind: ObjectKind, name: &ObjectName) -> Result<Arc<Item>, Error> {
+    let item = names::resolve_or_none(planner.context, planner.catalog, name)?.ok_or_else(|| {
+        let noun = if kind == ObjectKind::Table { "relation".to_owned() } else { kind.noun() };
+        let code = if matches!(kind, ObjectKind::Type | ObjectKind::Secret) { "42704" } else { "42P01" };
+        names::unknown(planner.context, planner.catalog, name, &noun, code)
+    })?;
+    if item.create_sql.is_empty() {
+        return Err(required_by_system("relation", &item.name.item));
     }
+    let any_relation = kind == ObjectKind::Table && !matches!(item.kind(), "type" | "source" | "secret");
+    if any_relation || kind.matches(&item) {
+        return Ok(item);
+    }
+    let article = |kind: &str| if kind.starts_with('i') { "an" } else { "a" };
+    let (found, wanted) = (item.kind(), kind.noun());
+    let message =
+        format!("{} is {} {found}, not {} {wanted}", in_quotes(&item.name.item), article(found), article(&wanted));
+    let hint = format!("Use ALTER {} to change it.", found.to_uppercase());
+    Err(Error::new("42809", message).with_hint(hint))
 }
 
 /// A table's column with its name to be.

@@ -39,6 +39,7 @@ pub enum Objects {
     /// SHOW OBJECTS.
     All,
     Types,
+    Secrets,
     Roles,
 }
 
@@ -48,7 +49,7 @@ pub enum Filter {
     Where(Box<Expr>),
 }
 
-const OBJECTS: [(&[&str], Objects); 16] = [
+const OBJECTS: [(&[&str], Objects); 17] = [
     (&["databases"], Objects::Databases),
     (&["schemas"], Objects::Schemas),
     (&["tables"], Objects::Tables),
@@ -64,6 +65,7 @@ const OBJECTS: [(&[&str], Objects); 16] = [
     (&["columns"], Objects::Columns),
     (&["objects"], Objects::All),
     (&["types"], Objects::Types),
+    (&["secrets"], Objects::Secrets),
     (&["roles"], Objects::Roles),
 ];
 
@@ -79,7 +81,6 @@ pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Result<StatementKind, Error> {
     let refused = [
         "sinks",
         "connections",
-        "secrets",
         "network policies",
         "privileges",
         "default privileges",
@@ -180,7 +181,8 @@ impl Show {
             | Objects::Sources
             | Objects::Subsources
             | Objects::All
-            | Objects::Types => (self.items(context, catalog)?, "name"),
+            | Objects::Types
+            | Objects::Secrets => (self.items(context, catalog)?, "name"),
         };
         let columns = match self.objects {
             Objects::Databases
@@ -188,7 +190,8 @@ impl Show {
             | Objects::Roles
             | Objects::Tables
             | Objects::Views
-            | Objects::Types => "name, comment",
+            | Objects::Types
+            | Objects::Secrets => "name, comment",
             Objects::MaterializedViews => "name, cluster, comment",
             Objects::Indexes => "name, \"on\", cluster, key, comment",
             Objects::Sources => "name, type, cluster, comment",
@@ -275,6 +278,7 @@ impl Show {
             Objects::Sources => ("mz_catalog.mz_sources", ", o.type AS type, cl.name AS cluster", Some("source")),
             Objects::Subsources => ("mz_catalog.mz_tables", ", 'subsource' AS type", Some("table")),
             Objects::Types => ("mz_catalog.mz_types", "", Some("type")),
+            Objects::Secrets => ("mz_catalog.mz_secrets", "", Some("secret")),
             Objects::All => (all, ", o.type AS type", None),
             _ => ("mz_catalog.mz_tables", "", Some("table")),
         };

@@ -24,7 +24,7 @@ impl ShowCreate {
         let kinds = ["table", "view", "materialized view", "index", "source", "type", "cluster"];
         let found = kinds.into_iter().find(|kind| cursor.take(&kind.split(' ').collect::<Vec<_>>()));
         let Some(kind) = found else {
-            for refused in ["sink", "connection"] {
+            for refused in ["sink", "connection", "secret"] {
                 if cursor.peek_words(&[refused]) {
                     return Err(cursor.unsupported(&format!("SHOW CREATE {}", refused.to_uppercase())));
                 }
