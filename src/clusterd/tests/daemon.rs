@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use controller::{OrchestratorLauncher, ReplicaSize};
+use controller::{OrchestratorLauncher, ReplicaSize, Reports};
 use environment::{CLUSTER, Environment, expected, leader};
 use orchestrator::{ChildLifetime, Orchestrator, ProcessOrchestrator, ProcessOrchestratorConfig};
 use persist::shardctl_service;
@@ -38,9 +38,11 @@ impl Home {
             lifetime: ChildLifetime::WithParent,
         };
         let orchestrator = ProcessOrchestrator::new(config).unwrap();
+        let namespace = orchestrator.namespace("cluster");
         let launcher = OrchestratorLauncher {
+            reports: Reports::listen(&tasks, Arc::clone(&namespace)),
             tasks,
-            orchestrator: orchestrator.namespace("cluster"),
+            orchestrator: namespace,
             image: env!("CARGO_BIN_EXE_clusterd").into(),
             leading_args: Vec::new(),
             shardctl: address.to_string(),

@@ -20,6 +20,7 @@ use crate::launch::{ReplicaLauncher, ReplicaSize, ReplicaSpec};
 use crate::maintain;
 use crate::peek::{PeekHandle, PendingPeek};
 use crate::replica;
+use crate::reports::ProcessReport;
 use crate::state::{Cluster, Collection, DataflowState, IngestionState, Replica, State};
 use crate::subscribe::{PendingSubscribe, SubscribeHandle};
 
@@ -59,6 +60,29 @@ pub struct ReplicaStatus {
     /// How often a connection was lost or could not be made.
     pub disconnects: u64,
     pub last_error: Option<String>,
+    /// One for each process.
+    pub processes: Vec<ProcessState>,
+}
+
+/// How one process of a replica is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProcessState {
+    /// It answers us: the replica is connected.
+    pub online: bool,
+    /// Why it is not, if something is known.
+    pub reason: Option<String>,
+    /// What its orchestrator tells.
+    pub report: ProcessReport,
+}
+
+impl ProcessState {
+    fn of(replica: &Replica, report: ProcessReport) -> ProcessState {
+        let online = replica.connection.is_some();
+        // Whatever was told of it once: it answers.
+        let told = report.history.last().and_then(|last| last.reason.clone());
+        let reason = if online { None } else { told.or_else(|| replica.last_error.clone()) };
+        ProcessState { online, reason, report }
+    }
 }
 
 /// The handle that sessions share. Its tasks end when the last clone is dropped.
@@ -237,6 +261,11 @@ impl Controller {
                 hydrated: replica.connection.is_some() && cluster.dataflows.iter().all(|(key, flow)| passed(key, flow)),
                 disconnects: replica.disconnects,
                 last_error: replica.last_error.clone(),
+                processes: {
+                    let mut reports = self.shared.launcher.reports(&replica.spec);
+                    reports.resize(replica.spec.size.processes, ProcessReport::default());
+                    reports.into_iter().map(|report| ProcessState::of(replica, report)).collect()
+                },
             }
         };
         cluster.replicas.iter().map(status).collect()

@@ -11,6 +11,8 @@ use protocol::tls::{Peers, Tls};
 use repr::{ClusterId, ReplicaId, ServiceId};
 use stdx::Tasks;
 
+use crate::reports::{ProcessReport, Reports};
+
 /// A replica's shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplicaSize {
@@ -50,6 +52,11 @@ pub trait ReplicaLauncher: Send + Sync + 'static {
 
     /// Stops whatever runs of earlier starts and is none of `keep`.
     async fn retain(&self, keep: &[ReplicaSpec]);
+
+    /// What is known of each process of a replica.
+    fn reports(&self, _replica: &ReplicaSpec) -> Vec<ProcessReport> {
+        Vec::new()
+    }
 }
 
 /// Runs each replica as a service of clusterd processes.
@@ -60,6 +67,8 @@ pub struct OrchestratorLauncher {
     pub image: PathBuf,
     pub leading_args: Vec<String>,
     pub shardctl: String,
+    /// What the orchestrator tells.
+    pub reports: Reports,
     /// None: processes take what the machine has.
     pub worker_resources: Option<WorkerResources>,
     /// Guards what is reached over TCP.
@@ -136,6 +145,7 @@ impl ReplicaLauncher for OrchestratorLauncher {
     fn ensure(&self, replica: &ReplicaSpec) -> Result<Vec<Arc<dyn Link>>, LinkError> {
         let id = replica.service_id();
         let failed = |reason: String| LinkError { peer: id.clone(), reason };
+        self.reports.expect(&id, replica.size.processes);
         let service =
             self.orchestrator.ensure_service(&id, self.config(replica)).map_err(|error| failed(error.to_string()))?;
         let (storage, compute) = (service.addresses("storagectl"), service.addresses("computectl"));
@@ -150,6 +160,11 @@ impl ReplicaLauncher for OrchestratorLauncher {
 
     fn stop(&self, replica: &ReplicaSpec) {
         self.orchestrator.drop_service(&replica.service_id());
+        self.reports.forget(&replica.service_id());
+    }
+
+    fn reports(&self, replica: &ReplicaSpec) -> Vec<ProcessReport> {
+        self.reports.of(&replica.service_id())
     }
 
     async fn retain(&self, keep: &[ReplicaSpec]) {

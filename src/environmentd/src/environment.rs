@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use catalog::Catalog;
-use catalog::builtin::Facts;
-use controller::Controller;
+use catalog::builtin::{Facts, ProcessChange, ReplicaProcess};
+use controller::{Controller, ProcessReport, ProcessState, StatusChange};
 use orchestrator::Secrets;
 use parking_lot::Mutex;
 use persist::LeaderHandle;
@@ -59,13 +59,27 @@ impl Environment {
     pub(crate) fn facts(&self) -> Facts {
         let clusters = self.catalog().clusters();
         let statuses = clusters.iter().flat_map(|cluster| self.controller.replica_status(cluster.id));
-        let ready_replicas = statuses.filter(|status| status.connected).map(|status| status.replica).collect();
-        Facts { ready_replicas, sessions: self.sessions.list(), ..Facts::default() }
+        let processes = |states: Vec<ProcessState>| states.into_iter().map(replica_process).collect();
+        let replica_processes = statuses.map(|status| (status.replica, processes(status.processes))).collect();
+        Facts { replica_processes, sessions: self.sessions.list(), ..Facts::default() }
     }
 
     /// The id by which `mz_environment_id()` names this environment.
     pub(crate) fn environment_id(&self) -> String {
         format!("freshet-local-{}-0", self.leader.log_id())
+    }
+}
+
+fn replica_process(state: ProcessState) -> ReplicaProcess {
+    let ProcessState { online, reason, report: ProcessReport { history, metrics } } = state;
+    let change = |StatusChange { at_wall_ms, online, reason }| ProcessChange { at_wall_ms, online, reason };
+    ReplicaProcess {
+        online,
+        reason,
+        history: history.into_iter().map(change).collect(),
+        cpu_nano_cores: metrics.cpu_nano_cores,
+        memory_bytes: metrics.memory_bytes,
+        disk_bytes: metrics.disk_bytes,
     }
 }
 

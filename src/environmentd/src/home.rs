@@ -1,8 +1,9 @@
 //! Where clusterd processes run: on this machine, or in a Kubernetes namespace.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use controller::{OrchestratorLauncher, WorkerResources};
+use controller::{OrchestratorLauncher, Reports, WorkerResources};
 use orchestrator::process::ChildLifetime;
 use orchestrator::{
     KubernetesOrchestrator, Orchestrator, OrchestratorError, ProcessOrchestrator, ProcessOrchestratorConfig,
@@ -107,9 +108,11 @@ impl Plan {
                 (Home::Kubernetes(Box::new(orchestrator)), image, shardctl, Some(worker_resources(args)))
             }
         };
+        let orchestrator = home.orchestrator().namespace(NAMESPACE);
         let launcher = OrchestratorLauncher {
             tasks: tasks.clone(),
-            orchestrator: home.orchestrator().namespace(NAMESPACE),
+            reports: Reports::listen(tasks, Arc::clone(&orchestrator)),
+            orchestrator,
             image,
             leading_args,
             shardctl,

@@ -4,13 +4,15 @@
 //! environmentd's own pod, so that nothing of them outlives it. Nothing is remembered here over a start: what is wanted comes
 //! from the callers, what there is from the API server.
 //!
-//! Reading order: `contract` (labels and names), `objects`, `placement`, `credentials`, `plan` (from wanted and observed to calls), `api`
-//! (the calls), `namespace` (who wants what, and the worker), `watch` (pods to events), `connect`, `secrets`.
+//! Reading order: `contract` (labels and names), `objects`, `placement`, `credentials`, `plan` (from wanted and observed to
+//! calls), `api` (the calls), `namespace` (who wants what, and the worker), `watch` (pods to events), `metrics`, `connect`,
+//! `secrets`.
 
 mod api;
 mod connect;
 pub(crate) mod contract;
 mod credentials;
+mod metrics;
 mod namespace;
 mod objects;
 mod placement;

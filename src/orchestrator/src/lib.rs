@@ -14,8 +14,8 @@ mod secrets;
 pub use kubernetes::ServiceIssuer;
 pub use kubernetes::{KubernetesConfig, KubernetesOrchestrator, KubernetesSecrets};
 pub use orchestrator::{
-    Assignment, CredentialFiles, NamespacedOrchestrator, OfflineReason, Orchestrator, OrchestratorError, ProcessStatus,
-    Service, ServiceArgs, ServiceConfig, ServiceEvent, ServicePort, Transport,
+    Assignment, CredentialFiles, NamespacedOrchestrator, OfflineReason, Orchestrator, OrchestratorError,
+    ProcessMetrics, ProcessStatus, Service, ServiceArgs, ServiceConfig, ServiceEvent, ServicePort, Transport,
 };
 pub use process::{ChildLifetime, ProcessOrchestrator, ProcessOrchestratorConfig};
 pub use secrets::{LocalFileSecrets, MemorySecrets, SecretName, Secrets, SecretsController, SecretsReader};

@@ -31,6 +31,9 @@ pub trait NamespacedOrchestrator: Send + Sync + 'static {
     /// The ids of all services that were ensured and not dropped.
     async fn list_services(&self) -> Result<Vec<String>, OrchestratorError>;
 
+    /// What the processes of all services use now, by service and process. Those of which nothing is known are not there.
+    async fn metrics(&self) -> Result<BTreeMap<(String, usize), ProcessMetrics>, OrchestratorError>;
+
     /// Every change of a process's status from now on. A slow reader loses the oldest events.
     fn watch_services(&self) -> BoxStream<'static, ServiceEvent>;
 }
@@ -177,6 +180,15 @@ impl fmt::Display for OfflineReason {
             OfflineReason::Refused(why) => write!(f, "refused: {why}"),
         }
     }
+}
+
+/// What a process uses; what is not known is None.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProcessMetrics {
+    /// Nanoseconds of processor time in each second, over the last while.
+    pub cpu_nano_cores: Option<u64>,
+    pub memory_bytes: Option<u64>,
+    pub disk_bytes: Option<u64>,
 }
 
 /// The events from now on; a slow reader loses the oldest.

@@ -6,7 +6,7 @@
 //! adopts them by `process.json` if pid, start time and arguments are those of the service it wants.
 //!
 //! A dead child is relaunched at once, then with back-off; all processes of its service with it, for they have lost a peer
-//! of their mesh. Reading order: `child`, `record`, `sockets`, `supervise`.
+//! of their mesh. Reading order: `child`, `record`, `sockets`, `supervise`, `usage`.
 
 mod child;
 mod record;
@@ -14,6 +14,7 @@ mod sockets;
 mod supervise;
 #[cfg(test)]
 mod tests;
+mod usage;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -27,11 +28,12 @@ use stdx::{Task, Tasks};
 use tokio::sync::{broadcast, watch};
 
 use crate::orchestrator::{
-    Assignment, NamespacedOrchestrator, Orchestrator, OrchestratorError, Service, ServiceConfig, ServiceEvent,
-    events_of,
+    Assignment, NamespacedOrchestrator, Orchestrator, OrchestratorError, ProcessMetrics, Service, ServiceConfig,
+    ServiceEvent, events_of,
 };
 use record::Record;
 use supervise::{Desired, Supervisor};
+use usage::Sample;
 
 /// Status events a slow watcher may be behind.
 const EVENTS_CAPACITY: usize = 256;
@@ -82,6 +84,8 @@ struct Entry {
     desired: watch::Sender<Desired>,
     task: Task,
     stopping: bool,
+    /// What each process had used when that was asked for last.
+    samples: BTreeMap<usize, Sample>,
 }
 
 /// The addresses of a service's processes.
@@ -224,7 +228,7 @@ impl NamespacedOrchestrator for Namespace {
             supervisor.run(receiver).await;
         };
         let task = self.tasks.spawn("orchestrator: service", run);
-        let entry = Entry { service: Arc::clone(&service), desired, task, stopping: false };
+        let entry = Entry { service: Arc::clone(&service), desired, task, stopping: false, samples: BTreeMap::new() };
         services.insert(id.to_owned(), entry);
         Ok(service)
     }
@@ -259,6 +263,28 @@ impl NamespacedOrchestrator for Namespace {
             }
         }
         Ok(ids.into_iter().collect())
+    }
+
+    async fn metrics(&self) -> Result<BTreeMap<(String, usize), ProcessMetrics>, OrchestratorError> {
+        let mut directories = Vec::new();
+        for (id, entry) in self.services.lock().iter().flatten() {
+            let processes = entry.service.listen.lock().len();
+            directories.extend((0..processes).map(|process| ((id.clone(), process), self.directory(id, process))));
+        }
+        let at = self.tasks.clock().boot();
+        let take = move || {
+            let samples = directories.into_iter().filter_map(|(key, path)| Some((key, Sample::take(&path, at)?)));
+            samples.collect::<Vec<_>>()
+        };
+        let samples = self.tasks.spawn_blocking("orchestrator: metrics", take).await;
+        let mut metrics = BTreeMap::new();
+        let mut services = self.services.lock();
+        for ((id, process), sample) in samples {
+            let Some(entry) = services.as_mut().and_then(|services| services.get_mut(&id)) else { continue };
+            metrics.insert((id, process), sample.metrics(entry.samples.get(&process)));
+            entry.samples.insert(process, sample);
+        }
+        Ok(metrics)
     }
 
     fn watch_services(&self) -> BoxStream<'static, ServiceEvent> {

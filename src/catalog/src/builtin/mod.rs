@@ -10,9 +10,11 @@ mod pg_index;
 mod pg_operator;
 mod pg_proc;
 mod pg_type;
+mod replica;
 
 pub use lookup::entries;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use repr::composite::{Dimension, pack_array};
@@ -34,11 +36,32 @@ pub(crate) const SCHEMAS: &[(&str, u64, u32)] = &[
 pub(crate) const OWNER_ID: &str = "s1";
 pub(crate) const OWNER_OID: u32 = 16_400;
 
+/// One process of a replica.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReplicaProcess {
+    pub online: bool,
+    /// Why it is not, if something is known.
+    pub reason: Option<String>,
+    /// The latest changes, oldest first.
+    pub history: Vec<ProcessChange>,
+    pub cpu_nano_cores: Option<u64>,
+    pub memory_bytes: Option<u64>,
+    pub disk_bytes: Option<u64>,
+}
+
+/// A process came up or went away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProcessChange {
+    pub at_wall_ms: u64,
+    pub online: bool,
+    pub reason: Option<String>,
+}
+
 /// What the catalog itself cannot know: the state of running things, as of the moment of the query.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
-    /// Replicas whose every process is connected.
-    pub ready_replicas: Vec<ReplicaId>,
+    /// The processes of each replica.
+    pub replica_processes: BTreeMap<ReplicaId, Vec<ReplicaProcess>>,
     /// Sessions: connection id and user.
     pub sessions: Vec<(u32, String)>,
     /// The reader's database: `pg_catalog` shows it and what belongs to none. None: all.
@@ -124,6 +147,7 @@ pub(crate) struct Builtin {
 fn builtins() -> impl Iterator<Item = &'static Builtin> {
     let families = [
         mz::BUILTINS,
+        replica::BUILTINS,
         pg::BUILTINS,
         pg_type::BUILTINS,
         pg_index::BUILTINS,

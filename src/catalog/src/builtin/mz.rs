@@ -228,13 +228,6 @@ pub(super) const BUILTINS: &[Builtin] = &[
         rows: object_dependencies,
     },
     Builtin {
-        id: 19,
-        schema: "mz_internal",
-        name: "mz_cluster_replica_statuses",
-        columns: &[("replica_id", Text), ("process_id", UInt8), ("status", Text), ("reason", OptionalText)],
-        rows: cluster_replica_statuses,
-    },
-    Builtin {
         id: 20,
         schema: "mz_internal",
         name: "mz_sessions",
@@ -586,17 +579,6 @@ fn object_dependencies(catalog: &Catalog, _: &Facts, out: &mut Vec<Row>) {
     for item in catalog.items.values() {
         for dependency in &item.depends_on {
             out.push(Row::pack([Datum::Text(&item.id.to_string()), Datum::Text(&dependency.to_string())]));
-        }
-    }
-}
-
-fn cluster_replica_statuses(catalog: &Catalog, facts: &Facts, out: &mut Vec<Row>) {
-    for cluster in catalog.clusters.values() {
-        for replica in &cluster.replicas {
-            let ready = facts.ready_replicas.contains(&replica.id);
-            let status = if ready { "online" } else { "offline" };
-            let id = format!("u{}", replica.id.0);
-            out.push(Row::pack([Datum::Text(&id), Datum::UInt(0), Datum::Text(status), Datum::Null]));
         }
     }
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{Pod, Secret, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, Preconditions};
+use kube::api::{
+    ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, Preconditions,
+};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 use stdx::{Tasks, with_causes};
@@ -24,6 +26,10 @@ impl Kind {
             Kind::PodDisruptionBudget => ApiResource::erase::<PodDisruptionBudget>(&()),
             Kind::Secret => ApiResource::erase::<Secret>(&()),
             Kind::Pod => ApiResource::erase::<Pod>(&()),
+            Kind::PodMetrics => {
+                let kind = GroupVersionKind::gvk("metrics.k8s.io", "v1beta1", "PodMetrics");
+                ApiResource::from_gvk_with_plural(&kind, "pods")
+            }
         }
     }
 }
@@ -64,6 +70,21 @@ impl Cluster {
         found.items.iter().map(|object| value(kind, object)).collect()
     }
 
+    /// As [`list`](Self::list), of a kind that the API server may not have: None.
+    pub(crate) async fn list_if_served(&self, kind: Kind, selector: &str) -> Result<Option<Vec<Value>>, CallError> {
+        let params = ListParams::default().labels(selector);
+        let api = self.api(kind);
+        let list = async {
+            match api.list(&params).await {
+                // In plain text, where nobody serves the kind's group.
+                Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+                found => found.map(Some),
+            }
+        };
+        let Some(found) = self.call(kind, "list", list).await? else { return Ok(None) };
+        found.items.iter().map(|object| value(kind, object)).collect::<Result<_, _>>().map(Some)
+    }
+
     pub(crate) async fn act(&self, action: &Action) -> Result<(), CallError> {
         match action {
             Action::Apply(kind, object, force) => self.apply(*kind, object, *force).await,
@@ -78,7 +99,8 @@ impl Cluster {
             Force::No => params,
         };
         let (api, name, patch) = (self.api(kind), name(object), Patch::Apply(object));
-        self.call(kind, "patch", api.patch(&name, &params, &patch)).await?;
+        // The answer without what is in the object: the client logs answers that it does not understand.
+        self.call(kind, "patch", api.patch_metadata(&name, &params, &patch)).await?;
         tracing::info!(?kind, name, "applied");
         Ok(())
     }

@@ -22,9 +22,10 @@ use super::contract::{Contract, Labels, object_name};
 use super::credentials::ServiceIssuer;
 use super::objects::{Owner, ServiceObjects, Surroundings, budget_name};
 use super::plan::{self, Action, Kind, Mark, Observed, Obstacle, reference};
-use super::watch;
+use super::{metrics, watch};
 use crate::orchestrator::{
-    NamespacedOrchestrator, OfflineReason, OrchestratorError, ProcessStatus, Service, ServiceConfig, ServiceEvent,
+    NamespacedOrchestrator, OfflineReason, OrchestratorError, ProcessMetrics, ProcessStatus, Service, ServiceConfig,
+    ServiceEvent,
 };
 
 /// Status events a slow watcher may be behind.
@@ -165,6 +166,17 @@ impl NamespacedOrchestrator for KubernetesNamespace {
             };
         }
         Ok(ids.into_iter().collect())
+    }
+
+    async fn metrics(&self) -> Result<BTreeMap<(String, usize), ProcessMetrics>, OrchestratorError> {
+        let contract = &self.shared.contract;
+        let found = self.shared.cluster.list_if_served(Kind::PodMetrics, &contract.selector()).await?;
+        let of_pod = |pod: &serde_json::Value| {
+            let process = watch::ordinal(&plan::name(pod))?;
+            let id = contract.service_id(&labels(pod)?)?.to_owned();
+            Some(((id, process), metrics::of_pod(pod)))
+        };
+        Ok(found.iter().flatten().filter_map(of_pod).collect())
     }
 
     fn watch_services(&self) -> BoxStream<'static, ServiceEvent> {

@@ -24,6 +24,8 @@ pub(crate) enum Kind {
     Secret,
     /// Made by the StatefulSet's controller; only deleted by us.
     Pod,
+    /// Made by the metrics server, if there is one; only read by us.
+    PodMetrics,
 }
 
 /// One call to the API server.
@@ -190,7 +192,7 @@ fn immutable(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Service => &["clusterIP"],
         Kind::StatefulSet => &["selector", "serviceName", "podManagementPolicy"],
-        Kind::PodDisruptionBudget | Kind::Secret | Kind::Pod => &[],
+        Kind::PodDisruptionBudget | Kind::Secret | Kind::Pod | Kind::PodMetrics => &[],
     }
 }
 

@@ -53,6 +53,10 @@ pub(crate) async fn check(orchestrator: &dyn Orchestrator, service: impl Fn(usiz
     assert_eq!(compute.list_services().await.unwrap(), ["cluster-0"]);
     online(&mut events, "cluster-0", 2).await;
 
+    // Whatever is known of what they use is of these.
+    let metrics = compute.metrics().await.unwrap();
+    assert!(metrics.keys().all(|(id, process)| id == "cluster-0" && *process < 2), "{metrics:?}");
+
     // The same again is the same service.
     let again = compute.ensure_service("cluster-0", service(2)).unwrap();
     assert_eq!(again.addresses("control"), made.addresses("control"));
@@ -102,7 +106,7 @@ async fn next(events: &mut BoxStream<'static, ServiceEvent>) -> ServiceEvent {
     next.expect("no event came in time").expect("events never end")
 }
 
-async fn online(events: &mut BoxStream<'static, ServiceEvent>, id: &str, processes: usize) {
+pub(crate) async fn online(events: &mut BoxStream<'static, ServiceEvent>, id: &str, processes: usize) {
     let mut seen = BTreeSet::new();
     while seen.len() < processes {
         let event = next(events).await;
