@@ -35,7 +35,9 @@ impl RocksReader {
     pub fn is_made(directory: &Path) -> bool {
         let has_all =
             |families: Vec<String>| [LOG, CHECKPOINTS].iter().all(|name| families.iter().any(|it| it == name));
-        directory.join("FORMAT").exists() && DB::list_cf(&options().0, directory.join("db")).map_or(true, has_all)
+        let path = directory.join("db");
+        directory.join("FORMAT").exists()
+            && DB::list_cf(&options().0, &path).map_or_else(|_| has_written(&path), has_all)
     }
 
     /// Opens the log in `directory`. If no other process has it, none can open it for as long as this one looks.
@@ -74,6 +76,14 @@ impl RocksReader {
         let database = Arc::clone(&self.database);
         self.tasks.spawn_blocking("rocks-reader", move || work(&database)).await
     }
+}
+
+/// Whether there are files that RocksDB makes only once a database itself is made, which ends with the file CURRENT.
+fn has_written(path: &Path) -> bool {
+    let Ok(files) = std::fs::read_dir(path) else { return false };
+    files
+        .flatten()
+        .any(|file| file.path().extension().is_some_and(|extension| extension == "log" || extension == "sst"))
 }
 
 /// Opens the files as they are; a torn tail is left out, not cut off.

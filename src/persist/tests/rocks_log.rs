@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use persist::{
     Append, Commit, CreateShard, Entry, GroupId, Leader, LeaderConfig, LeaderHandle, Log, LogError, OpenError,
-    RocksLog, encode_txns, local_blob,
+    RocksLog, RocksReader, encode_txns, local_blob,
 };
 use repr::{Diff, Row, ShardId, Timestamp};
 use stdx::{Rng, Tasks};
@@ -50,6 +50,23 @@ fn copy_of(directory: &Path) -> tempfile::TempDir {
     }
     std::fs::copy(directory.join("FORMAT"), copy.path().join("FORMAT")).unwrap();
     copy
+}
+
+/// Killed while RocksDB makes its first files, a log holds nothing; one that has lost a file is a log all the same.
+#[tokio::test]
+async fn a_log_whose_making_was_interrupted_is_none() {
+    let directory = tempfile::tempdir().unwrap();
+    assert!(!RocksReader::is_made(directory.path()));
+    drop(filled(directory.path(), 1).await);
+    std::fs::remove_file(directory.path().join("db").join("CURRENT")).unwrap();
+    assert!(RocksReader::is_made(directory.path()), "it has an entry");
+
+    let begun = tempfile::tempdir().unwrap();
+    std::fs::create_dir(begun.path().join("db")).unwrap();
+    std::fs::copy(directory.path().join("FORMAT"), begun.path().join("FORMAT")).unwrap();
+    std::fs::write(begun.path().join("db").join("MANIFEST-000001"), "").unwrap();
+    assert!(!RocksReader::is_made(begun.path()), "nothing was ever written to it");
+    filled(begun.path(), 2).await;
 }
 
 #[tokio::test]
