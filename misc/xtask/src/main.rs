@@ -63,9 +63,11 @@ fn run() -> Result<bool> {
     }
 }
 
-/// The checkout this program was built from.
+/// The checkout that this is run in.
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("misc/xtask lies in the checkout").to_owned()
+    // As cargo says when it runs this: the path that was compiled in may be of another checkout with the same build directory.
+    let own = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    Path::new(&own).ancestors().nth(2).expect("misc/xtask lies in the checkout").to_owned()
 }
 
 fn cargo(root: &Path, args: &[&str], rest: &[String]) -> Command {
