@@ -3,19 +3,24 @@
 mod conformance;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use orchestrator::{ChildLifetime, Orchestrator, ProcessOrchestrator, ProcessOrchestratorConfig};
 use stdx::Tasks;
 
+fn orchestrator(directory: &Path) -> ProcessOrchestrator {
+    let config = ProcessOrchestratorConfig {
+        tasks: Tasks::tokio(),
+        data_dir: directory.to_owned(),
+        lifetime: ChildLifetime::WithParent,
+    };
+    ProcessOrchestrator::new(config).unwrap()
+}
+
 #[tokio::test]
 async fn conforms() {
     let directory = tempfile::tempdir().unwrap();
-    let config = ProcessOrchestratorConfig {
-        tasks: Tasks::tokio(),
-        data_dir: directory.path().to_owned(),
-        lifetime: ChildLifetime::WithParent,
-    };
-    let orchestrator = ProcessOrchestrator::new(config).unwrap();
+    let orchestrator = orchestrator(directory.path());
     conformance::check(&orchestrator, |processes| {
         conformance::sleeper("/bin/sh", &["-c", "exec sleep 1000", "sh"], processes)
     })
@@ -26,12 +31,7 @@ async fn conforms() {
 #[tokio::test]
 async fn what_children_use_is_known() {
     let directory = tempfile::tempdir().unwrap();
-    let config = ProcessOrchestratorConfig {
-        tasks: Tasks::tokio(),
-        data_dir: directory.path().to_owned(),
-        lifetime: ChildLifetime::WithParent,
-    };
-    let orchestrator = ProcessOrchestrator::new(config).unwrap();
+    let orchestrator = orchestrator(directory.path());
     let compute = orchestrator.namespace("compute");
     let mut events = compute.watch_services();
     compute.ensure_service("busy", conformance::sleeper("/bin/sh", &["-c", "while :; do :; done", "sh"], 2)).unwrap();
