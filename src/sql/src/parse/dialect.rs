@@ -2,7 +2,7 @@
 
 use std::any::TypeId;
 
-use sqlparser::ast::{Expr, UnaryOperator};
+use sqlparser::ast::{BinaryOperator, Expr, UnaryOperator};
 use sqlparser::dialect::{Dialect, PostgreSqlDialect, Precedence};
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
@@ -47,6 +47,19 @@ fn prefixed(parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
     }))
 }
 
+/// True if an operator of this precedence may not follow `left`, because both do not associate: `1 < 2 = true`. An operand
+/// in brackets is another expression, and what ends with a keyword or a bracket, as `IS NULL` and `IN (...)` do, is over.
+fn does_not_associate(left: &Expr, precedence: u8) -> bool {
+    use BinaryOperator::{Eq, Gt, GtEq, Lt, LtEq, NotEq};
+    let is = |level| POSTGRES.prec_value(level) == precedence;
+    match left {
+        Expr::BinaryOp { op: Eq | NotEq | Lt | LtEq | Gt | GtEq, .. } => is(Precedence::Eq),
+        Expr::Between { .. } | Expr::Like { .. } | Expr::ILike { .. } | Expr::SimilarTo { .. } => is(Precedence::Like),
+        Expr::IsDistinctFrom(..) | Expr::IsNotDistinctFrom(..) => is(Precedence::Is),
+        _ => false,
+    }
+}
+
 impl Dialect for FreshetDialect {
     /// The parser asks for the type of its dialect in places; it is told PostgreSQL's.
     fn dialect(&self) -> TypeId {
@@ -86,6 +99,11 @@ impl Dialect for FreshetDialect {
             .or_else(|| collection::variadic(parser))
             .or_else(|| collection::symmetric(parser, POSTGRES.prec_value(Precedence::Between)))
             .or_else(|| prefixed(parser))
+    }
+
+    fn parse_infix(&self, parser: &mut Parser, left: &Expr, precedence: u8) -> Option<Result<Expr, ParserError>> {
+        let expected = "brackets around one of two comparisons in a row";
+        does_not_associate(left, precedence).then(|| parser.expected_ref(expected, parser.peek_token_ref()))
     }
 
     fn get_next_precedence(&self, parser: &Parser) -> Option<Result<u8, ParserError>> {
