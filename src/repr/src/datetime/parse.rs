@@ -28,10 +28,10 @@ pub fn parse_time(text: &str) -> Result<i64, ParseError> {
     let trimmed = text.trim();
     let is_bare = trimmed.bytes().all(|byte| byte.is_ascii_digit()) && matches!(trimmed.len(), 4 | 6);
     let fields = if is_bare { scan_as("time", &format!("2000-01-01 {trimmed}")) } else { scan_as("time", text) };
-    fields
-        .map_err(|error| ParseError { message: error.message.replace("2000-01-01 ", ""), ..error })?
-        .time
-        .ok_or_else(|| syntax("time", text))
+    let fields = fields.map_err(|error| ParseError { message: error.message.replace("2000-01-01 ", ""), ..error })?;
+    // Only a date tells the offset of a zone that has had several.
+    let is_told = fields.date.is_some() || fields.zone.is_none_or(|zone| zone.has_one_offset());
+    fields.time.filter(|_| is_told).ok_or_else(|| syntax("time", text))
 }
 
 /// Microseconds since the Unix epoch. A zone in the text is dropped.

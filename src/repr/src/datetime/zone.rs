@@ -131,6 +131,15 @@ impl TimeZone {
         }
     }
 
+    /// True if the zone never had another offset than now.
+    pub(super) fn has_one_offset(&self) -> bool {
+        const GREENWICH: [&str; 9] = ["GMT", "GMT+0", "GMT-0", "GMT0", "Greenwich", "UCT", "UTC", "Universal", "Zulu"];
+        match self {
+            TimeZone::Fixed(_) => true,
+            TimeZone::Named(zone) => zone.name().starts_with("Etc/") || GREENWICH.contains(&zone.name()),
+        }
+    }
+
     /// Seconds east of Greenwich at an instant.
     pub fn offset_at(&self, micros: i64) -> i32 {
         match self {
