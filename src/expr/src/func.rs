@@ -316,15 +316,16 @@ pub(crate) fn negated_comparison(func: Func) -> Option<Func> {
     })
 }
 
-/// Maps an interval, or a composite of intervals, to the one value that stands for all it equals: equal intervals, such as
-/// `1 month` and `30 days`, have keys of equal bytes. Of the argument's type.
-pub fn interval_key() -> Func {
-    by_key("interval_key").expect("in the table of comparisons")
+/// Maps an interval or a `bpchar`, or a composite of them, to the one value that stands for all it equals: equal intervals,
+/// such as `1 month` and `30 days`, have keys of equal bytes. Of the argument's type.
+pub fn equality_key() -> Func {
+    by_key("equality_key").expect("in the table of comparisons")
 }
 
-/// Maps a jsonb to bytes in the order of jsonb.
-pub fn jsonb_order_key() -> Func {
-    by_key("jsonb_order_key").expect("in the table of comparisons")
+/// Maps a jsonb to bytes in the order of jsonb, and a composite to one with such bytes in it: see
+/// `ScalarType::order_key_type`.
+pub fn order_key() -> Func {
+    by_key("order_key").expect("in the table of comparisons")
 }
 
 /// Stands for a parameter, given by its index, until the statement is executed.

@@ -61,7 +61,7 @@ pub enum ScalarType {
     Text,
     /// `varchar(n)`: most characters, if any limit.
     Varchar(Option<u32>),
-    /// `char(n)`, or `bpchar` without a length. Stored without trailing blanks.
+    /// `char(n)`, stored without trailing blanks, or `bpchar` without a length, which keeps them. They do not count.
     Char(Option<u32>),
     /// `"char"`, one byte; what is not ASCII is kept as `\303`.
     PgChar,
@@ -177,15 +177,44 @@ impl ScalarType {
         ColumnType { scalar: self, nullable: false }
     }
 
-    /// True if values SQL calls equal may differ in bytes: `interval`, and what contains one.
+    /// True for `interval`, and what contains one.
     pub fn contains_interval(&self) -> bool {
+        self.contains(&|typ| *typ == ScalarType::Interval)
+    }
+
+    /// True if values SQL calls equal may differ in bytes: `interval`, `bpchar` without a length, and what contains one.
+    pub fn equals_by_key(&self) -> bool {
+        self.contains(&|typ| matches!(typ, ScalarType::Interval | ScalarType::Char(None)))
+    }
+
+    /// True if the order of bytes may not be that of SQL even where equal values have equal bytes: `jsonb`, and what contains
+    /// one.
+    pub fn contains_jsonb(&self) -> bool {
+        self.contains(&|typ| *typ == ScalarType::Jsonb)
+    }
+
+    /// True if this type, or one that it is made of, is as asked.
+    fn contains(&self, is: &dyn Fn(&ScalarType) -> bool) -> bool {
         match self {
-            ScalarType::Interval => true,
-            ScalarType::Array(element) | ScalarType::List(element) | ScalarType::Map(element) => {
-                element.contains_interval()
+            ScalarType::Array(element) | ScalarType::List(element) | ScalarType::Map(element) => element.contains(is),
+            ScalarType::Record(fields) => fields.iter().any(|(_, field)| field.scalar.contains(is)),
+            other => is(other),
+        }
+    }
+
+    /// The type of what values are ordered by: bytes stand in for jsonb.
+    pub fn order_key_type(&self) -> ScalarType {
+        let of = |element: &ScalarType| Box::new(element.order_key_type());
+        match self {
+            ScalarType::Jsonb => ScalarType::Bytes,
+            ScalarType::Array(element) => ScalarType::Array(of(element)),
+            ScalarType::List(element) => ScalarType::List(of(element)),
+            ScalarType::Map(value) => ScalarType::Map(of(value)),
+            ScalarType::Record(fields) => {
+                let keyed = |field: &ColumnType| ColumnType { scalar: field.scalar.order_key_type(), ..field.clone() };
+                ScalarType::Record(fields.iter().map(|(name, field)| (name.clone(), keyed(field))).collect())
             }
-            ScalarType::Record(fields) => fields.iter().any(|(_, field)| field.scalar.contains_interval()),
-            _ => false,
+            other => other.clone(),
         }
     }
 }

@@ -14,9 +14,9 @@ pub mod plan;
 mod position;
 pub mod probe;
 
+mod comparison_key;
 mod decorrelate;
 mod hir;
-mod interval_key;
 mod query;
 mod stack;
 

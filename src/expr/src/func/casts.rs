@@ -191,10 +191,11 @@ fn to_text<'a>(
     };
     let text = match to {
         ScalarType::Varchar(Some(length)) => limited(text, *length as usize, "character varying", overlong)?,
-        ScalarType::Char(None) => text.trim_end_matches(' '),
+        ScalarType::Char(None) if matches!(from, ScalarType::Char(Some(_))) => arena.text(&crate::text_of(datum, from)),
         ScalarType::Char(Some(length)) => limited(text, *length as usize, "character", overlong)?.trim_end_matches(' '),
         ScalarType::Name => &text[..text.floor_char_boundary(NAME_BYTES_MAX)],
         ScalarType::PgChar => arena.text(&pg_char::parse(text)),
+        ScalarType::Text | ScalarType::Varchar(None) if *from == ScalarType::Char(None) => text.trim_end_matches(' '),
         _ => text,
     };
     Ok(Datum::Text(text))

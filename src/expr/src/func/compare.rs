@@ -1,9 +1,9 @@
 //! Comparisons, and what chooses by comparing. Generic over types: the order of datums of one type is SQL's.
 //!
 //! Intervals are the exception: SQL compares them by their total length, so that intervals of different fields may be
-//! equal. Everything here goes by the key; where values are grouped or joined by their bytes, the planner puts
-//! `interval_key` in between. So is a jsonb array without elements, which is less than all else though its bytes are not: where
-//! rows are ordered by their bytes, the planner puts `jsonb_order_key` in between.
+//! equal; and so are texts of `bpchar`, whose blanks at the end do not count. Everything here goes by the key; where values
+//! are grouped or joined by their bytes, the planner puts `equality_key` in between. A jsonb array without elements is less
+//! than all else though its bytes are not: where rows are ordered by their bytes, the planner puts `order_key` in between.
 
 use std::cmp::Ordering;
 
@@ -11,7 +11,7 @@ use repr::composite::{pack_array, pack_list, pack_map};
 use repr::interval::Interval;
 use repr::{Arena, Datum, ScalarType};
 
-use super::ArgType::{Any, AnyElement, Bool, Bytes, Int4, Jsonb};
+use super::ArgType::{Any, AnyElement, Bool, Int4};
 use super::{FuncDef, function, internal, operator};
 use crate::scalar::CallTypes;
 
@@ -48,18 +48,18 @@ pub(super) static TABLE: &[FuncDef] = &[
     )
     .called_on_null(),
     internal(
-        "interval_key",
+        "equality_key",
         &[AnyElement],
         AnyElement,
-        |a, t, arena| Ok(key(a[0], &t.args[0], arena)),
-        "The one value that stands for all that SQL calls equal to an interval, or to a composite of intervals.",
+        |a, t, arena| Ok(equality_key(a[0], &t.args[0], arena)),
+        "The one value that stands for all that SQL calls equal to an interval or a bpchar, or to a composite of them.",
     ),
     internal(
-        "jsonb_order_key",
-        &[Jsonb],
-        Bytes,
-        |a, _, _| Ok(Datum::bytes(a[0].unwrap_jsonb().order_key())),
-        "Bytes in the order that SQL gives to jsonb values.",
+        "order_key",
+        &[Any],
+        Any,
+        |a, t, arena| Ok(order_key(a[0], &t.args[0], arena)),
+        "Bytes in the order that SQL gives to jsonb values, or a composite with such bytes for its jsonb.",
     ),
     function(
         "greatest",
@@ -125,11 +125,15 @@ pub(crate) fn compare_values(left: Datum<'_>, right: Datum<'_>, typ: &ScalarType
     match (left, right) {
         (Datum::Interval(left), Datum::Interval(right)) => left.key().cmp(&right.key()),
         (Datum::Jsonb(left), Datum::Jsonb(right)) => left.order_key().cmp(right.order_key()),
+        (Datum::Text(left), Datum::Text(right)) if *typ == ScalarType::Char(None) => {
+            without_blanks(left).cmp(without_blanks(right))
+        }
         (Datum::Array(_), Datum::Array(_)) | (Datum::List(_), Datum::List(_)) | (Datum::Map(_), Datum::Map(_))
-            if typ.contains_interval() =>
+            if typ.equals_by_key() || typ.contains_jsonb() =>
         {
             let arena = Arena::new();
-            key(left, typ, &arena).cmp(&key(right, typ, &arena))
+            let key = |datum| order_key(equality_key(datum, typ, &arena), typ, &arena);
+            key(left).cmp(&key(right))
         }
         (left, right) => left.cmp(&right),
     }
@@ -145,35 +149,58 @@ fn choose<'a>(args: &[Datum<'a>], types: &CallTypes, better: fn(Ordering) -> boo
     best
 }
 
-fn key<'a>(datum: Datum<'a>, typ: &ScalarType, arena: &'a Arena) -> Datum<'a> {
-    match (datum, typ) {
-        (Datum::Interval(interval), _) => Datum::Interval(canonical(interval)),
-        (Datum::Array(array), ScalarType::Array(element)) => {
-            let elements: Vec<_> = array.elements().into_iter().map(|datum| key(datum, element, arena)).collect();
-            let row = pack_array(&elements, element.kind(), &array.dimensions());
-            crate::datum_in(&row, typ.kind(), arena)
+fn equality_key<'a>(datum: Datum<'a>, typ: &ScalarType, arena: &'a Arena) -> Datum<'a> {
+    let leaf = |datum: Datum<'a>, typ: &ScalarType| match datum {
+        Datum::Interval(interval) => Datum::Interval(canonical(interval)),
+        Datum::Text(text) if *typ == ScalarType::Char(None) => Datum::Text(without_blanks(text)),
+        other => other,
+    };
+    rebuilt(datum, typ, typ, &leaf, arena)
+}
+
+/// Of a type that `ScalarType::order_key_type` tells.
+fn order_key<'a>(datum: Datum<'a>, typ: &ScalarType, arena: &'a Arena) -> Datum<'a> {
+    let leaf = |datum: Datum<'a>, _: &ScalarType| match datum {
+        Datum::Jsonb(json) => Datum::bytes(json.order_key()),
+        other => other,
+    };
+    if typ.contains_jsonb() { rebuilt(datum, typ, &typ.order_key_type(), &leaf, arena) } else { datum }
+}
+
+fn without_blanks(text: &str) -> &str {
+    text.trim_end_matches(' ')
+}
+
+/// A value of type `typ` as one of type `to`, of the same form, with `leaf` applied to all that is no composite.
+fn rebuilt<'a>(
+    datum: Datum<'a>,
+    typ: &ScalarType,
+    to: &ScalarType,
+    leaf: &dyn Fn(Datum<'a>, &ScalarType) -> Datum<'a>,
+    arena: &'a Arena,
+) -> Datum<'a> {
+    let part = |datum: Datum<'a>, typ: &ScalarType, to: &ScalarType| (rebuilt(datum, typ, to, leaf, arena), to.kind());
+    match (datum, typ, to) {
+        (Datum::Array(array), ScalarType::Array(element), ScalarType::Array(to)) => {
+            let elements: Vec<_> = array.elements().into_iter().map(|datum| part(datum, element, to).0).collect();
+            crate::datum_in(&pack_array(&elements, to.kind(), &array.dimensions()), typ.kind(), arena)
         }
-        (Datum::List(list), ScalarType::List(element)) => {
-            let kind = element.kind();
+        (Datum::List(list), ScalarType::List(element), ScalarType::List(to)) => {
+            let elements: Vec<_> = list.elements().into_iter().map(|datum| part(datum, element, to)).collect();
+            crate::datum_in(&pack_list(&elements), typ.kind(), arena)
+        }
+        (Datum::List(record), ScalarType::Record(fields), ScalarType::Record(to)) => {
+            let elements = record.elements().into_iter().zip(fields.iter().zip(to));
             let elements: Vec<_> =
-                list.elements().into_iter().map(|datum| (key(datum, element, arena), kind)).collect();
+                elements.map(|(datum, ((_, field), (_, to)))| part(datum, &field.scalar, &to.scalar)).collect();
             crate::datum_in(&pack_list(&elements), typ.kind(), arena)
         }
-        (Datum::List(record), ScalarType::Record(fields)) => {
-            let elements: Vec<_> = record
-                .elements()
-                .into_iter()
-                .zip(fields)
-                .map(|(datum, (_, field))| (key(datum, &field.scalar, arena), field.kind()))
-                .collect();
-            crate::datum_in(&pack_list(&elements), typ.kind(), arena)
-        }
-        (Datum::Map(map), ScalarType::Map(value)) => {
+        (Datum::Map(map), ScalarType::Map(value), ScalarType::Map(to)) => {
             let entries: Vec<_> =
-                map.entries().into_iter().map(|(name, datum)| (name, key(datum, value, arena))).collect();
-            crate::datum_in(&pack_map(&entries, value.kind()), typ.kind(), arena)
+                map.entries().into_iter().map(|(name, datum)| (name, part(datum, value, to).0)).collect();
+            crate::datum_in(&pack_map(&entries, to.kind()), typ.kind(), arena)
         }
-        (other, _) => other,
+        (other, _, _) => leaf(other, typ),
     }
 }
 

@@ -82,8 +82,8 @@ impl Finder<'_> {
                 truth => self.on(truth, ColumnBounds::range(Some(FALSE), Some(FALSE)), Some(Kind::Bool)),
             },
             Scalar::Call { func, args, types } if func::comparison(func.name) == Some(*func) => {
-                let in_other_order = types.args[..] == [ScalarType::Jsonb, ScalarType::Jsonb] && func.name != "=";
-                if in_other_order || types.args.iter().any(ScalarType::contains_interval) {
+                let in_other_order = func.name != "=" && types.args.iter().any(ScalarType::contains_jsonb);
+                if in_other_order || types.args.iter().any(ScalarType::equals_by_key) {
                     return Bounds::default();
                 }
                 match &args[..] {

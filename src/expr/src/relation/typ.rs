@@ -200,7 +200,7 @@ fn filter(mut typ: RelationType, predicates: &[Scalar]) -> RelationType {
             && func.name == "="
             && let [Scalar::Column(column), Scalar::Literal(Ok(_), _)]
             | [Scalar::Literal(Ok(_), _), Scalar::Column(column)] = &args[..]
-            && !types.args[0].contains_interval()
+            && !types.args[0].equals_by_key()
         {
             constants.insert(*column);
         }

@@ -213,7 +213,7 @@ fn only_input(scalar: &Scalar, offsets: &[usize], arities: &[usize]) -> Option<u
 /// Both sides of an SQL equality whose equal values are equal bytes, neither of which can fail.
 fn equality(predicate: &Scalar) -> Option<(Scalar, Scalar)> {
     let Scalar::Call { func, args, types } = predicate else { return None };
-    if func.key != "eq" || types.args.iter().any(repr::ScalarType::contains_interval) {
+    if func.key != "eq" || types.args.iter().any(repr::ScalarType::equals_by_key) {
         return None;
     }
     let [left, right] = &args[..] else { return None };

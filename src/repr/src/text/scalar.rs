@@ -77,10 +77,10 @@ pub(super) fn fit_varchar(text: &str, length: Option<u32>) -> Result<&str, Parse
     }
 }
 
-/// Cuts trailing blanks, of which a `char(n)` has no record. Errors: too long without them.
+/// Cuts trailing blanks, of which a `char(n)` has no record; without a length all are kept. Errors: too long without them.
 pub(super) fn fit_char(text: &str, length: Option<u32>) -> Result<&str, ParseError> {
+    let Some(length) = length else { return Ok(text) };
     let stripped = text.trim_end_matches(' ');
-    let Some(length) = length else { return Ok(stripped) };
     match end_of_characters(stripped, length) {
         None => Ok(stripped),
         Some(_) => Err(too_long(&format!("character({length})"))),

@@ -4,7 +4,7 @@ use expr::relation::non_null_columns;
 use expr::{Aggregate, ColumnOrder, Relation, Scalar, TableFunc};
 use repr::{ColumnType, Datum, ScalarType};
 
-use crate::interval_key;
+use crate::comparison_key;
 
 /// A relation and the types of its columns.
 #[derive(Clone, Debug)]
@@ -99,16 +99,15 @@ impl Flat {
     /// Each row once, as SQL compares: of rows that differ in bytes only, the least.
     pub(super) fn distinct(self) -> Flat {
         let arity = self.arity();
-        let intervals: Vec<usize> =
-            (0..arity).filter(|column| self.columns[*column].scalar.contains_interval()).collect();
-        if intervals.is_empty() {
+        let keyed: Vec<usize> = (0..arity).filter(|column| self.columns[*column].scalar.equals_by_key()).collect();
+        if keyed.is_empty() {
             return self.distinct_by(&(0..arity).collect::<Vec<_>>());
         }
-        let keys = intervals
+        let keys = keyed
             .iter()
-            .map(|column| interval_key::of_scalar(Scalar::Column(*column), &self.columns[*column].scalar));
+            .map(|column| comparison_key::of_scalar(Scalar::Column(*column), &self.columns[*column].scalar));
         let keys = keys.collect();
-        let group = (0..arity).filter(|column| !intervals.contains(column)).chain(arity..arity + intervals.len());
+        let group = (0..arity).filter(|column| !keyed.contains(column)).chain(arity..arity + keyed.len());
         let group = group.collect();
         let flat = self.map(keys);
         Flat { relation: flat.relation.top_k(group, Vec::new(), Some(1), 0), columns: flat.columns }

@@ -11,9 +11,9 @@ use super::coerce::Planned;
 use super::function::argument;
 use super::types::{self, Category, category, is_string};
 use super::{Clause, QueryContext};
+use crate::comparison_key;
 use crate::error::Error;
 use crate::hir::{HirAggregate, HirScalar};
-use crate::interval_key;
 
 const NAMES: [&str; 42] = [
     "count",
@@ -216,11 +216,19 @@ impl QueryContext<'_> {
         };
         let scalar = self.coerce_resolved(arg, &wanted)?;
         // Of equal intervals any stands for all in a count; in a sum each would have to be chosen.
-        let by_key = distinct && wanted.contains_interval();
-        if by_key && matches!(func, AggregateFunc::Sum | AggregateFunc::Avg) {
+        if distinct && wanted.contains_interval() && matches!(func, AggregateFunc::Sum | AggregateFunc::Avg) {
             return Err(Error::unsupported(format!("{name}(DISTINCT interval)")));
         }
-        let scalar = if by_key && func == AggregateFunc::Count { interval_key::of(scalar, &wanted) } else { scalar };
+        let is_extreme = matches!(func, AggregateFunc::Min | AggregateFunc::Max);
+        if is_extreme && wanted.contains_jsonb() {
+            return Err(Error::unsupported(format!("{name} of what contains jsonb")));
+        }
+        // Least and greatest are found by bytes. A bpchar's are in order without its blanks; an interval's always.
+        let by_key = match func {
+            AggregateFunc::Count => distinct,
+            _ => is_extreme && !wanted.contains_interval(),
+        };
+        let scalar = if by_key { comparison_key::of(scalar, &wanted) } else { scalar };
         let distinct = distinct
             && !matches!(
                 func,
@@ -298,21 +306,20 @@ impl QueryContext<'_> {
             let (scalar, typ) = self.settled(&order.expr)?;
             let options = super::set::order_options(order)?;
             let place = match fields.iter().position(|(field, _)| *field == scalar) {
-                Some(place) if typ != ScalarType::Jsonb => place,
+                Some(place) if !typ.contains_jsonb() && !typ.equals_by_key() => place,
                 None if distinct && !given.contains(&scalar) => {
                     let message = "in an aggregate with DISTINCT, ORDER BY expressions must appear in argument list";
                     return Err(Error::new("42P10", message).at_node(&order.expr));
                 }
                 _ => {
-                    fields.push(interval_key::order(&scalar, &typ).unwrap_or((scalar, typ)));
+                    fields.push(comparison_key::order(&scalar, &typ).unwrap_or((scalar, typ)));
                     fields.len() - 1
                 }
             };
             orders.push(ColumnOrder { column: place, ..options });
         }
-        let interval = fields.iter().any(|(_, typ)| typ.contains_interval());
-        if distinct && interval {
-            return Err(Error::unsupported(format!("{name}(DISTINCT interval)")));
+        if distinct {
+            orders = in_order_of_arguments(name, &mut fields, expected, orders)?;
         }
         let func = match name {
             "string_agg" => AggregateFunc::StringAgg { order_by: orders },
@@ -327,6 +334,41 @@ impl QueryContext<'_> {
         let (record, typ) = super::function::record(named.collect())?;
         Ok(finish(func, record, typ, distinct, filter))
     }
+}
+
+/// The order of an aggregate with DISTINCT: as `orders` says, then by its arguments, the first fields. Of each two that are
+/// equal the key stays. Errors: 0A000 for intervals, whose keys are not what anybody wrote.
+fn in_order_of_arguments(
+    name: &str,
+    fields: &mut Vec<(HirScalar, ScalarType)>,
+    arguments: usize,
+    orders: Vec<ColumnOrder>,
+) -> Result<Vec<ColumnOrder>, Error> {
+    if fields.iter().any(|(_, typ)| typ.contains_interval()) {
+        return Err(Error::unsupported(format!("{name}(DISTINCT interval)")));
+    }
+    for (scalar, typ) in &mut *fields {
+        *scalar = comparison_key::of(scalar.clone(), typ);
+    }
+    if !fields[..arguments].iter().any(|(_, typ)| typ.contains_jsonb()) {
+        return Ok(orders);
+    }
+    let mut orders = orders;
+    for place in 0..arguments {
+        let (scalar, typ) = fields[place].clone();
+        let key = comparison_key::order(&scalar, &typ);
+        let column = match key {
+            Some(key) => fields.iter().position(|field| *field == key).unwrap_or_else(|| {
+                fields.push(key);
+                fields.len() - 1
+            }),
+            None => place,
+        };
+        if orders.iter().all(|order| order.column != column) {
+            orders.push(ColumnOrder { column, desc: false, nulls_last: true });
+        }
+    }
+    Ok(orders)
 }
 
 /// How many levels further out the query stands that an aggregate belongs to: that of the nearest row it looks at.

@@ -11,9 +11,9 @@ use super::coerce::Planned;
 use super::modifier::Modifier;
 use super::scope::{always_quoted, at, unknown_column};
 use super::{QueryContext, types};
+use crate::comparison_key;
 use crate::error::Error;
 use crate::hir::HirScalar;
-use crate::interval_key;
 use crate::names::{self, fold};
 use crate::parse::SYMMETRIC;
 
@@ -363,7 +363,7 @@ impl QueryContext<'_> {
         };
         let (left, right, typ) = self.comparands("IS DISTINCT FROM", left, right)?;
         let func = by_key("is_distinct").ok_or_else(|| Error::unsupported("IS DISTINCT FROM"))?;
-        let args = vec![interval_key::of(left, &typ), interval_key::of(right, &typ)];
+        let args = vec![comparison_key::of(left, &typ), comparison_key::of(right, &typ)];
         Ok(HirScalar::call(func, args, vec![typ.clone(), typ], ScalarType::Bool))
     }
 

@@ -14,9 +14,9 @@ use super::coerce::{Planned, evaluate, from_eval};
 use super::expression::constant;
 use super::scope::{always_quoted, at};
 use super::types::{Category, category, shown};
+use crate::comparison_key;
 use crate::error::Error;
 use crate::hir::HirScalar;
-use crate::interval_key;
 use crate::names::fold;
 use crate::parse::excluded;
 
@@ -237,7 +237,7 @@ impl QueryContext<'_> {
         let operands = vec![Planned::typed(key.clone(), compared.clone()), Planned::typed(offset, offset_type)];
         let bound = self.operator(symbol, operands)?;
         let bound = self.coerce_explicit(bound, &compared)?;
-        let of_key = |scalar| (interval_key::of(scalar, &compared), compared.clone());
+        let of_key = |scalar| (comparison_key::of(scalar, &compared), compared.clone());
         Ok(Bound::Value { key: of_key(key), bound: of_key(bound) })
     }
 }

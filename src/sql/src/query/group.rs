@@ -8,9 +8,9 @@ use repr::{Datum, Row, ScalarType};
 use super::grouping_sets::{GroupBy, grouping_bits};
 use super::operator::comparison_call;
 use super::scope::Scope;
+use crate::comparison_key;
 use crate::error::Error;
 use crate::hir::{HirAggregate, HirRelation, HirScalar};
-use crate::interval_key;
 
 /// What is grouped and how.
 pub(super) struct Ungrouped {
@@ -73,8 +73,8 @@ impl Grouping {
             aggregates.iter().enumerate().map(|(place, one)| (key_count + place, one.typ.scalar.clone())).collect();
         let mut nulls = Row::default();
         for (index, (key, typ)) in keys.into_iter().enumerate() {
-            let column = if typ.contains_interval() { key_count + aggregates.len() } else { index };
-            if typ.contains_interval() {
+            let column = if typ.equals_by_key() { key_count + aggregates.len() } else { index };
+            if typ.equals_by_key() {
                 aggregates.push(HirAggregate {
                     func: AggregateFunc::Min,
                     expr: key.clone(),
@@ -84,7 +84,7 @@ impl Grouping {
                 });
             }
             columns.push(column);
-            group_key.push(interval_key::of(key, &typ));
+            group_key.push(comparison_key::of(key, &typ));
             types.insert(column, typ);
             nulls.push(Datum::Null);
         }

@@ -5,13 +5,13 @@ use expr::func::{ArgType, by_key, comparison, functions, operators};
 use repr::ScalarType;
 use sqlparser::ast::{BinaryOperator, Expr, UnaryOperator};
 
-use super::coerce::Planned;
+use super::coerce::{Planned, fold};
 use super::expression::strip;
 use super::resolve::{Resolution, Signature, resolve, return_type};
 use super::{NESTING_MAX, QueryContext, nested_too_deeply, types};
+use crate::comparison_key;
 use crate::error::Error;
 use crate::hir::HirScalar;
-use crate::interval_key;
 
 /// The digits of a number and how many minus signs are before it; None for other expressions.
 fn signed_number(expr: &Expr) -> Option<(&str, usize)> {
@@ -225,6 +225,9 @@ impl QueryContext<'_> {
         let Some(typ) = typ else {
             return Err(no_operator(symbol, &[left.shown_type(), right.shown_type()]));
         };
+        if typ == ScalarType::Char(None) {
+            return Ok((self.bare_text(left)?, self.bare_text(right)?, ScalarType::Text));
+        }
         let missing = no_operator(symbol, &[left.shown_type(), right.shown_type()]);
         let mut both = Vec::with_capacity(2);
         for side in [left, right] {
@@ -243,6 +246,19 @@ impl QueryContext<'_> {
         let right = both.pop().expect("two operands");
         let left = both.pop().expect("two operands");
         Ok((left, right, typ))
+    }
+
+    /// A `char(n)` or `bpchar` as the text without blanks at its end, as which it is compared. Of a `char(n)` that is what is
+    /// stored.
+    fn bare_text(&mut self, operand: Planned) -> Result<HirScalar, Error> {
+        match operand {
+            Planned::Typed { scalar, typ: ScalarType::Char(Some(_)) } => Ok(scalar),
+            other => {
+                let bpchar = ScalarType::Char(None);
+                let scalar = self.coerce_resolved(other, &bpchar)?;
+                fold(comparison_key::of(scalar, &bpchar))
+            }
+        }
     }
 
     fn without_blanks(&mut self, value: Planned) -> Result<Planned, Error> {
@@ -407,7 +423,7 @@ fn explicit_or(qcx: &mut QueryContext<'_>, side: Planned, typ: &ScalarType, expl
 /// The comparison of two values of type `typ`, through their keys where the type has intervals.
 pub(super) fn comparison_call(symbol: &str, left: HirScalar, right: HirScalar, typ: &ScalarType) -> HirScalar {
     let func = comparison(symbol).expect("one of the six comparisons");
-    let args = vec![interval_key::of(left, typ), interval_key::of(right, typ)];
+    let args = vec![comparison_key::of(left, typ), comparison_key::of(right, typ)];
     HirScalar::call(func, args, vec![typ.clone(), typ.clone()], ScalarType::Bool)
 }
 

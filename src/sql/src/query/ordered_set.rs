@@ -9,9 +9,9 @@ use super::coerce::Planned;
 use super::function::argument;
 use super::types::{Category, category};
 use super::{Clause, QueryContext};
+use crate::comparison_key;
 use crate::error::Error;
 use crate::hir::{HirAggregate, HirScalar};
-use crate::interval_key;
 
 impl QueryContext<'_> {
     /// Plans `name(direct arguments) WITHIN GROUP (ORDER BY ...)`.
@@ -115,7 +115,7 @@ impl QueryContext<'_> {
             fields.push(("f2".to_owned(), fraction, wanted));
         }
         let options = super::set::order_options(order)?;
-        let column = match interval_key::order(&value, &typ) {
+        let column = match comparison_key::order(&value, &typ) {
             Some((key, typ)) => {
                 fields.push(("key".to_owned(), key, typ));
                 fields.len() - 1
@@ -154,7 +154,7 @@ impl QueryContext<'_> {
         for (place, (arg, order)) in direct.into_iter().zip(order_by).enumerate() {
             let ordered = self.expression(&order.expr)?;
             let (both, typ) = self.coerce_common(vec![ordered, arg], "WITHIN GROUP")?;
-            let key = |scalar| interval_key::order(&scalar, &typ).unwrap_or_else(|| (scalar, typ.clone()));
+            let key = |scalar| comparison_key::order(&scalar, &typ).unwrap_or_else(|| (scalar, typ.clone()));
             let mut both = both.into_iter().map(key);
             values.extend(both.next().map(|(scalar, typ)| (format!("f{}", place + 1), scalar, typ)));
             asked.extend(both.next().map(|(scalar, typ)| (format!("g{}", place + 1), scalar, typ)));

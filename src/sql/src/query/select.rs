@@ -17,9 +17,9 @@ use super::scope::{always_quoted, at};
 use super::set::{QueryPlan, order_options, ordered, ordinal, output_position};
 use super::window::WindowItem;
 use super::{Clause, QueryContext};
+use crate::comparison_key;
 use crate::error::Error;
 use crate::hir::{HirRelation, HirScalar};
-use crate::interval_key;
 use crate::names::{fold, parts, perhaps};
 use crate::parse::ALL_FIELDS;
 
@@ -339,7 +339,7 @@ impl QueryContext<'_> {
         if let Some(place) = outputs.scalars[..arity].iter().position(|output| *output == scalar) {
             return Ok(place);
         }
-        let (key, typ) = interval_key::order(&scalar, &typ).unwrap_or((scalar, typ));
+        let (key, typ) = comparison_key::order(&scalar, &typ).unwrap_or((scalar, typ));
         if let Some(place) = outputs.scalars[arity..].iter().position(|output| *output == key) {
             return Ok(arity + place);
         }
@@ -433,10 +433,10 @@ fn finish(
     let (mut added, mut added_types) = (Vec::new(), Vec::new());
     for key in keys {
         match plan.types.get(key) {
-            Some(typ) if typ.contains_interval() => {
+            Some(typ) if typ.equals_by_key() => {
                 group_key.push(plan.types.len() + plan.hidden.len() + added.len());
                 added_types.push(typ.clone());
-                added.push(interval_key::of(HirScalar::column(key), typ));
+                added.push(comparison_key::of(HirScalar::column(key), typ));
             }
             _ => group_key.push(key),
         }

@@ -14,9 +14,9 @@ use super::scope::{Scope, always_quoted, unknown_column};
 use super::select::all_fields;
 use super::types::{self, shown};
 use super::{Clause, QueryContext};
+use crate::comparison_key;
 use crate::error::Error;
 use crate::hir::{HirRelation, HirScalar};
-use crate::interval_key;
 use crate::names::fold;
 
 /// A planned query: the first columns of `relation`, one for each name, are its result; more may follow for ORDER BY.
@@ -161,6 +161,8 @@ impl QueryContext<'_> {
         if intervals && all && op != SetOperator::Union {
             return Err(Error::unsupported(format!("{name} ALL of intervals")).at_node(left_node));
         }
+        let bare = |relation: HirRelation| without_blanks(relation, &common_types);
+        let (left, right) = if op == SetOperator::Union { (left, right) } else { (bare(left), bare(right)) };
         let relation = match (op, all) {
             (SetOperator::Union, true) => left.union(right),
             (SetOperator::Union, false) => left.union(right).distinct(),
@@ -371,6 +373,19 @@ fn folded(scalar: HirScalar) -> HirScalar {
     evaluate(&constant, &typ).map_or(scalar, |literal| HirScalar::from_scalar(literal, &[]))
 }
 
+/// The rows of an operand of EXCEPT or INTERSECT, whose equal texts of `bpchar` have to be equal bytes.
+fn without_blanks(relation: HirRelation, types: &[ScalarType]) -> HirRelation {
+    let arity = types.len();
+    let (mut keys, mut outputs) = (Vec::new(), Vec::with_capacity(arity));
+    for (column, typ) in types.iter().enumerate() {
+        outputs.push(if typ.equals_by_key() { arity + keys.len() } else { column });
+        if typ.equals_by_key() {
+            keys.push(comparison_key::of(HirScalar::column(column), typ));
+        }
+    }
+    if keys.is_empty() { relation } else { relation.map(keys).project(outputs) }
+}
+
 /// Orders `relation`, whose first columns, one for each name, are the result: intervals are ordered by their key.
 pub(super) fn ordered(
     relation: HirRelation,
@@ -383,7 +398,7 @@ pub(super) fn ordered(
     let (mut keys, mut key_types) = (Vec::new(), Vec::new());
     let mut order = Vec::with_capacity(targets.len());
     for (column, options) in targets {
-        let key = types.get(column).and_then(|typ| interval_key::order(&HirScalar::column(column), typ));
+        let key = types.get(column).and_then(|typ| comparison_key::order(&HirScalar::column(column), typ));
         let column = match key {
             Some((key, typ)) => {
                 keys.push(key);

@@ -14,9 +14,9 @@ use super::coerce::Planned;
 use super::frame::{Bound, Frame};
 use super::function::argument;
 use super::{Clause, QueryContext, aggregate};
+use crate::comparison_key;
 use crate::error::Error;
 use crate::hir::{HirAggregate, HirRelation, HirScalar};
-use crate::interval_key;
 
 const NAMES: [&str; 11] = [
     "row_number",
@@ -353,7 +353,7 @@ fn together_over(relation: HirRelation, mut fields: Fields, calls: &[&WindowItem
     let kept = fields.0.len();
     let first = calls[0];
     let order = first.order.iter().map(|(scalar, typ, options)| {
-        let (key, typ) = interval_key::order(scalar, typ).unwrap_or_else(|| (scalar.clone(), typ.clone()));
+        let (key, typ) = comparison_key::order(scalar, typ).unwrap_or_else(|| (scalar.clone(), typ.clone()));
         ColumnOrder { column: fields.push(key, typ), ..options.clone() }
     });
     let order_by = order.collect();
@@ -370,7 +370,7 @@ fn together_over(relation: HirRelation, mut fields: Fields, calls: &[&WindowItem
     let (record, arg_type) = super::function::record(named)?;
     let columns = window.columns(&arg_type);
     let group_key: Vec<HirScalar> =
-        first.partition.iter().map(|(scalar, typ)| interval_key::of(scalar.clone(), typ)).collect();
+        first.partition.iter().map(|(scalar, typ)| comparison_key::of(scalar.clone(), typ)).collect();
     let keys = group_key.len();
     let func = AggregateFunc::Window(Box::new(window));
     let typ = output_type(&func, &arg_type).not_null();
