@@ -154,8 +154,7 @@ fn gives_null(from: &ScalarType, to: &ScalarType) -> bool {
 
 /// True if every number of the first fits the second as it is.
 fn widens(from: &NumericSpec, to: &NumericSpec) -> bool {
-    to.scale >= from.scale
-        && i16::from(to.precision) - i16::from(to.scale) >= i16::from(from.precision) - i16::from(from.scale)
+    to.scale >= from.scale && to.integer_digits() >= from.integer_digits()
 }
 
 /// The error of a text that is no value.

@@ -104,7 +104,7 @@ fn type_of(name: &str) -> ScalarType {
     match (typ.unwrap_or_else(|| panic!("no type: {name}")), &modifiers[..]) {
         (typ, []) => typ,
         (ScalarType::Numeric(_), [precision, scale]) => {
-            ScalarType::Numeric(Some(NumericSpec { precision: *precision as u8, scale: *scale as u8 }))
+            ScalarType::Numeric(Some(NumericSpec { precision: *precision as u8, scale: *scale as i8 }))
         }
         (ScalarType::Varchar(_), [length]) => ScalarType::Varchar(Some(*length)),
         (ScalarType::Char(_), [length]) => ScalarType::Char(Some(*length)),

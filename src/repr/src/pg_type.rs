@@ -131,13 +131,18 @@ pub fn typlen(typ: &ScalarType) -> i16 {
     lookup(typ).length
 }
 
+/// Where a numeric's modifier has the scale.
+const NUMERIC_SCALE_BITS: i32 = 0x7FF;
+
 /// The modifier clients see; -1 if there is none. Of an array it is that of its elements.
 pub fn typmod(typ: &ScalarType) -> i32 {
     /// What PostgreSQL adds to the lengths and precisions of variable-length types.
     const HEADER: i32 = 4;
     match typ {
         ScalarType::Varchar(Some(length)) | ScalarType::Char(Some(length)) => *length as i32 + HEADER,
-        ScalarType::Numeric(Some(spec)) => (i32::from(spec.precision) << 16 | i32::from(spec.scale)) + HEADER,
+        ScalarType::Numeric(Some(spec)) => {
+            (i32::from(spec.precision) << 16 | i32::from(spec.scale) & NUMERIC_SCALE_BITS) + HEADER
+        }
         ScalarType::Timestamp(Some(precision)) | ScalarType::TimestampTz(Some(precision)) => i32::from(*precision),
         ScalarType::Array(element) => typmod(element),
         _ => -1,
@@ -233,7 +238,11 @@ fn with_typmod(typ: ScalarType, typmod: i32) -> ScalarType {
         ScalarType::Varchar(None) => ScalarType::Varchar(declared),
         ScalarType::Char(length) => ScalarType::Char(declared.or(length)),
         ScalarType::Numeric(None) => ScalarType::Numeric(declared.and_then(|packed| {
-            Some(NumericSpec { precision: (packed >> 16).try_into().ok()?, scale: (packed & 0xFFFF).try_into().ok()? })
+            // Of the bits of the scale the highest is its sign.
+            let unsigned = packed as i32 & NUMERIC_SCALE_BITS;
+            let sign = (NUMERIC_SCALE_BITS + 1) / 2;
+            let scale = (unsigned ^ sign) - sign;
+            Some(NumericSpec { precision: (packed >> 16).try_into().ok()?, scale: scale.try_into().ok()? })
         })),
         ScalarType::Timestamp(None) => ScalarType::Timestamp(precision),
         ScalarType::TimestampTz(None) => ScalarType::TimestampTz(precision),
@@ -330,6 +339,7 @@ mod tests {
             ScalarType::Varchar(Some(10)),
             ScalarType::Char(Some(3)),
             ScalarType::Numeric(Some(NumericSpec { precision: 39, scale: 2 })),
+            ScalarType::Numeric(Some(NumericSpec { precision: 5, scale: -2 })),
             ScalarType::Timestamp(Some(3)),
             ScalarType::TimestampTz(Some(0)),
             ScalarType::Array(Box::new(ScalarType::Varchar(Some(1)))),

@@ -9,9 +9,21 @@ use crate::range::RangeType;
 pub struct NumericSpec {
     /// Most decimal digits, 1 to 39.
     pub precision: u8,
-    /// Digits after the point; values are printed with exactly this many. More than `precision` leave none before it, and
-    /// only zeros right behind it.
-    pub scale: u8,
+    /// Digits after the point, -39 to 39; values are printed with exactly this many. More than `precision` leave none before
+    /// it, and only zeros right behind it; less than none round before it.
+    pub scale: i8,
+}
+
+impl NumericSpec {
+    /// The digits after the point that values are printed with.
+    pub fn shown_scale(&self) -> u8 {
+        u8::try_from(self.scale).unwrap_or(0)
+    }
+
+    /// The exponent of the least power of ten that no value reaches.
+    pub fn integer_digits(&self) -> i16 {
+        i16::from(self.precision) - i16::from(self.scale)
+    }
 }
 
 /// An enumeration that a user made. Its values are in the order in which the labels were declared.

@@ -21,7 +21,7 @@ fn type_of(name: &str) -> ScalarType {
         arguments.trim_end_matches(')').split(',').map(|number| number.parse().expect("a number")).collect();
     match base {
         "numeric" => {
-            ScalarType::Numeric(Some(NumericSpec { precision: arguments[0] as u8, scale: arguments[1] as u8 }))
+            ScalarType::Numeric(Some(NumericSpec { precision: arguments[0] as u8, scale: arguments[1] as i8 }))
         }
         "varchar" => ScalarType::Varchar(Some(arguments[0])),
         "char" => ScalarType::Char(Some(arguments[0])),

@@ -332,7 +332,7 @@ fn to_numeric<'a>(datum: Datum<'a>, to: &ScalarType, arena: &'a Arena) -> Value<
     };
     let number = match to {
         ScalarType::Numeric(Some(spec)) => number.rescale(*spec).map_err(|error| {
-            let limit = i32::from(spec.precision) - i32::from(spec.scale);
+            let limit = spec.integer_digits();
             let limit = if limit == 0 { "1".to_owned() } else { format!("10^{limit}") };
             super::numeric_error(error).with_detail(format!(
                 "A field with precision {}, scale {} must round to an absolute value less than {limit}.",

@@ -179,7 +179,7 @@ fn to_number<'a>(args: &[Datum<'a>], _: &CallTypes, arena: &'a Arena) -> Value<'
     // As many digits before the point as the template has places.
     let scale = reader.fraction.min(DIGITS_MAX);
     let precision = (template.whole + template.shift + scale).min(DIGITS_MAX);
-    let spec = NumericSpec { precision: precision as u8, scale: scale as u8 };
+    let spec = NumericSpec { precision: precision as u8, scale: scale as i8 };
     let number = number.rescale(spec).map_err(numeric_error)?;
     let shifted = match template.shift {
         0 => number,

@@ -13,7 +13,7 @@ const NEGATIVE_INFINITY: u16 = 0xF000;
 
 pub(super) fn encode(number: &Numeric, typ: &ScalarType, out: &mut Vec<u8>) {
     let scale = match typ {
-        ScalarType::Numeric(Some(spec)) => spec.scale,
+        ScalarType::Numeric(Some(spec)) => spec.shown_scale(),
         _ => number.scale(),
     };
     let sign = match number {

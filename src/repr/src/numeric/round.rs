@@ -96,13 +96,10 @@ impl Numeric {
             return Err(NumericError::FieldOverflow);
         }
         let rounded = self.round(spec.scale.into()).map_err(|_| NumericError::FieldOverflow)?;
-        let integer_digits = usize::from(spec.precision.saturating_sub(spec.scale));
-        if integer_digits >= DIGITS_MAX {
-            return Ok(rounded);
-        }
-        let bound = match spec.scale.checked_sub(spec.precision) {
-            Some(zeros) => Numeric::from_parts(1, zeros),
-            None => Numeric::small(power_of_ten(integer_digits).expect("below 39 digits"), 0),
+        let bound = match spec.integer_digits() {
+            zeros @ ..=0 => Numeric::from_parts(1, zeros.unsigned_abs() as u8),
+            digits if digits as usize >= DIGITS_MAX => return Ok(rounded),
+            digits => Numeric::small(power_of_ten(digits as usize).expect("below 39 digits"), 0),
         };
         match rounded.abs().cmp(&bound) {
             Ordering::Less => Ok(rounded),

@@ -106,7 +106,7 @@ pub fn format_in(datum: Datum<'_>, typ: &ScalarType, context: &FormatContext, ou
         Datum::Float4(value) => format_float4(value.get(), out),
         Datum::Float8(value) => format_float8(value.get(), out),
         Datum::Numeric(number) => match typ {
-            ScalarType::Numeric(Some(spec)) => out.push_str(&number.decode().format_with_scale(spec.scale)),
+            ScalarType::Numeric(Some(spec)) => out.push_str(&number.decode().format_with_scale(spec.shown_scale())),
             _ => put(out, number.decode()),
         },
         Datum::Date(days) => datetime::format_date(days, out),
@@ -201,7 +201,7 @@ pub fn fit_numeric(number: &Numeric, spec: NumericSpec) -> Result<Numeric, Parse
     number.rescale(spec).map_err(|error| {
         let NumericSpec { precision, scale } = spec;
         let field = format!("A field with precision {precision}, scale {scale}");
-        let detail = match i16::from(precision) - i16::from(scale) {
+        let detail = match spec.integer_digits() {
             _ if number.is_infinite() => format!("{field} cannot hold an infinite value."),
             0 => format!("{field} must round to an absolute value less than 1."),
             digits => format!("{field} must round to an absolute value less than 10^{digits}."),

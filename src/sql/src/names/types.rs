@@ -255,7 +255,10 @@ fn numeric_modifiers(modifiers: &[String], name: &ObjectName) -> Result<ExactNum
     Ok(match modifiers {
         [] => ExactNumberInfo::None,
         [precision] => ExactNumberInfo::Precision(parse(precision)?),
-        [precision, scale] => ExactNumberInfo::PrecisionAndScale(parse(precision)?, parse(scale)? as i64),
+        [precision, scale] => {
+            let scale = scale.parse().map_err(|_| invalid_modifier(name))?;
+            ExactNumberInfo::PrecisionAndScale(parse(precision)?, scale)
+        }
         _ => return Err(invalid_modifier(name)),
     })
 }
@@ -285,11 +288,11 @@ fn numeric(info: ExactNumberInfo) -> Result<Option<NumericSpec>, Error> {
         let message = format!("numeric precision {precision} must be between 1 and {NUMERIC_PRECISION_MAX}");
         return Err(Error::new("22023", message));
     }
-    match scale {
-        0..=NUMERIC_SCALE_MAX => Ok(Some(NumericSpec { precision: precision as u8, scale: scale as u8 })),
-        -1000..0 => Err(Error::unsupported("a numeric type of negative scale")),
-        _ => Err(Error::new("22023", format!("numeric scale {scale} must be between 0 and {NUMERIC_SCALE_MAX}"))),
+    if !(-NUMERIC_SCALE_MAX..=NUMERIC_SCALE_MAX).contains(&scale) {
+        let message = format!("numeric scale {scale} must be between -{NUMERIC_SCALE_MAX} and {NUMERIC_SCALE_MAX}");
+        return Err(Error::new("22023", message));
     }
+    Ok(Some(NumericSpec { precision: precision as u8, scale: scale as i8 }))
 }
 
 fn characters(length: CharacterLength) -> Result<u32, Error> {
@@ -369,6 +372,7 @@ mod tests {
     fn written_types_are_read_back_alike() {
         let types = NAMED.iter().map(|(_, typ)| typ.clone()).chain([
             ScalarType::Numeric(Some(NumericSpec { precision: 10, scale: 2 })),
+            ScalarType::Numeric(Some(NumericSpec { precision: 5, scale: -2 })),
             ScalarType::Varchar(Some(3)),
             ScalarType::Char(Some(4)),
             ScalarType::Char(None),
