@@ -213,6 +213,11 @@ impl Scalar {
         })
     }
 
+    /// True if the expression is the same for every row: it can be evaluated without any.
+    pub(crate) fn is_constant(&self) -> bool {
+        self.is_deterministic() && !self.any(|scalar| matches!(scalar, Scalar::Column(_)))
+    }
+
     /// True if any node satisfies `test`.
     pub fn any(&self, mut test: impl FnMut(&Scalar) -> bool) -> bool {
         let mut pending = vec![self];

@@ -1,7 +1,8 @@
 //! Evaluation of scalar expressions.
 //!
-//! Laws: all arguments of a call are evaluated, in order, before it is seen whether one is NULL; AND and OR give false and
-//! true over NULL and over errors; CASE and COALESCE evaluate only what they return.
+//! Laws: all arguments of a call are evaluated, in order, before it is seen whether one is NULL, but in a strict call a
+//! constant NULL wins over errors of other arguments, as in PostgreSQL, which folds such a call before it has seen a row;
+//! AND and OR give false and true over NULL and over errors; CASE and COALESCE evaluate only what they return.
 
 use repr::{Arena, Datum};
 use smallvec::SmallVec;
@@ -52,8 +53,14 @@ fn eval_node<'a, C: Columns<'a>>(
     match scalar {
         Scalar::Call { func, args, types } => {
             let mut values: SmallVec<[Datum<'a>; 4]> = SmallVec::with_capacity(args.len());
-            for arg in args {
-                values.push(eval_with(arg, columns, arena)?);
+            for (position, arg) in args.iter().enumerate() {
+                match eval_with(arg, columns, arena) {
+                    Ok(value) => values.push(value),
+                    Err(_) if func.strict && has_constant_null(args, &values, position, arena) => {
+                        return Ok(Datum::Null);
+                    }
+                    Err(error) => return Err(error),
+                }
             }
             if func.strict && values.iter().any(Datum::is_null) {
                 return Ok(Datum::Null);
@@ -82,6 +89,12 @@ fn eval_node<'a, C: Columns<'a>>(
         }),
         Scalar::Column(_) | Scalar::Literal(..) | Scalar::MzNow => eval_with(scalar, columns, arena),
     }
+}
+
+/// Whether one of the arguments around the one at `failed` is NULL for every row. Those before it have been evaluated.
+fn has_constant_null<'a>(args: &'a [Scalar], before: &[Datum<'a>], failed: usize, arena: &'a Arena) -> bool {
+    let null_before = args.iter().zip(before).any(|(arg, value)| value.is_null() && arg.is_constant());
+    null_before || args[failed + 1..].iter().any(|arg| arg.is_constant() && arg.eval(&[], arena) == Ok(Datum::Null))
 }
 
 /// AND (`decisive` = false) or OR (`decisive` = true): the decisive value wins, then the first error, then NULL.

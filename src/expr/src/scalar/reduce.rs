@@ -55,15 +55,16 @@ fn reduce_node(scalar: &mut Scalar, input: &[ColumnType]) {
 
 fn reduce_call(scalar: &mut Scalar) {
     let Scalar::Call { func, args, types } = scalar else { return };
+    // A NULL wins over errors of other arguments.
+    if func.strict && args.iter().any(Scalar::is_literal_null) {
+        *scalar = Scalar::null(types.ret.clone());
+        return;
+    }
     // The first argument that surely fails decides, unless one before it may fail otherwise.
     if let Some(position) = args.iter().position(Scalar::could_error)
         && let Scalar::Literal(Err(error), _) = &args[position]
     {
         *scalar = Scalar::literal_result(Err(error.clone()), types.ret.clone());
-        return;
-    }
-    if func.strict && args.iter().any(Scalar::is_literal_null) && !args.iter().any(Scalar::could_error) {
-        *scalar = Scalar::null(types.ret.clone());
         return;
     }
     if func.volatility == Volatility::Immutable && args.iter().all(Scalar::is_literal) {
