@@ -523,6 +523,10 @@ fn position<'a>(args: &[Datum<'a>], types: &CallTypes, start: Option<Datum<'a>>)
     }
     let (elements, lower) = one_dimension(args[0])
         .map_err(|_| EvalError::new("0A000", "searching for elements in multidimensional arrays is not supported"))?;
+    // What cannot be there is not looked for, wherever the search would begin.
+    if elements.is_empty() || (args[1].is_null() && !elements.iter().any(Datum::is_null)) {
+        return Ok(Datum::Null);
+    }
     let start = match start {
         Some(Datum::Null) => return Err(EvalError::new("22004", "initial position must not be null")),
         Some(start) => start.unwrap_int(),
