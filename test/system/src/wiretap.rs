@@ -67,6 +67,9 @@ struct Waiting {
 
 async fn pass(connection: usize, client: TcpStream, server_port: u16, heard: Arc<Mutex<Vec<Heard>>>) -> Result<()> {
     let server = TcpStream::connect(("127.0.0.1", server_port)).await?;
+    // Messages are passed on one by one; without this each would wait for what acknowledges the one before.
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     let waiting = Arc::new(Mutex::new(Waiting::default()));
