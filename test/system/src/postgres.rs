@@ -64,7 +64,10 @@ impl Postgres {
             }
         }
         let data = postgres.data();
-        postgres.run("initdb", &["-D", &data, "-U", "postgres", "-A", "trust", "--locale=C", "-E", "UTF8"])?;
+        // Texts are ordered by bytes, and all letters have cases, as in Freshet.
+        let locale = ["--locale=C", "--lc-ctype=C.UTF-8", "-E", "UTF8"];
+        let arguments = ["-D", &data, "-U", "postgres", "-A", "trust"].into_iter().chain(locale);
+        postgres.run("initdb", &arguments.collect::<Vec<_>>())?;
         let socket = postgres.directory.path().display().to_string();
         let listen = match port {
             Some(port) => format!("-c listen_addresses=127.0.0.1 -p {port}"),
