@@ -66,10 +66,21 @@ impl<'s> Shrinker<'s> {
             return Ok(false);
         }
         self.attempts_left -= 1;
-        let road: &[Road] = &[self.difference.road];
-        let found = Trial::run(self.databases, self.vocabulary, &world, road, &mut Tally::default()).await?;
-        let same =
-            found.into_iter().find(|found| found.view == self.difference.view && found.code == self.difference.code);
+        // Where the planner was right it must stay right, or the shrinker would end at another defect.
+        let roads: &[Road] = match self.difference.road {
+            Road::Interpreter => &[Road::Interpreter],
+            road => &[Road::Interpreter, road],
+        };
+        let found = Trial::run(self.databases, self.vocabulary, &world, roads, &mut Tally::default()).await?;
+        let is_same = |found: &Difference| {
+            found.view == self.difference.view
+                && found.code == self.difference.code
+                && found.road == self.difference.road
+        };
+        if found.iter().any(|found| found.view == self.difference.view && !is_same(found)) {
+            return Ok(false);
+        }
+        let same = found.into_iter().find(is_same);
         let Some(same) = same else { return Ok(false) };
         self.difference = same;
         self.best = world;

@@ -47,6 +47,8 @@ struct Live {
     number: usize,
     view: View,
     subscription: Option<Subscription>,
+    /// Whether the view failed when the subscription began.
+    began_with_error: bool,
 }
 
 /// A world under way.
@@ -177,7 +179,7 @@ impl<'t> Trial<'t> {
                 Some(_) => {}
                 None => {
                     let subscription = self.subscribe(number).await?;
-                    self.live.push(Live { number, view, subscription });
+                    self.live.push(Live { number, view, subscription, began_with_error: false });
                 }
             }
         }
@@ -187,7 +189,8 @@ impl<'t> Trial<'t> {
     /// What must be defined for a view on all roads.
     fn definitions(&self, number: usize, view: &View) -> Vec<(Road, String)> {
         let mut definitions = Vec::new();
-        for road in self.roads {
+        // What may fail is known from the interpreter, whatever road is taken.
+        for road in [Road::Interpreter].iter().chain(self.roads) {
             let (prefix, kind) = road.views();
             // Two roads may read the same view.
             if definitions.iter().any(|(other, _): &(Road, String)| {
@@ -298,19 +301,43 @@ impl<'t> Trial<'t> {
     }
 
     async fn subscribed_answers(&mut self) -> Result<Vec<Answer>> {
-        let now = self.databases.now().await?;
-        self.databases.advance().await?;
         let mut answers = Vec::new();
+        let told = self.told_by_now().await?;
         for position in 0..self.live.len() {
-            let number = self.live[position].number;
-            let subscription = self.live[position].subscription.as_mut().context("a view has its subscription")?;
-            answers.push(subscription.at(now + 1).await);
-            if subscription.has_ended() {
+            answers.push(self.subscription(position)?.at(told).await);
+        }
+        // One that began when its view failed may have told of that state, though the view has been mended since.
+        let is_late = |live: &Live| live.began_with_error && live.subscription.as_ref().is_some_and(|s| s.has_ended());
+        let late: Vec<usize> = (0..self.live.len()).filter(|position| is_late(&self.live[*position])).collect();
+        for position in &late {
+            self.live[*position].subscription = self.subscribe(self.live[*position].number).await?;
+        }
+        if !late.is_empty() {
+            let told = self.told_by_now().await?;
+            for position in late {
+                answers[position] = self.subscription(position)?.at(told).await;
+            }
+        }
+        for position in 0..self.live.len() {
+            let has_ended = self.subscription(position)?.has_ended();
+            self.live[position].began_with_error = has_ended;
+            if has_ended {
                 // An error ends a subscription; the next step has a new one.
-                self.live[position].subscription = self.subscribe(number).await?;
+                self.live[position].subscription = self.subscribe(self.live[position].number).await?;
             }
         }
         Ok(answers)
+    }
+
+    /// A time at which subscriptions know everything that has been committed, or will soon.
+    async fn told_by_now(&self) -> Result<u64> {
+        let now = self.databases.now().await?;
+        self.databases.advance().await?;
+        Ok(now + 1)
+    }
+
+    fn subscription(&mut self, position: usize) -> Result<&mut Subscription> {
+        self.live[position].subscription.as_mut().context("a view has its subscription")
     }
 
     fn judge(&mut self, position: usize, road: Road, step: usize, expected: &Answer, actual: &Answer, may_fail: bool) {

@@ -186,6 +186,7 @@ impl Generator<'_> {
     }
 }
 
-fn qualified(alias: &str, columns: &[Column]) -> Vec<Column> {
+/// Columns as they are named behind an alias.
+pub(super) fn qualified(alias: &str, columns: &[Column]) -> Vec<Column> {
     columns.iter().map(|column| Column { sql: format!("{alias}.{}", column.sql), ..column.clone() }).collect()
 }

@@ -2,6 +2,7 @@
 
 use repr::ScalarType;
 
+use super::from::{Source, qualified};
 use super::query::Items;
 use super::{Column, Generator, Query, Scope};
 use crate::types::{array_of, base};
@@ -9,13 +10,18 @@ use crate::types::{array_of, base};
 impl Generator<'_> {
     /// GROUP BY with aggregates, perhaps over several grouping sets, perhaps HAVING.
     pub(super) fn grouped_select(&mut self, outer: &[Column], depth: usize) -> Query {
-        let source = self.source(outer, depth);
+        let mut source = self.source(outer, depth);
+        let several = self.tape.chance(30);
+        if several {
+            source = self.fenced(source);
+        }
         let scope = Scope::of(source.columns.clone(), outer);
         let filter = self.filter(&scope, depth);
         let plain: Vec<Column> = source.columns.iter().filter(|column| column.is_plain()).cloned().collect();
         let keys: Vec<Column> =
             self.tape.subset(plain.len().min(4), 0, 40).into_iter().map(|key| plain[key].clone()).collect();
-        let (clause, several) = self.grouping(&keys);
+        let several = several && !keys.is_empty();
+        let clause = self.grouping(&keys, several);
         let mut items = Items::new();
         let mut grouped = Scope { local: keys.clone(), outer: outer.to_vec(), for_subqueries: keys.clone() };
         for key in &keys {
@@ -43,17 +49,29 @@ impl Generator<'_> {
         Query { sql, columns: items.columns, rows: source.rows * if several { 4 } else { 1 } }
     }
 
-    /// A GROUP BY clause, and whether it makes several groupings.
-    fn grouping(&mut self, keys: &[Column]) -> (String, bool) {
+    /// The same rows out of a query that PostgreSQL does not merge with the one around it. Where it does, and finds that two
+    /// keys of grouping sets are one column, it shows one where the other is meant.
+    fn fenced(&mut self, source: Source) -> Source {
+        let mut items = Items::new();
+        source.columns.iter().for_each(|column| items.push(&column.sql, column.typ.clone(), column.exact));
+        let alias = self.fresh("r");
+        let sql = format!("(SELECT {} FROM {} OFFSET 0) AS {alias}", items.list(), source.sql);
+        Source { sql, columns: qualified(&alias, &items.columns), rows: source.rows }
+    }
+
+    /// A GROUP BY clause of one grouping or of several.
+    fn grouping(&mut self, keys: &[Column], several: bool) -> String {
         let list = keys.iter().map(|key| key.sql.as_str()).collect::<Vec<_>>().join(", ");
         if keys.is_empty() {
-            return (String::new(), false);
+            return String::new();
         }
-        match self.tape.weighted(&[6, 1, 1, 1]) {
-            0 => (format!(" GROUP BY {list}"), false),
-            1 => (format!(" GROUP BY ROLLUP ({list})"), true),
-            2 => (format!(" GROUP BY CUBE ({list})"), true),
-            _ => (format!(" GROUP BY GROUPING SETS (({list}), ({}), ())", keys[0].sql), true),
+        if !several {
+            return format!(" GROUP BY {list}");
+        }
+        match self.tape.below(3) {
+            0 => format!(" GROUP BY ROLLUP ({list})"),
+            1 => format!(" GROUP BY CUBE ({list})"),
+            _ => format!(" GROUP BY GROUPING SETS (({list}), ({}), ())", keys[0].sql),
         }
     }
 

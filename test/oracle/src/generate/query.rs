@@ -254,7 +254,7 @@ impl Generator<'_> {
     }
 }
 
-/// A query that can stand behind a WITH clause: in parentheses if it has one itself.
+/// A query that can stand behind a WITH clause, which it may not have itself.
 fn enclosed(sql: &str) -> String {
-    if sql.starts_with("WITH ") { format!("({sql})") } else { sql.to_owned() }
+    if sql.starts_with("WITH ") { format!("SELECT * FROM ({sql}) AS enclosed") } else { sql.to_owned() }
 }
