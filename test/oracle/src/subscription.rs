@@ -37,11 +37,13 @@ impl Subscription {
         client.batch_execute(&format!("SET search_path = {schema}")).await.context("choosing a schema")?;
         let copy = format!("COPY (SUBSCRIBE ({query}) WITH (PROGRESS)) TO STDOUT");
         let (sender, state) = watch::channel(State::default());
+        // Its time is chosen when this has an answer: later changes are told of as changes.
+        let copied = client.copy_out(&copy).await;
         let task = tokio::spawn(async move {
             let fail = |error: tokio_postgres::Error| {
                 sender.send_modify(|state| state.ended = Some(failure_of(&error)));
             };
-            let stream = match client.copy_out(&copy).await {
+            let stream = match copied {
                 Ok(stream) => stream,
                 Err(error) => return fail(error),
             };
