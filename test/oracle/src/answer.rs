@@ -51,7 +51,7 @@ pub(crate) fn compare(columns: &[Column], expected: &Answer, actual: &Answer, la
 }
 
 /// Errors that values cause, a format among them, or a subquery of too many rows. Several may be possible at once.
-fn is_of_data(code: &str) -> bool {
+pub(crate) fn is_of_data(code: &str) -> bool {
     ["22", "21", "0A", "42", "54"].iter().any(|class| code.starts_with(class))
 }
 
