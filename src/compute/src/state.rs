@@ -304,7 +304,7 @@ impl ComputeState {
         for (id, installed) in &self.exports {
             let upper = match &installed.end {
                 End::Index => self.indexes.get_mut(id).map_or(Timestamp::MIN, IndexTraces::upper),
-                End::MaterializedView { handle, .. } => handle.upper(),
+                End::MaterializedView { handle, .. } => handle.reached(),
                 End::Subscribe(subscription) => subscription.borrow().upper(),
             };
             let reported = self.reported.entry(*id).or_insert(Timestamp::MIN);

@@ -69,11 +69,18 @@ pub struct ShardSink {
 #[derive(Clone)]
 pub struct SinkHandle {
     upper: Rc<Cell<Timestamp>>,
+    desired: Rc<Cell<Timestamp>>,
     writes: Rc<Cell<bool>>,
     activator: Activator,
 }
 
 impl SinkHandle {
+    /// Up to where the shard is written and this replica knows what is to be written: it could go on from there by itself,
+    /// whoever wrote. As [`upper`](Self::upper) to be taken as a minimum over workers.
+    pub fn reached(&self) -> Timestamp {
+        self.upper.get().min(self.desired.get())
+    }
+
     /// The durable upper of the shard as this worker knows it; never goes back. MAX, the neutral element of the minimum over
     /// workers and processes, on workers that do not append.
     pub fn upper(&self) -> Timestamp {
@@ -94,6 +101,10 @@ type Order = (u64, Description);
 /// What a worker has written for the description of a number.
 type Answer = (u64, Bytes);
 
+/// What is to be in the shard, what is, and what is to be written.
+type Inputs<'scope> =
+    (StreamVec<'scope, Ts, StoredItem>, StreamVec<'scope, Ts, StoredItem>, StreamVec<'scope, Ts, Order>);
+
 type Output<D> = OutputBuilder<Ts, CapacityContainerBuilder<Vec<D>>>;
 
 /// Keeps `shard` equal to the collection `oks` with `errs`. All workers must call it in the same order.
@@ -113,10 +124,12 @@ pub fn shard_sink<'scope>(
     let pressed = Pressed::default();
     let feedback = sink.feedback(&pressed);
     let Feedback { persisted, descriptions, care, activator, upper, writes } = feedback;
-    let (runs, writing) = sink.write(&pressed, desired, persisted, descriptions, care.as_ref(), &activator);
+    let reached = Rc::new(Cell::new(Timestamp::MIN));
+    let inputs = (desired, persisted, descriptions);
+    let (runs, writing) = sink.write(&pressed, inputs, care.as_ref(), &activator, Rc::clone(&reached));
     sink.collect(runs, care, &activator);
     let token = Token::new(pressed.button(vec![activator.clone(), writing]));
-    ShardSink { handle: SinkHandle { upper, writes, activator }, token }
+    ShardSink { handle: SinkHandle { upper, desired: reached, writes, activator }, token }
 }
 
 /// Rows and errors as they are stored. A multiplicity that overflowed can never be corrected, so it is stored as an error.
@@ -206,15 +219,15 @@ impl<'scope> Sink<'_, 'scope> {
         Feedback { persisted, descriptions, care, activator, upper, writes }
     }
 
-    /// Writes this worker's runs. Returns them, and what activates the operator.
+    /// Writes this worker's runs, and keeps in `reached` up to where it knows what to write. Returns the runs, and what
+    /// activates the operator.
     fn write(
         &self,
         pressed: &Pressed,
-        desired: StreamVec<'scope, Ts, StoredItem>,
-        persisted: StreamVec<'scope, Ts, StoredItem>,
-        descriptions: StreamVec<'scope, Ts, Order>,
+        (desired, persisted, descriptions): Inputs<'scope>,
         care: Option<&Rc<RefCell<Minter>>>,
         feedback: &Activator,
+        reached: Rc<Cell<Timestamp>>,
     ) -> (StreamVec<'scope, Ts, Answer>, Activator) {
         let mut builder = self.builder("write");
         let address = builder.operator_info().address;
@@ -252,6 +265,7 @@ impl<'scope> Sink<'_, 'scope> {
                     }
                 });
                 let desired_upper = upper_of(frontiers[0].frontier());
+                reached.set(desired_upper);
                 writer.share.uppers(desired_upper, upper_of(frontiers[1].frontier()));
                 if let Some(minter) = &care
                     && minter.borrow_mut().desired_upper(desired_upper)
