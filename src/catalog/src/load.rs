@@ -69,11 +69,12 @@ pub fn load(rows: &[(Row, Diff)], version: u64) -> Result<Catalog, LoadError> {
             Record::Schema { id, oid, database, name } => {
                 catalog.schemas.insert((database, name), Schema { id, oid });
             }
-            Record::Cluster { id, name, size, replication_factor, replicas } => {
+            Record::Cluster { id, name, size, replication_factor, replicas, reconfiguration } => {
                 let replicas =
                     replicas.into_iter().map(|r| Replica { id: ReplicaId(r.id), name: r.name, size: r.size }).collect();
-                let cluster = Cluster { id: ClusterId(id), name: name.clone(), size, replication_factor, replicas };
-                catalog.clusters.insert(name, Arc::new(cluster));
+                let id = ClusterId(id);
+                let cluster = Cluster { id, name, size, replication_factor, replicas, reconfiguration };
+                catalog.clusters.insert(cluster.name.clone(), Arc::new(cluster));
             }
             Record::Item { id, oid, database, schema, name, create_sql, columns_seen } => {
                 let name = FullName { database: Some(database), schema, item: name };

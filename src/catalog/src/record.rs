@@ -4,6 +4,7 @@
 
 use repr::{Datum, Kind, Row, ShardId};
 use serde::{Deserialize, Serialize};
+use sql::catalog_view::Reconfiguration;
 
 /// The collection that holds the catalog; a member of the tables' group, so that DDL and data commit together.
 pub const CATALOG_SHARD: ShardId = ShardId(0);
@@ -44,6 +45,8 @@ pub(crate) enum Record {
         size: Option<String>,
         replication_factor: u32,
         replicas: Vec<ReplicaRecord>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reconfiguration: Option<Reconfiguration>,
     },
     Item {
         id: u64,

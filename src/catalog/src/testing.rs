@@ -4,11 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use persist::Columns;
 use repr::{CollectionId, Datum, Diff, Kind, Row};
-use sql::plan::{AddColumnsPlan, CreateClusterPlan, CreateSecretPlan, Params, PlanContext, SecretContents};
+use sql::catalog_view::Cutover;
+use sql::plan::{
+    AddColumnsPlan, AlterClusterPlan, CreateClusterPlan, CreateSecretPlan, Params, PlanContext, SecretContents,
+};
 use sql::{CatalogView, Error, Plan};
 
 use crate::record::Record;
-use crate::{AddColumns, Catalog, NewCluster, NewItem, Op, initial_updates, load};
+use crate::{AddColumns, AlterCluster, Catalog, NewCluster, NewItem, Op, initial_updates, load};
 
 /// A catalog and what is stored of it.
 pub(crate) struct Stored {
@@ -100,6 +103,12 @@ fn ops_of(plan: Plan) -> Vec<Op> {
             Op::AddColumns(Box::new(AddColumns { table, create_sql, desc, defaults, columns }))
         }
         Plan::Rename(plan) => Op::Rename(plan.renamed),
+        Plan::AlterCluster(AlterClusterPlan { cluster, to, wait }) => {
+            let (hydrated, deadline_wall_ms) = (BTreeSet::new(), wait.map_or(0, |wait| wait.limit_ms));
+            let cutover = wait.map_or(Cutover::ReadyOrRollBack, |wait| wait.cutover);
+            let is_awaited = wait.is_some();
+            Op::AlterCluster(AlterCluster { cluster, to, hydrated, deadline_wall_ms, cutover, is_awaited })
+        }
         Plan::Drop(plan) => return plan.clusters.into_iter().map(Op::DropCluster).collect(),
         other => panic!("{other:?}"),
     };

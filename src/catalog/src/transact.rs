@@ -16,6 +16,7 @@ use sql::{CatalogView, Cluster, Error, FullName, Item, ItemDefinition, Replica};
 
 use crate::catalog::{Catalog, Database, Schema};
 use crate::narrow::{self, AddColumns};
+use crate::reconfigure::{AlterCluster, End};
 use crate::record::{Record, ReplicaRecord};
 
 /// One change. Drops expect that the planner has listed dependents first.
@@ -44,6 +45,9 @@ pub enum Op {
         name: String,
         size: String,
     },
+    AlterCluster(AlterCluster),
+    /// Nothing, if the cluster is in no change of replicas.
+    EndReconfiguration(ClusterId, End),
     DropItem(CollectionId),
     DropSchema {
         database: String,
@@ -284,6 +288,8 @@ impl Transaction {
             Op::Rename(renamed) => self.rename(renamed),
             Op::CreateCluster(cluster) => self.create_cluster(cluster),
             Op::CreateReplica { cluster, name, size } => self.create_replica(cluster, name, size),
+            Op::AlterCluster(alter) => self.alter_cluster(alter),
+            Op::EndReconfiguration(cluster, end) => self.end_reconfiguration(cluster, end),
             Op::DropItem(id) => self.drop_item(id),
             Op::DropSchema { database, name } => self.drop_schema(&database, &name),
             Op::DropDatabase { name } => self.drop_database(&name),
@@ -379,7 +385,8 @@ impl Transaction {
         let id = ClusterId(self.next_id());
         let replicas =
             replicas.into_iter().map(|(name, size)| Replica { id: ReplicaId(self.next_id()), name, size }).collect();
-        let cluster = Cluster { id, name: name.clone(), size, replication_factor, replicas };
+        let name_of = name.clone();
+        let cluster = Cluster { id, name: name_of, size, replication_factor, replicas, reconfiguration: None };
         self.write(&cluster_record(&cluster), Diff::ONE);
         for replica in &cluster.replicas {
             self.assign_service(replica.id);
@@ -389,7 +396,7 @@ impl Transaction {
     }
 
     /// Rewrites a cluster's record.
-    fn change_cluster(&mut self, id: ClusterId, change: impl FnOnce(&mut Cluster)) -> Result<(), Error> {
+    pub(crate) fn change_cluster(&mut self, id: ClusterId, change: impl FnOnce(&mut Cluster)) -> Result<(), Error> {
         let old = self.out.catalog.cluster_by_id(id).cloned();
         let old = old.ok_or_else(|| Error::new("42704", "the cluster was dropped"))?;
         let mut new = Cluster::clone(&old);
@@ -473,5 +480,6 @@ pub(crate) fn cluster_record(cluster: &Cluster) -> Record {
         size: cluster.size.clone(),
         replication_factor: cluster.replication_factor,
         replicas,
+        reconfiguration: cluster.reconfiguration.clone(),
     }
 }

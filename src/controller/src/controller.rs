@@ -1,6 +1,6 @@
 //! What sessions call.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,7 +55,7 @@ pub struct ReplicaStatus {
     pub name: String,
     pub size: ReplicaSize,
     pub connected: bool,
-    /// All exports have passed their as-of.
+    /// All that is maintained has passed its as-of.
     pub hydrated: bool,
     /// How often a connection was lost or could not be made.
     pub disconnects: u64,
@@ -251,24 +251,29 @@ impl Controller {
     pub fn replica_status(&self, cluster: ClusterId) -> Vec<ReplicaStatus> {
         let state = self.shared.state.lock();
         let Some(cluster) = state.clusters.get(&cluster) else { return Vec::new() };
-        let status = |(id, replica): (&ReplicaId, &Replica)| {
-            let passed = |key: &CollectionId, flow: &DataflowState| replica.upper(*key) > flow.as_of;
-            ReplicaStatus {
-                replica: *id,
-                name: replica.spec.name.clone(),
-                size: replica.spec.size,
-                connected: replica.connection.is_some(),
-                hydrated: replica.connection.is_some() && cluster.dataflows.iter().all(|(key, flow)| passed(key, flow)),
-                disconnects: replica.disconnects,
-                last_error: replica.last_error.clone(),
-                processes: {
-                    let mut reports = self.shared.launcher.reports(&replica.spec);
-                    reports.resize(replica.spec.size.processes, ProcessReport::default());
-                    reports.into_iter().map(|report| ProcessState::of(replica, report)).collect()
-                },
-            }
+        let status = |(id, replica): (&ReplicaId, &Replica)| ReplicaStatus {
+            replica: *id,
+            name: replica.spec.name.clone(),
+            size: replica.spec.size,
+            connected: replica.connection.is_some(),
+            hydrated: cluster.is_hydrated(replica),
+            disconnects: replica.disconnects,
+            last_error: replica.last_error.clone(),
+            processes: {
+                let mut reports = self.shared.launcher.reports(&replica.spec);
+                reports.resize(replica.spec.size.processes, ProcessReport::default());
+                reports.into_iter().map(|report| ProcessState::of(replica, report)).collect()
+            },
         };
         cluster.replicas.iter().map(status).collect()
+    }
+
+    /// The replicas of a cluster that could answer now whatever it maintains.
+    pub fn hydrated_replicas(&self, cluster: ClusterId) -> BTreeSet<ReplicaId> {
+        let state = self.shared.state.lock();
+        let Some(cluster) = state.clusters.get(&cluster) else { return BTreeSet::new() };
+        let hydrated = cluster.replicas.iter().filter(|(_, replica)| cluster.is_hydrated(replica));
+        hydrated.map(|(id, _)| *id).collect()
     }
 
     /// What a source last said of itself.

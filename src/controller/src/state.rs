@@ -198,6 +198,13 @@ impl Cluster {
         }
     }
 
+    /// Whether a replica has passed the as-of of all that is maintained; what lives as long as a query does not count, for there
+    /// would always be some that has just begun.
+    pub(crate) fn is_hydrated(&self, replica: &Replica) -> bool {
+        let mut maintained = self.dataflows.iter().filter(|(key, _)| !matches!(key, CollectionId::Transient(_)));
+        replica.connection.is_some() && maintained.all(|(key, flow)| replica.upper(*key) > flow.as_of)
+    }
+
     /// The least upper of an export over the replicas that are connected; None if none is.
     pub(crate) fn least_upper(&self, id: CollectionId) -> Option<Timestamp> {
         let connected = self.replicas.values().filter(|replica| replica.connection.is_some());

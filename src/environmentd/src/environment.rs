@@ -13,12 +13,13 @@ use parking_lot::Mutex;
 use persist::LeaderHandle;
 use repr::CollectionId;
 use sql::CatalogView;
-use stdx::{Rng, Shutdown, Tasks};
+use stdx::{Rng, Shutdown, Task, Tasks};
 use tokio::sync::watch;
 
 use crate::committer::Committer;
 use crate::error::Error;
 use crate::oracle::Oracle;
+use crate::reconfigurations::Reconfigurations;
 
 /// Sessions at the same time; further ones are refused with 53300.
 const SESSIONS_MAX: usize = 1_000;
@@ -35,6 +36,9 @@ pub struct Environment {
     pub(crate) catalog: Arc<ArcSwap<Catalog>>,
     pub(crate) oracle: Arc<Oracle>,
     pub(crate) committer: Committer,
+    pub(crate) reconfigurations: Reconfigurations,
+    /// Ends with the environment.
+    pub(crate) _reconfiguring: Task,
     pub(crate) secrets: Secrets,
     /// Values of secrets that this process has stored.
     pub(crate) secrets_stored: AtomicU64,

@@ -1,7 +1,7 @@
 //! The daemon of an environment: sockets and sessions, choosing times, committing, and the wiring of everything below.
 //!
 //! Links no dataflow. Reading order: `args`, `boot`, `secrets`, `certificates`, `home`, `open`, `environment`, `session`,
-//! `sequence` (the life of each statement), `planning`, `oracle`, `committer`, `realize`, `pgwire`, `http`; `embedded` is the
+//! `sequence` (the life of each statement), `planning`, `oracle`, `committer`, `realize`, `reconfigurations`, `pgwire`, `http`; `embedded` is the
 //! way in without sockets, `command` what the program does beside serving.
 
 pub mod args;
@@ -21,6 +21,7 @@ mod oracle;
 mod pgwire;
 mod planning;
 mod realize;
+mod reconfigurations;
 mod secrets;
 mod sequence;
 pub mod session;

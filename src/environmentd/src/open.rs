@@ -9,12 +9,14 @@ use controller::{Controller, ControllerConfig, ReplicaLauncher};
 use orchestrator::Secrets;
 use persist::{Commit, CreateShard, LeaderHandle};
 use stdx::{Rng, Shutdown, Task, Tasks};
+use tokio::sync::watch;
 
 use crate::boot::BootError;
 use crate::committer::{Committer, TABLES};
 use crate::environment::{Environment, Sessions};
 use crate::oracle::Oracle;
 use crate::realize::Realizer;
+use crate::reconfigurations::Reconfigurations;
 
 /// The version that replicas must share.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -45,15 +47,26 @@ pub(crate) async fn open(parts: Parts<'_>) -> Result<(Arc<Environment>, Task), B
     let catalog = Arc::new(ArcSwap::from_pointee(catalog));
     let next_transient = Arc::new(AtomicU64::new(1));
     let oracle = Arc::new(Oracle::new(leader.floor()));
+    let versions = watch::Sender::new(catalog.load().version());
+    let heard = versions.subscribe();
     let realizer = Arc::new(Realizer {
         catalog: Arc::clone(&catalog),
         controller: controller.clone(),
         next_transient: Arc::clone(&next_transient),
+        versions,
     });
     let (committer, task) = Committer::start(&tasks, leader.clone(), Arc::clone(&oracle), Arc::clone(&realizer) as _);
+    let reconfigurations = Reconfigurations {
+        tasks: tasks.clone(),
+        catalog: Arc::clone(&catalog),
+        versions: heard,
+        controller: controller.clone(),
+        committer: committer.clone(),
+    };
+    // Before it runs, the controller has what the catalog has.
+    realizer.boot();
     let environment = Arc::new(Environment {
         started_wall_ms: tasks.clock().wall_ms(),
-        tasks,
         rng,
         shutdown: Shutdown::new(),
         leader,
@@ -65,8 +78,10 @@ pub(crate) async fn open(parts: Parts<'_>) -> Result<(Arc<Environment>, Task), B
         secrets_stored: AtomicU64::new(0),
         sessions: Sessions::default(),
         next_transient,
+        _reconfiguring: tasks.spawn("reconfigurations", reconfigurations.clone().run()),
+        reconfigurations,
+        tasks,
     });
-    realizer.boot();
     let dropped = crate::sequence::temporary::drop_leftovers(&environment).await;
     dropped.map_err(|error| BootError::Data(format!("cannot drop what sessions have left: {error}")))?;
     crate::secrets::compare(&environment).await;

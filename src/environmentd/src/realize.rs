@@ -13,6 +13,7 @@ use protocol::{Dataflow, Export};
 use repr::{ClusterId, CollectionId};
 use sql::catalog_view::SourceReference;
 use sql::{CatalogView, Cluster, Item, ItemDefinition, Replica};
+use tokio::sync::watch;
 use tracing::{error, info};
 
 use crate::committer::Realize;
@@ -24,6 +25,8 @@ pub(crate) struct Realizer {
     pub(crate) catalog: Arc<ArcSwap<Catalog>>,
     pub(crate) controller: Controller,
     pub(crate) next_transient: Arc<std::sync::atomic::AtomicU64>,
+    /// Told of each new version of the catalog.
+    pub(crate) versions: watch::Sender<u64>,
 }
 
 impl Realize for Realizer {
@@ -41,6 +44,7 @@ impl Realize for Realizer {
         self.catalog.store(Arc::clone(&new));
         self.drop_items(&old, &new, &mut changed_sources);
         self.remove_clusters(&old, &new);
+        self.versions.send_replace(new.version());
         changed_sources.sort_unstable();
         changed_sources.dedup();
         for source in changed_sources {

@@ -308,7 +308,7 @@ impl Session {
         generic: Option<&GenericSlot>,
     ) -> Result<Response, Error> {
         let tasks = self.environment.tasks.clone();
-        let limit = self.vars.statement_timeout();
+        let limit = self.vars.statement_timeout().filter(|_| !statement.kind.has_own_timeout());
         self.deadline = limit.map(|limit| tasks.clock().boot().saturating_add(limit));
         let mut cancellations = self.cancellations.clone();
         let work = std::pin::pin!(self.sequence(statement, params, generic));

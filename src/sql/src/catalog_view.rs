@@ -9,6 +9,7 @@ use expr::{Relation, Scalar};
 use protocol::source::SourceConnection;
 pub use repr::pg_type::quoted;
 use repr::{ClusterId, CollectionId, RelationDesc, ReplicaId, ScalarType, ShardId};
+use serde::{Deserialize, Serialize};
 
 /// The full name of an item. Built-in schemas (`pg_catalog`, `mz_catalog`, `mz_internal`, `information_schema`) belong to
 /// no database.
@@ -156,6 +157,50 @@ pub struct Cluster {
     pub size: Option<String>,
     pub replication_factor: u32,
     pub replicas: Vec<Replica>,
+    /// Set while some of the replicas are to take the place of others.
+    pub reconfiguration: Option<Reconfiguration>,
+}
+
+impl Cluster {
+    /// What its replicas are made by, if they are not made one by one.
+    pub fn managed(&self) -> Option<ClusterSize> {
+        let size = self.size.clone()?;
+        Some(ClusterSize { size, replication_factor: self.replication_factor })
+    }
+}
+
+/// By what the replicas of a managed cluster are made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterSize {
+    pub size: String,
+    pub replication_factor: u32,
+}
+
+/// A change of replicas that has begun. Those that come and those that go both run, until it ends one way or the other.
+///
+/// Durable as part of the catalog, in JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reconfiguration {
+    /// What the cluster is again if the change fails.
+    pub before: ClusterSize,
+    /// The replicas that come; there are some.
+    pub pending: Vec<ReplicaId>,
+    /// The replicas that go.
+    pub retiring: Vec<ReplicaId>,
+    pub deadline_wall_ms: u64,
+    pub cutover: Cutover,
+}
+
+/// When the replicas that go do so, and what happens at the deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cutover {
+    /// Once all that come have computed everything; if they have not at the deadline, they go instead.
+    ReadyOrRollBack,
+    /// Once all that come have computed everything, and at the deadline in any case.
+    ReadyOrCommit,
+    /// At the deadline.
+    AtDeadline,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use repr::interval::IntervalStyle;
 use repr::{ClusterId, CollectionId, ColumnType, NumericSpec, RelationDesc, ReplicaId, Row, ScalarType, Timestamp};
 use stdx::Redacted;
 
-use crate::catalog_view::{FullName, SecretVersion};
+use crate::catalog_view::{ClusterSize, Cutover, FullName, SecretVersion};
 use crate::statement::Statement;
 
 /// The plan of one statement.
@@ -45,6 +45,7 @@ pub enum Plan {
     CreateSecret(CreateSecretPlan),
     AlterSecret(AlterSecretPlan),
     CreateCluster(CreateClusterPlan),
+    AlterCluster(AlterClusterPlan),
     CreateReplica {
         cluster: ClusterId,
         name: String,
@@ -475,6 +476,22 @@ pub struct CreateClusterPlan {
     pub size: Option<String>,
     pub replication_factor: u32,
     pub replicas: Vec<(String, String)>,
+}
+
+#[derive(Clone, Debug)]
+pub struct AlterClusterPlan {
+    pub cluster: ClusterId,
+    /// None: its replicas are made and dropped one by one from now on.
+    pub to: Option<ClusterSize>,
+    /// None: the statement is done as soon as it is known what is to be.
+    pub wait: Option<ClusterWait>,
+}
+
+/// For how long replicas that come and replicas that go run beside each other while the statement waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClusterWait {
+    pub limit_ms: u64,
+    pub cutover: Cutover,
 }
 
 /// Everything a DROP removes, dependents first (CASCADE included).

@@ -1,5 +1,6 @@
 //! Statements: what each is, how it is read, planned and described. One file for each kind.
 
+mod alter_cluster;
 mod alter_secret;
 mod alter_table;
 mod cluster;
@@ -84,6 +85,7 @@ pub enum StatementKind {
     CreateSource(create_source::CreateSource),
     CreateSecret(create_secret::CreateSecret),
     AlterSecret(alter_secret::AlterSecret),
+    AlterCluster(alter_cluster::AlterCluster),
     CreateCluster(cluster::CreateCluster),
     CreateReplica(cluster::CreateReplica),
     Drop(drop::Drop),
@@ -131,6 +133,7 @@ impl StatementKind {
             StatementKind::CreateSource(_) => "CREATE SOURCE",
             StatementKind::CreateSecret(_) => "CREATE SECRET",
             StatementKind::AlterSecret(_) => "ALTER SECRET",
+            StatementKind::AlterCluster(_) => "ALTER CLUSTER",
             StatementKind::CreateCluster(_) => "CREATE CLUSTER",
             StatementKind::CreateReplica(_) => "CREATE CLUSTER REPLICA",
             StatementKind::Drop(drop) => drop.kind.drop_tag(),
@@ -150,6 +153,11 @@ impl StatementKind {
     /// answered by a plan cache.
     pub fn is_transaction_control(&self) -> bool {
         matches!(self, StatementKind::Transaction(_))
+    }
+
+    /// True if the statement says itself how long it may take, so that `statement_timeout` has no say.
+    pub fn has_own_timeout(&self) -> bool {
+        matches!(self, StatementKind::AlterCluster(alter) if alter.wait.is_some())
     }
 
     /// True if its text or its parameters have the value of a secret, of which nothing may be shown.
@@ -380,6 +388,7 @@ fn plan_kind(kind: &StatementKind, planner: &mut Planner<'_>) -> Result<Plan, Er
         StatementKind::CreateSource(create) => create.plan(planner),
         StatementKind::CreateSecret(create) => create.plan(planner),
         StatementKind::AlterSecret(alter) => alter.plan(planner),
+        StatementKind::AlterCluster(alter) => alter.plan(planner),
         StatementKind::CreateCluster(create) => create.plan(planner),
         StatementKind::CreateReplica(create) => create.plan(planner),
         StatementKind::Drop(drop) => drop.plan(planner),
@@ -426,6 +435,7 @@ pub fn describe(
             create_secret::plan_value(&mut Planner { context, catalog, params }, &alter.value).map(|_| None)
         })?,
         Kind::AlterTable(_)
+        | Kind::AlterCluster(_)
         | Kind::Rename(_)
         | Kind::CreateDatabase(_)
         | Kind::CreateSchema(_)

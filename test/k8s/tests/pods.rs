@@ -179,17 +179,22 @@ async fn reads_go_on_while_processes_die_and_replicas_change() {
     environment.signal(&frozen, Signal::CONT);
     environment.wait_hydrated("pair", &["r2"]).await;
 
-    // Another size: a new replica is there before an old one goes.
-    sql.batch_execute("CREATE CLUSTER REPLICA pair.r3 (SIZE '2x2')").await.unwrap();
-    environment.wait_hydrated("pair", &["r3"]).await;
-    sql.batch_execute("DROP CLUSTER REPLICA pair.r1").await.unwrap();
-    eventually("the old replica is gone", async || {
-        environment.services().await == ids(&["cluster-0", "cluster-2", "cluster-3"])
+    // Another size: the new replicas are there before the old ones go.
+    sql.batch_execute("ALTER CLUSTER pair SET (MANAGED)").await.unwrap();
+    let resize = "ALTER CLUSTER pair SET (SIZE '2x2') WITH (WAIT UNTIL READY (TIMEOUT '5m', ON TIMEOUT ROLLBACK))";
+    sql.batch_execute(resize).await.unwrap();
+    let replicas = "SELECT r.name || ' ' || r.size FROM mz_cluster_replicas r \
+        JOIN mz_clusters c ON c.id = r.cluster_id WHERE c.name = 'pair' ORDER BY r.name";
+    assert_eq!(answer(&sql, replicas).await, ["r3 2x2", "r4 2x2"]);
+    eventually("the old replicas are gone", async || {
+        environment.services().await == ids(&["cluster-0", "cluster-3", "cluster-4"])
             && environment.pods_of("cluster-1").await.is_empty()
+            && environment.pods_of("cluster-2").await.is_empty()
     })
     .await;
     let pods = environment.pods_of("cluster-3").await;
     assert_eq!(pods[0].labels()[&format!("compute.{DOMAIN}/workers")], "2");
+    environment.wait_hydrated("pair", &["r3", "r4"]).await;
     reader.stop().await;
 }
 

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
@@ -231,7 +232,7 @@ fn spawn(data_dir: &Path, args: &[String]) -> Result<(Child, Ports)> {
 }
 
 /// Runs statements by the simple protocol and returns all rows as text, NULL as None.
-pub async fn rows(client: &Client, sql: &str) -> Result<Vec<Vec<Option<String>>>> {
+pub async fn rows(client: &Client, sql: &str) -> Result<Rows> {
     let messages = client.simple_query(sql).await.map_err(|error| describe(&error)).with_context(|| sql.to_owned())?;
     let mut rows = Vec::new();
     for message in messages {
@@ -240,6 +241,26 @@ pub async fn rows(client: &Client, sql: &str) -> Result<Vec<Vec<Option<String>>>
         }
     }
     Ok(rows)
+}
+
+/// Rows as text.
+pub type Rows = Vec<Vec<Option<String>>>;
+
+/// How long something that is bound to happen may take.
+const EVENTUALLY: Duration = Duration::from_secs(90);
+
+/// Asks until the answer is as wanted.
+pub async fn eventually(client: &Client, sql: &str, wanted: impl Fn(&Rows) -> bool) -> Result<Rows> {
+    let ask = async {
+        loop {
+            let answer = rows(client, sql).await?;
+            if wanted(&answer) {
+                return anyhow::Ok(answer);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(EVENTUALLY, ask).await.with_context(|| format!("still not so: {sql}"))?
 }
 
 /// The error as the server told it, SQLSTATE first.

@@ -1,30 +1,9 @@
 //! What SQL tells of the processes of replicas: whether they run, why they did not, and what they use.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result};
 use rustix::process::Signal;
 use system_test::Server;
-use system_test::server::{rows, send_signal};
-use tokio_postgres::Client;
-
-const TIMEOUT: Duration = Duration::from_secs(90);
-
-type Rows = Vec<Vec<Option<String>>>;
-
-/// Asks until the answer is as wanted.
-async fn eventually(client: &Client, sql: &str, wanted: impl Fn(&Rows) -> bool) -> Result<Rows> {
-    let ask = async {
-        loop {
-            let answer = rows(client, sql).await?;
-            if wanted(&answer) {
-                return anyhow::Ok(answer);
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(TIMEOUT, ask).await.with_context(|| format!("still not so: {sql}"))?
-}
+use system_test::server::{Rows, eventually, rows, send_signal};
 
 #[tokio::test]
 async fn a_killed_process_shows_with_its_reason() -> Result<()> {

@@ -10,6 +10,7 @@ mod pg_index;
 mod pg_operator;
 mod pg_proc;
 mod pg_type;
+mod reconfiguration;
 mod replica;
 
 pub use lookup::entries;
@@ -110,6 +111,7 @@ pub(crate) enum Column {
     OptionalTimestampTz,
     Int2Array,
     OidArray,
+    Jsonb,
 }
 
 impl Column {
@@ -130,6 +132,7 @@ impl Column {
             Column::OptionalTimestampTz => ScalarType::TimestampTz(None).nullable(),
             Column::Int2Array => ScalarType::Array(Box::new(ScalarType::Int2)).not_null(),
             Column::OidArray => ScalarType::Array(Box::new(ScalarType::Oid)).not_null(),
+            Column::Jsonb => ScalarType::Jsonb.not_null(),
         }
     }
 }
@@ -148,6 +151,7 @@ fn builtins() -> impl Iterator<Item = &'static Builtin> {
     let families = [
         mz::BUILTINS,
         replica::BUILTINS,
+        reconfiguration::BUILTINS,
         pg::BUILTINS,
         pg_type::BUILTINS,
         pg_index::BUILTINS,

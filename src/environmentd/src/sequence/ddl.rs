@@ -12,7 +12,7 @@ use sql::plan::{AddColumnsPlan, CreateClusterPlan, DropPlan, Notice, Params};
 use sql::statement::Statement;
 use sql::{CatalogView, Item, Plan};
 
-use super::{complete, temporary};
+use super::{alter_cluster, complete, temporary};
 use crate::committer::SubmitError;
 use crate::error::Error;
 use crate::objects::{ClusterObjects, shard_of};
@@ -41,14 +41,17 @@ impl Session {
             }
             let tag = tag(&planned);
             check_maintainable(&catalog, &planned)?;
+            let waits_for = alter_cluster::waits_for(&planned);
             // Held until the new dataflows exist, so that their inputs stay readable at the commit's time.
             let holds = self.hold_inputs(&planned)?;
             let (ops, notices) = self.ops(planned)?;
             let transacted = catalog.transact(temporary::with_schema(&catalog, ops))?;
+            let awaited = alter_cluster::awaited(waits_for, &transacted);
             let outcome = secrets::commit(&self.environment, &catalog, transacted, contents.as_ref()).await;
             drop(holds);
             match outcome {
                 Ok(_) => {
+                    self.await_reconfiguration(awaited).await?;
                     notices.into_iter().for_each(|notice| self.notice(notice.into()));
                     return complete(tag);
                 }
@@ -86,6 +89,7 @@ impl Session {
             Plan::AddColumns(plan) => self.add_columns(plan),
             Plan::Rename(plan) => Ok((vec![Op::Rename(plan.renamed)], Vec::new())),
             Plan::Drop(plan) => Ok(drops(plan)),
+            Plan::AlterCluster(plan) => Ok((vec![self.alter_cluster(plan)], Vec::new())),
             Plan::CreateSecret(_) | Plan::AlterSecret(_) => Ok((vec![self.secret_op(plan)], Vec::new())),
             other => Ok((creates(other), Vec::new())),
         }
@@ -163,6 +167,7 @@ fn tag(plan: &Plan) -> &'static str {
         Plan::CreateSecret(_) => "CREATE SECRET",
         Plan::AlterSecret(_) => "ALTER SECRET",
         Plan::CreateCluster(_) => "CREATE CLUSTER",
+        Plan::AlterCluster(_) => "ALTER CLUSTER",
         Plan::CreateReplica { .. } => "CREATE CLUSTER REPLICA",
         Plan::Drop(plan) => plan.tag,
         other => unreachable!("not a DDL plan: {other:?}"),

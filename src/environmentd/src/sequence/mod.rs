@@ -1,5 +1,6 @@
 //! The life of each kind of statement, one file each.
 
+mod alter_cluster;
 pub(crate) mod bind;
 pub(crate) mod copy;
 mod cursor;
@@ -108,6 +109,7 @@ impl Session {
             | Plan::CreateSecret(_)
             | Plan::AlterSecret(_)
             | Plan::CreateCluster(_)
+            | Plan::AlterCluster(_)
             | Plan::CreateReplica { .. }
             | Plan::Drop(_) => self.ddl(statement, params, plan).await,
             Plan::NoOp { tag, notice } => {

@@ -11,9 +11,9 @@ use crate::parse::{Cursor, OptionItem};
 use crate::plan::{CreateClusterPlan, Plan};
 
 /// Most replicas of one cluster.
-const REPLICAS_MAX: u64 = 16;
+const REPLICAS_MAX: u32 = 16;
 
-const CLUSTER_REFUSED: [&str; 8] = [
+pub(super) const CLUSTER_REFUSED: [&str; 8] = [
     "availability zones",
     "introspection interval",
     "introspection debugging",
@@ -91,13 +91,7 @@ impl CreateCluster {
     fn option(&mut self, option: OptionItem) -> Result<(), Error> {
         match option.name {
             "size" => self.size = Some((option.text()?.to_owned(), option.position)),
-            "replication factor" => {
-                let factor = option.unsigned()?;
-                if factor > REPLICAS_MAX {
-                    return Err(option.invalid(&format!("at most {REPLICAS_MAX}")));
-                }
-                self.replication_factor = factor as u32;
-            }
+            "replication factor" => self.replication_factor = replication_factor(&option)?,
             // `MANAGED` says what SIZE or REPLICAS says anyway.
             _ => {
                 option.flag()?;
@@ -167,6 +161,15 @@ impl CreateReplica {
     }
 }
 
+/// Errors: 22023 for more replicas than a cluster may have.
+pub(super) fn replication_factor(option: &OptionItem) -> Result<u32, Error> {
+    let factor = option.unsigned()?;
+    u32::try_from(factor)
+        .ok()
+        .filter(|factor| *factor <= REPLICAS_MAX)
+        .ok_or_else(|| option.invalid(&format!("at most {REPLICAS_MAX}")))
+}
+
 /// Reads `(r1 (SIZE ...), ...)`, which may be empty.
 fn parse_replicas(cursor: &mut Cursor<'_>) -> Result<Vec<Replica>, Error> {
     cursor.expect_token(&Token::LParen)?;
@@ -197,7 +200,7 @@ fn parse_size(cursor: &mut Cursor<'_>) -> Result<(String, usize), Error> {
 }
 
 /// Errors: 22023 for a size that is not in the table of sizes.
-fn check_size(planner: &Planner<'_>, (size, position): &(String, usize)) -> Result<String, Error> {
+pub(super) fn check_size(planner: &Planner<'_>, (size, position): &(String, usize)) -> Result<String, Error> {
     let sizes = planner.catalog.replica_sizes();
     if sizes.iter().any(|known| known.name == size) {
         return Ok(size.clone());

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use sqlparser::ast::{Ident, ObjectName};
 use sqlparser::tokenizer::Token;
 
+use super::alter_cluster::AlterCluster;
 use super::alter_secret::AlterSecret;
 use super::alter_table::AlterTable;
 use super::drop::{is_missing, named_replica, single};
@@ -72,6 +73,10 @@ pub(crate) fn parse_alter(cursor: &mut Cursor<'_>) -> Result<Option<StatementKin
     if *kind == ObjectKind::Secret && cursor.take(&["as"]) {
         return AlterSecret::parse(cursor, name, if_exists).map(StatementKind::AlterSecret).map(Some);
     }
+    if *kind == ObjectKind::Cluster && (cursor.peek_words(&["set"]) || cursor.peek_words(&["reset"])) {
+        let name = single(&name)?.clone();
+        return AlterCluster::parse(cursor, name, if_exists).map(StatementKind::AlterCluster).map(Some);
+    }
     if *kind == ObjectKind::Table {
         return AlterTable::parse(cursor, name, if_exists).map(StatementKind::AlterTable).map(Some);
     }
@@ -123,9 +128,9 @@ impl Rename {
                 renamed.push((Renamed::Schema { database, name }, new(&self.to)?));
             }
             ObjectKind::Cluster => {
-                let cluster = self.cluster(planner, single(&self.name)?)?;
+                let cluster = cluster_to_alter(planner, single(&self.name)?)?;
                 if let To::Swap(other) = &self.to {
-                    let other = self.cluster(planner, other)?;
+                    let other = cluster_to_alter(planner, other)?;
                     renamed.push((Renamed::Cluster(other.id), cluster.name.clone()));
                 }
                 renamed.push((Renamed::Cluster(cluster.id), new(&self.to)?));
@@ -158,13 +163,14 @@ impl Rename {
         let full = ObjectName::from(vec![Ident::with_quote('"', database), ident.clone()]);
         self.schema(planner, &full).map(|(_, schema)| schema)
     }
+}
 
-    fn cluster(&self, planner: &Planner<'_>, ident: &Ident) -> Result<Arc<crate::Cluster>, Error> {
-        let cluster = names::resolve_cluster(planner.catalog, ident)?;
-        match cluster.name.starts_with("mz_") {
-            true => Err(required_by_system("cluster", &cluster.name)),
-            false => Ok(cluster),
-        }
+/// The cluster that an ALTER names.
+pub(super) fn cluster_to_alter(planner: &Planner<'_>, ident: &Ident) -> Result<Arc<crate::Cluster>, Error> {
+    let cluster = names::resolve_cluster(planner.catalog, ident)?;
+    match cluster.name.starts_with("mz_") {
+        true => Err(required_by_system("cluster", &cluster.name)),
+        false => Ok(cluster),
     }
 }
 

@@ -58,6 +58,7 @@ impl Fake {
             size: Some("1".into()),
             replication_factor: 1,
             replicas: vec![Replica { id: ReplicaId(1), name: "r1".into(), size: "1".into() }],
+            reconfiguration: None,
         };
         let schemas = BTreeMap::from([("materialize".to_owned(), BTreeSet::from(["public".to_owned()]))]);
         let items = builtin::items().into_iter().map(|item| (item.id, Arc::new(item))).collect();
@@ -153,7 +154,8 @@ impl Fake {
                     .map(|(name, size)| Replica { id: ReplicaId(self.next()), name, size })
                     .collect();
                 let (name, size) = (plan.name.clone(), plan.size.clone());
-                let cluster = Cluster { id, name, size, replication_factor: plan.replication_factor, replicas };
+                let replication_factor = plan.replication_factor;
+                let cluster = Cluster { id, name, size, replication_factor, replicas, reconfiguration: None };
                 self.clusters.insert(id, Arc::new(cluster));
             }
             Plan::AddColumns(plan) => {
