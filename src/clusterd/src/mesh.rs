@@ -7,7 +7,10 @@
 //!
 //! Where TLS guards the mesh, it comes before the word. timely takes its sockets apart and blocks on the halves, which an
 //! encrypted connection cannot bear, so it gets one end of a pair of sockets, and a task carries bytes between the other end
-//! and the peer. Whichever end is lost, both are closed.
+//! and the peer. Whichever end is lost, both are closed. The task also sees how long each message is, and closes both ends
+//! before timely makes room for one that is longer than any can be.
+
+mod frames;
 
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -22,8 +25,10 @@ use timely::communication::Hooks;
 use timely::communication::allocator::ProcessBuilder;
 use timely::communication::allocator::zero_copy::initialize::initialize_networking_from_sockets;
 use timely::communication::allocator::zero_copy::stream::Stream;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
+
+use self::frames::Frames;
 
 /// Opens a handshake; the last byte is its version.
 const MAGIC: u64 = 0x6672_6573_686d_7301;
@@ -187,15 +192,29 @@ fn carry(tasks: &Tasks, connection: Connection) -> io::Result<(UnixStream, Task)
     other.set_nonblocking(true)?;
     let other = tokio::net::UnixStream::from_std(other)?;
     let carrier = tasks.spawn("clusterd: carry mesh", async move {
-        let (mut connection, mut other) = (connection, other);
-        // What is lost in one direction is closed in the other; both are dropped in the end.
-        let carried =
-            tokio::io::copy_bidirectional_with_sizes(&mut connection, &mut other, CARRIED_BYTES, CARRIED_BYTES);
+        let (from_peer, to_peer) = tokio::io::split(connection);
+        let (from_timely, to_timely) = other.into_split();
+        // What is lost in one direction is closed in the other; all are dropped in the end.
+        let carried = futures::future::try_join(carry_on(from_peer, to_timely), carry_on(from_timely, to_peer));
         if let Err(error) = carried.await {
             tracing::warn!(%error, "lost a process of this replica");
         }
     });
     Ok((end, carrier))
+}
+
+/// Carries bytes in one direction, up to their end. Errors: an end is lost, or a message is too long.
+async fn carry_on(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) -> io::Result<()> {
+    let (mut frames, mut buffer) = (Frames::default(), vec![0; CARRIED_BYTES]);
+    loop {
+        let read = from.read(&mut buffer).await?;
+        if read == 0 {
+            return to.shutdown().await;
+        }
+        frames.pass(&buffer[..read])?;
+        to.write_all(&buffer[..read]).await?;
+        to.flush().await?;
+    }
 }
 
 #[cfg(test)]

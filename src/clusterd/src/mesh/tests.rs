@@ -6,6 +6,14 @@ use tokio::net::TcpStream;
 
 use super::*;
 
+/// A message as timely sends it, its header first.
+fn message(length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; 48];
+    bytes[32..40].copy_from_slice(&(length as u64).to_be_bytes());
+    bytes.resize(48 + length, 7);
+    bytes
+}
+
 /// A socket as timely gets it, and the peer's end of the connection it stands for.
 async fn carried() -> (UnixStream, TcpStream, Task) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -18,17 +26,33 @@ async fn carried() -> (UnixStream, TcpStream, Task) {
 #[tokio::test(flavor = "multi_thread")]
 async fn bytes_are_carried_both_ways() {
     let (mut end, mut peer, _carrier) = carried().await;
-    let (tasks, sent, mut received) = (Tasks::tokio(), vec![7; 1 << 20], vec![0; 1 << 20]);
+    let sent = message(1 << 20);
+    let (tasks, mut received) = (Tasks::tokio(), vec![0; sent.len()]);
     let (expected, mut writer) = (sent.clone(), end.try_clone().unwrap());
     let write = tasks.spawn_blocking("write", move || writer.write_all(&sent));
     let (written, read) = futures::future::join(write, peer.read_exact(&mut received)).await;
     written.unwrap();
     read.unwrap();
     assert_eq!(received, expected);
-    peer.write_all(b"back").await.unwrap();
-    let mut answer = [0; 4];
+    let back = message(4);
+    peer.write_all(&back).await.unwrap();
+    let mut answer = vec![0; back.len()];
     end.read_exact(&mut answer).unwrap();
-    assert_eq!(&answer, b"back");
+    assert_eq!(answer, back);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_is_too_long_ends_the_connection_before_it_is_passed_on() {
+    let (mut end, mut peer, carrier) = carried().await;
+    let mut long = message(0);
+    long[32] = 0xff;
+    peer.write_all(&message(4)).await.unwrap();
+    let mut short = vec![0; message(4).len()];
+    end.read_exact(&mut short).unwrap();
+    peer.write_all(&long).await.unwrap();
+    assert_eq!(end.read(&mut [0; 64]).unwrap(), 0);
+    carrier.ended().await;
+    assert_eq!(peer.read(&mut [0]).await.unwrap_or(0), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
