@@ -27,6 +27,9 @@ use crate::subscribe::{PendingSubscribe, SubscribeHandle};
 /// How far the since of an index trails its upper unless something holds it further back.
 pub(crate) const INDEX_LAG: Duration = Duration::from_secs(1);
 
+/// For how long a replica that was never reached counts as starting.
+const START_MAX: Duration = Duration::from_secs(60);
+
 /// What a controller is made of.
 pub struct ControllerConfig {
     pub tasks: Tasks,
@@ -76,13 +79,22 @@ pub struct ProcessState {
 }
 
 impl ProcessState {
-    fn of(replica: &Replica, report: ProcessReport) -> ProcessState {
+    fn of(replica: &Replica, report: ProcessReport, now: Duration) -> ProcessState {
         let online = replica.connection.is_some();
         // Whatever was told of it once: it answers.
         let told = report.history.last().and_then(|last| last.reason.clone());
-        let reason = if online { None } else { told.or_else(|| replica.last_error.clone()) };
+        let reason = if online { None } else { told.or_else(|| why_not_connected(replica, now)) };
         ProcessState { online, reason, report }
     }
+}
+
+/// Why we do not reach a replica whose processes run as far as is known. That one which has just been made is not there yet
+/// says more than which attempt to reach it failed and how.
+fn why_not_connected(replica: &Replica, now: Duration) -> Option<String> {
+    if !replica.was_connected && now.saturating_sub(replica.made) < START_MAX {
+        return Some("initializing".to_owned());
+    }
+    replica.last_error.as_ref().map(|error| format!("not connected: {error}"))
 }
 
 /// The handle that sessions share. Its tasks end when the last clone is dropped.
@@ -212,7 +224,7 @@ impl Controller {
             if owner.replicas.contains_key(&replica) {
                 return;
             }
-            owner.replicas.insert(replica, Replica::new(spec.clone()));
+            owner.replicas.insert(replica, Replica::new(spec.clone(), self.shared.tasks.clock().boot()));
             owner.place_ingestions();
         }
         let task = self.shared.tasks.spawn("controller: replica", replica::run(Arc::clone(&self.shared), spec));
@@ -251,6 +263,7 @@ impl Controller {
     pub fn replica_status(&self, cluster: ClusterId) -> Vec<ReplicaStatus> {
         let state = self.shared.state.lock();
         let Some(cluster) = state.clusters.get(&cluster) else { return Vec::new() };
+        let now = self.shared.tasks.clock().boot();
         let status = |(id, replica): (&ReplicaId, &Replica)| ReplicaStatus {
             replica: *id,
             name: replica.spec.name.clone(),
@@ -262,7 +275,7 @@ impl Controller {
             processes: {
                 let mut reports = self.shared.launcher.reports(&replica.spec);
                 reports.resize(replica.spec.size.processes, ProcessReport::default());
-                reports.into_iter().map(|report| ProcessState::of(replica, report)).collect()
+                reports.into_iter().map(|report| ProcessState::of(replica, report, now)).collect()
             },
         };
         cluster.replicas.iter().map(status).collect()
@@ -501,9 +514,11 @@ impl Controller {
 }
 
 impl Replica {
-    fn new(spec: ReplicaSpec) -> Replica {
+    fn new(spec: ReplicaSpec, made: Duration) -> Replica {
         Replica {
             spec,
+            made,
+            was_connected: false,
             notify: Arc::new(Notify::new()),
             task: None,
             connection: None,

@@ -305,6 +305,7 @@ impl Shared {
         let Some(replica) = cluster.replicas.get_mut(&spec.replica) else { return false };
         replica.uppers.clear();
         replica.last_error = None;
+        replica.was_connected = true;
         replica.connection = Some(Connection { replay_until, ..Connection::default() });
         cluster.forget_answers(spec.replica);
         cluster.place_ingestions();

@@ -111,6 +111,9 @@ pub(crate) struct IngestionState {
 /// A replica and its connection, if it has one.
 pub(crate) struct Replica {
     pub(crate) spec: ReplicaSpec,
+    /// By the clock that only goes forward.
+    pub(crate) made: Duration,
+    pub(crate) was_connected: bool,
     /// Wakes the connection's sender: there is a new entry.
     pub(crate) notify: Arc<Notify>,
     pub(crate) task: Option<Task>,

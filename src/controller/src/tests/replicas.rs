@@ -228,6 +228,20 @@ fn a_silent_replica_is_given_up() {
 }
 
 #[test]
+fn a_replica_that_was_never_reached_is_starting_for_a_while() {
+    check(|world| async move {
+        world.controller.initialization_complete(CLUSTER);
+        world.replica(R1, 1);
+        let reason = |world: &World| world.controller.replica_status(CLUSTER)[0].processes[0].reason.clone();
+        world.pass(30_000).await;
+        assert!(world.controller.replica_status(CLUSTER)[0].disconnects > 0);
+        assert_eq!(reason(&world).as_deref(), Some("initializing"));
+        world.pass(40_000).await;
+        assert_eq!(reason(&world).as_deref(), Some("not connected: no answer to hello"));
+    });
+}
+
+#[test]
 fn a_subscription_takes_each_interval_once_from_whichever_replica_is_first() {
     check(|mut world| async move {
         with_table(&world);
