@@ -6,6 +6,8 @@ use parking_lot::Mutex;
 use persist::{
     BackupReport, BlobUrl, Progress, Pruned, RemoteAddress, RemoteShards, backup_stored, list_backups, prune_backups,
 };
+use protocol::grpc::Address;
+use protocol::tls::{Peers, Tls, TlsFiles};
 use stdx::Tasks;
 
 use crate::boot::{BootError, SHARDCTL_SOCKET, lock_data_dir};
@@ -20,7 +22,7 @@ pub(crate) async fn run(args: &BackupArgs, tasks: &Tasks) -> Result<(), BootErro
                 RemoteAddress::Tcp(address) => eprintln!("asking the environment at {address}"),
                 RemoteAddress::Unix(path) => eprintln!("asking the environment at {}", path.display()),
             }
-            let leader = RemoteShards::connect(address, tasks.clone()).map_err(failed)?;
+            let leader = leader(args, address, tasks)?;
             leader.backup(&to.to_string(), &progress_printer()).await.map_err(failed)?
         }
         None => backup_directly(args, &to, tasks).await?,
@@ -47,6 +49,28 @@ async fn prune(newest: &str, to: &BlobUrl, keep: u32) -> Result<(), BootError> {
         println!("  parts deleted       {parts} ({})", text::size(part_bytes));
     }
     Ok(())
+}
+
+/// The environment at an address, which is to prove who it is if there is something to prove who we are.
+fn leader(args: &BackupArgs, address: RemoteAddress, tasks: &Tasks) -> Result<RemoteShards, BootError> {
+    let (RemoteAddress::Tcp(text), Some(files)) = (&address, tls_files(args)) else {
+        return RemoteShards::connect(address, tasks.clone()).map_err(failed);
+    };
+    let usage = |error: &dyn std::fmt::Display| BootError::Usage(format!("--shardctl-addr {text}: {error}"));
+    let address: Address = text.parse().map_err(|error| usage(&error))?;
+    let tls = files.read().and_then(|pem| Tls::new(tasks.clone(), pem));
+    let tls = tls.map_err(|error| BootError::Usage(format!("--tls-cert, --tls-key, --tls-ca: {error}")))?;
+    let guard = tls.guard(Peers::Environmentd);
+    let connect = move || {
+        let (address, guard) = (address.clone(), guard.clone());
+        async move { address.connect(Some(&guard)).await }
+    };
+    Ok(RemoteShards::through(connect, tasks.clone()))
+}
+
+fn tls_files(args: &BackupArgs) -> Option<TlsFiles> {
+    let (certificates, key, authorities) = (args.tls_cert.clone()?, args.tls_key.clone()?, args.tls_ca.clone()?);
+    Some(TlsFiles { certificates, key, authorities })
 }
 
 /// Where the running environment listens; none if no environment runs in the data directory.

@@ -63,10 +63,22 @@ pub struct BackupArgs {
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub keep: Option<u32>,
 
-    /// Ask the environment that serves shardctl at this address, <host>:<port>, without TLS. Without it the one that runs in the data
+    /// Ask the environment that serves shardctl at this address, <host>:<port>. Without it the one that runs in the data
     /// directory is asked; if none does, the store is read directly.
     #[arg(long)]
     pub shardctl_addr: Option<String>,
+
+    /// For an environment whose processes prove who they are: the certificate, as PEM, of one of its services.
+    #[arg(long, env = "FRESHET_TLS_CERT", requires_all = ["shardctl_addr", "tls_key", "tls_ca"])]
+    pub tls_cert: Option<PathBuf>,
+
+    /// The key of --tls-cert, as PEM.
+    #[arg(long, env = "FRESHET_TLS_KEY", requires_all = ["tls_cert", "tls_ca"])]
+    pub tls_key: Option<PathBuf>,
+
+    /// The certificates, as PEM, of the environment's authority.
+    #[arg(long, env = "FRESHET_TLS_CA", requires_all = ["tls_cert", "tls_key"])]
+    pub tls_ca: Option<PathBuf>,
 
     #[command(flatten)]
     pub store: StoreArgs,
