@@ -101,6 +101,10 @@ pub(crate) struct Vars {
 }
 
 fn definition(name: &str) -> Result<&'static Definition, Error> {
+    // Every statement asks for some by their own names.
+    if let Some(definition) = VARIABLES.iter().find(|definition| definition.name == name) {
+        return Ok(definition);
+    }
     // PostgreSQL's other spellings.
     let name = match name.to_ascii_lowercase().as_str() {
         "time zone" => "timezone".to_owned(),

@@ -37,6 +37,13 @@ const FAST: Duration = Duration::from_micros(700);
 /// Checkpoints that are larger are flushed at once.
 const FLUSHED_BYTES: usize = 1 << 20;
 
+/// What a writer knows.
+struct Writing {
+    room: Room,
+    /// All slots behind it are free; None: what was stored last is not known.
+    newest: Option<u64>,
+}
+
 /// A log in a directory on a disk, for one process at a time.
 pub struct RocksLog {
     tasks: Tasks,
@@ -55,7 +62,7 @@ struct Database {
     open: RwLock<Option<DB>>,
     /// Held by whoever writes: a slot is looked at and filled in one step, and nobody lengthens the write-ahead file while
     /// another writes at its end.
-    writing: Mutex<Room>,
+    writing: Mutex<Writing>,
     _lock: File,
 }
 
@@ -70,7 +77,8 @@ impl RocksLog {
         check_layout(directory)?;
         let database = open_database(directory)?;
         let newest = newest_seq(&database)?;
-        let (open, writing) = (RwLock::new(Some(database)), Mutex::default());
+        let writing = Mutex::new(Writing { room: Room::default(), newest: Some(newest) });
+        let open = RwLock::new(Some(database));
         let database = Database { directory: directory.to_owned(), open, writing, _lock: lock };
         Ok(RocksLog {
             tasks,
@@ -262,8 +270,11 @@ impl Database {
     }
 
     fn append(&self, entry: &Entry) -> Result<Append, LogError> {
-        let mut room = self.writing.lock();
-        let outcome = self.with(|database| append(database, entry, &mut room));
+        let mut writing = self.writing.lock();
+        let outcome = self.with(|database| append(database, entry, &mut writing));
+        if outcome.is_err() {
+            writing.newest = None;
+        }
         if let Err(LogError::DiskFull(_)) = outcome {
             self.close();
         }
@@ -271,16 +282,23 @@ impl Database {
     }
 }
 
-fn append(database: &DB, entry: &Entry, room: &mut Room) -> Result<Append, LogError> {
+fn append(database: &DB, entry: &Entry, writing: &mut Writing) -> Result<Append, LogError> {
     let (log, key) = (family(database, LOG), entry.seq.to_be_bytes());
-    if let Some(bytes) = database.get_cf(log, key).map_err(|error| rocks_error(&error))? {
+    let newest = match writing.newest {
+        Some(newest) => newest,
+        None => newest_seq(database)?,
+    };
+    if entry.seq <= newest
+        && let Some(bytes) = database.get_cf(log, key).map_err(|error| rocks_error(&error))?
+    {
         let found = Entry::decode(entry.seq, bytes.into())?;
         // Our own bytes from a write that failed for lack of space, and was recovered all the same.
         return Ok(if found == *entry { Append::Committed { stored_at: None } } else { Append::Occupied(found) });
     }
     let bytes = entry.encode();
-    room.make(database.path(), bytes.len());
+    writing.room.make(database.path(), bytes.len());
     database.put_cf_opt(log, key, bytes, &synced()).map_err(|error| rocks_error(&error))?;
+    writing.newest = Some(newest.max(entry.seq));
     Ok(Append::Committed { stored_at: None })
 }
 

@@ -6,11 +6,11 @@
 use std::sync::Arc;
 
 use catalog::Catalog;
-use expr::{Relation, Scalar};
+use expr::{EvalError, Mfp, MfpPlan, Relation, Scalar};
 use optimizer::Access;
 use parking_lot::Mutex;
 use repr::interval::IntervalStyle;
-use repr::{CollectionId, ColumnType, Datum, RelationDesc, RelationType, ScalarType};
+use repr::{Arena, CollectionId, ColumnType, Datum, Diff, Kind, RelationDesc, RelationType, Row, ScalarType};
 use sql::Plan;
 use sql::plan::{Finishing, InsertPlan, Params, PlanContext, SelectPlan, When};
 use sql::statement::{Statement, StatementKind};
@@ -43,8 +43,15 @@ struct GenericPlan {
 
 /// What becomes of the rows.
 enum Purpose {
-    Select { finishing: Finishing, desc: RelationDesc },
-    Insert { table: CollectionId },
+    Select {
+        finishing: Finishing,
+        desc: RelationDesc,
+    },
+    /// An INSERT of one row is a function of the parameters: `row`.
+    Insert {
+        table: CollectionId,
+        row: Option<Box<MfpPlan>>,
+    },
 }
 
 impl Session {
@@ -60,11 +67,17 @@ impl Session {
         }
         let attempt = self.generic_plan(slot, statement, params);
         let Some(plan) = &attempt.plan else { return Ok(None) };
+        let values = params.values.as_deref().unwrap_or_default();
+        if let Purpose::Insert { table, row: Some(row) } = &plan.purpose {
+            self.check_writable("INSERT")?;
+            let access = Access::Constant(evaluate_row(row, values));
+            return self.insert_rows((*table, plan.typ.arity()), access, None).await.map(Some);
+        }
         let catalog = Arc::clone(&attempt.catalog);
         let cluster = catalog_cluster(&catalog, &attempt.context);
         let objects = ClusterObjects { catalog, cluster, before: None };
         let mut relation = plan.relation.clone();
-        bind(&mut relation, params.values.as_deref().unwrap_or_default());
+        bind(&mut relation, values);
         let access = self.access(&relation, &objects)?;
         if matches!(access, Access::Dataflow) {
             let Attempt { catalog, context, .. } = &*attempt;
@@ -73,7 +86,7 @@ impl Session {
             return Ok(None);
         }
         match &plan.purpose {
-            Purpose::Insert { table } => {
+            Purpose::Insert { table, row: _ } => {
                 self.check_writable("INSERT")?;
                 self.insert_rows((*table, plan.typ.arity()), access, None).await.map(Some)
             }
@@ -117,11 +130,13 @@ fn make(
 ) -> Option<GenericPlan> {
     let placeholders = types.iter().enumerate().map(|(index, typ)| placeholder(index, typ.as_ref()));
     let mut params = Params { types: types.to_vec(), values: Some(placeholders.collect::<Option<_>>()?) };
-    let (mut relation, purpose) = match planning::plan(statement, context, &**catalog, &mut params).ok()? {
+    let (mut relation, mut purpose) = match planning::plan(statement, context, &**catalog, &mut params).ok()? {
         Plan::Select(SelectPlan { relation, finishing, desc, when: When::Immediately }) => {
             (relation, Purpose::Select { finishing, desc })
         }
-        Plan::Insert(InsertPlan { table, relation, returning: None }) => (relation, Purpose::Insert { table }),
+        Plan::Insert(InsertPlan { table, relation, returning: None }) => {
+            (relation, Purpose::Insert { table, row: None })
+        }
         _ => return None,
     };
     let objects =
@@ -133,6 +148,9 @@ fn make(
         return None;
     }
     let relation = planning::optimize(relation, &objects).ok()?;
+    if let Purpose::Insert { row, .. } = &mut purpose {
+        *row = one_row(&relation, types).map(Box::new);
+    }
     let typ = relation.typ();
     Some(GenericPlan { relation, typ, purpose })
 }
@@ -143,16 +161,63 @@ fn placeholder(index: usize, typ: Option<&ScalarType>) -> Option<Scalar> {
     Some(Scalar::call(expr::func::parameter(), vec![index], vec![ScalarType::Int4], typ?.clone()))
 }
 
+/// What makes the only row of a relation out of the values of the parameters. None: it is not of that form.
+fn one_row(relation: &Relation, types: &[Option<ScalarType>]) -> Option<MfpPlan> {
+    let (mfp, base) = Mfp::extract_from_relation(relation);
+    let Relation::Constant { rows: Ok(rows), typ } = base else { return None };
+    let [(row, Diff::ONE)] = &rows[..] else { return None };
+    // The parameters are the input: all other columns come behind them, the first of these being the row's.
+    let kinds: Vec<Kind> = types.iter().map(|typ| Some(typ.as_ref()?.kind())).collect::<Option<_>>()?;
+    let shift = kinds.len();
+    let datums = row.unpack(&typ.kinds()).into_iter().zip(&typ.columns);
+    let constants = datums.map(|(datum, column)| Scalar::literal(datum, column.scalar.clone()));
+    let shifted = |mut scalar: Scalar| {
+        scalar.visit_mut_post(&mut |node| match node {
+            Scalar::Column(column) => *column += shift,
+            other => {
+                if let Some(index) = parameter_index(other) {
+                    *other = Scalar::Column(index);
+                }
+            }
+        });
+        scalar
+    };
+    let expressions = constants.chain(mfp.expressions.into_iter().map(shifted)).collect();
+    let predicates = mfp.predicates.into_iter().map(shifted).collect();
+    let projection = mfp.projection.into_iter().map(|column| column + shift).collect();
+    let plan = MfpPlan::new(Mfp::from_map_filter_project(kinds, expressions, predicates, projection)).ok()?;
+    (!plan.is_temporal()).then_some(plan)
+}
+
+fn evaluate_row(plan: &MfpPlan, values: &[Scalar]) -> Result<Vec<(Row, Diff)>, EvalError> {
+    let literals = values.iter().map(|value| value.as_literal().expect("parameters are bound to literals"));
+    let mut datums = literals.collect::<Result<Vec<Datum<'_>>, &EvalError>>().map_err(EvalError::clone)?;
+    let (arena, mut row) = (Arena::default(), Row::default());
+    let is_kept = plan.evaluate(&mut datums, &arena, &mut row)?;
+    Ok(is_kept.then_some((row, Diff::ONE)).into_iter().collect())
+}
+
+/// Which parameter the expression is.
+fn parameter_index(scalar: &Scalar) -> Option<usize> {
+    let Scalar::Call { func, args, .. } = scalar else { return None };
+    if *func != expr::func::parameter() {
+        return None;
+    }
+    let index = args.first()?.as_literal()?.ok()?;
+    usize::try_from(index.unwrap_int()).ok()
+}
+
 /// Puts the values in their places and folds what they make constant.
 fn bind(relation: &mut Relation, values: &[Scalar]) {
     relation.visit_scalars_mut(&mut |scalar| {
         scalar.visit_mut_post(&mut |node| {
-            let Scalar::Call { func, args, .. } = node else { return };
-            if *func == expr::func::parameter() {
-                let index = args.first().and_then(Scalar::as_literal).and_then(Result::ok);
-                let index = index.and_then(|index| usize::try_from(index.unwrap_int()).ok());
-                *node = index.and_then(|index| values.get(index)).expect("as many values as types").clone();
-            } else if args.iter().all(Scalar::is_literal) {
+            if let Some(index) = parameter_index(node) {
+                *node = values.get(index).expect("as many values as types").clone();
+                return;
+            }
+            if let Scalar::Call { args, .. } = node
+                && args.iter().all(Scalar::is_literal)
+            {
                 node.reduce(&[] as &[ColumnType]);
             }
         });

@@ -335,7 +335,7 @@ impl Job {
         let keys = hollow_keys(&output);
         let inputs = inputs.iter().map(|batch| batch.id).collect();
         let op = Op::Replace { shard, generation: shared.generation, inputs, output };
-        let refusal = match shared.submit(op.into()).await {
+        let refusal = match shared.submit_patiently(op.into()).await {
             Ok(()) => return Ok(()),
             Err(refusal) => refusal,
         };

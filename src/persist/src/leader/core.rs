@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use futures::future::{Either, select};
 use parking_lot::Mutex;
 use repr::{ShardId, Timestamp};
 use stdx::Tasks;
@@ -30,6 +31,8 @@ const ENTRY_TXNS_MAX: usize = 4096;
 const ENTRY_BYTES_MAX: usize = 4 << 20;
 /// Transactions that wait may take about so much memory; whoever comes then waits first.
 pub(crate) const QUEUE_KIB_MAX: usize = 128 << 10;
+/// What can wait goes with the next entry, if there is one this soon.
+const PATIENCE: Duration = Duration::from_millis(20);
 /// The last of what is durable stays readable.
 const LAG_MIN: Duration = Duration::from_micros(1);
 /// Since moves at most this often.
@@ -112,6 +115,8 @@ pub(crate) struct Core {
     /// Plus what waits and what is in flight.
     pub(crate) speculative: State,
     pub(crate) queue: VecDeque<Pending>,
+    /// Something in the queue is not to wait for company.
+    pub(crate) hurried: bool,
     pub(crate) disk_full: bool,
     /// A `Close` waits or is durable: nothing may follow.
     pub(crate) closing: bool,
@@ -217,11 +222,38 @@ impl Shared {
         budget.acquire_many_owned(kib).await.map_err(|_| Refusal::Halted(self.halt_reason()))
     }
 
-    /// Applies a transaction to the speculative state and gives it its place in the log.
+    /// As [`submit`](Self::submit), for what nobody waits for: it goes into the log with what comes next, or, if nothing does
+    /// within [`PATIENCE`], on its own.
+    pub(crate) async fn submit_patiently(&self, txn: Txn) -> Result<(), Refusal> {
+        let permit = self.permit(&txn).await?;
+        let reply = self.queue_up(txn, Some(permit), false)?;
+        let answer = std::pin::pin!(self.answer(reply));
+        match select(answer, self.tasks.sleep(PATIENCE)).await {
+            Either::Left((outcome, _)) => outcome,
+            Either::Right(((), answer)) => {
+                self.core.lock().hurried = true;
+                self.work.notify_one();
+                answer.await
+            }
+        }
+    }
+
+    /// Applies a transaction to the speculative state and gives it its place in the log, which is written at once.
     pub(crate) fn enqueue(
         &self,
         txn: Txn,
         permit: Option<OwnedSemaphorePermit>,
+    ) -> Result<oneshot::Receiver<Result<(), Refusal>>, Refusal> {
+        let receiver = self.queue_up(txn, permit, true)?;
+        self.work.notify_one();
+        Ok(receiver)
+    }
+
+    fn queue_up(
+        &self,
+        txn: Txn,
+        permit: Option<OwnedSemaphorePermit>,
+        hurried: bool,
     ) -> Result<oneshot::Receiver<Result<(), Refusal>>, Refusal> {
         let (reply, receiver) = oneshot::channel();
         let mut core = self.core.lock();
@@ -238,8 +270,7 @@ impl Shared {
         }
         let txn = outcome.is_ok().then_some(txn);
         core.queue.push_back(Pending { txn, outcome, reply: Some(reply), _permit: permit });
-        drop(core);
-        self.work.notify_one();
+        core.hurried |= hurried;
         Ok(receiver)
     }
 
@@ -282,6 +313,7 @@ impl Shared {
                 break;
             }
         }
+        core.hurried = !core.queue.is_empty();
         let seq = core.durable.next_seq;
         drop(core);
         EntryBatch { seq, body: encode_txns(&txns), txns, replies }

@@ -111,6 +111,7 @@ fn shared(config: &LeaderConfig, taken: Taken) -> Shared {
             speculative: state.clone(),
             durable: state,
             queue: VecDeque::new(),
+            hurried: false,
             disk_full: false,
             closing: false,
             last: LastAppend { start: opened_at, wall_ms: started_wall_ms, stored_at: None, took: Duration::ZERO },

@@ -100,7 +100,7 @@ enum Work {
 async fn wait_for_work(shared: &Shared) -> Work {
     let mut found = Work::Waiting;
     loop {
-        if !shared.core.lock().queue.is_empty() || shared.halt.borrow().is_some() {
+        if shared.core.lock().hurried || shared.halt.borrow().is_some() {
             return found;
         }
         found = Work::Arrived;
