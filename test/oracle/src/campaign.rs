@@ -1,5 +1,6 @@
 //! Many worlds, until enough has been compared.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Instant;
@@ -23,6 +24,8 @@ pub struct Campaign {
     pub failures: u64,
     /// The roads that are taken.
     pub roads: Vec<Road>,
+    /// How many worlds are under way at once, each in databases of its own: while one thinks, others may work.
+    pub workers: u64,
 }
 
 /// What a campaign found.
@@ -42,17 +45,27 @@ impl Campaign {
     /// Runs it. World `n` has the seed `self.seed + n`, so that a failing one can be run alone.
     pub async fn run(&self) -> Result<Report> {
         let started = Instant::now();
+        let report = RefCell::new(Report::default());
+        let workers = (0..self.workers.max(1)).map(|_| self.work(started, &report));
+        futures::future::try_join_all(workers).await?;
+        let mut report = report.into_inner();
+        report.seconds = started.elapsed().as_secs();
+        Ok(report)
+    }
+
+    /// Makes worlds until there have been enough.
+    async fn work(&self, started: Instant, report: &RefCell<Report>) -> Result<()> {
         let mut databases = Databases::start().await?;
         let signatures = Signatures::load(&databases.theirs).await?;
         let aggregates = aggregates();
-        let mut report = Report { functions: signatures.len(), ..Report::default() };
-        while report.tally.comparisons < self.comparisons && (report.failures.len() as u64) < self.failures {
-            let seed = self.seed.wrapping_add(report.worlds);
+        report.borrow_mut().functions = signatures.len();
+        while let Some(seed) = self.next_seed(report) {
             let taste = if seed % 4 == 3 { Taste::Wild } else { Taste::Tame };
             let vocabulary = Vocabulary { signatures: &signatures, aggregates: &aggregates, taste };
-            report.worlds += 1;
             let world = World::random(seed, vocabulary);
-            let outcome = Trial::run(&mut databases, vocabulary, &world, &self.roads, &mut report.tally).await;
+            let mut tally = Tally { refused: report.borrow().tally.refused.clone(), ..Tally::default() };
+            let outcome = Trial::run(&mut databases, vocabulary, &world, &self.roads, &mut tally).await;
+            report.borrow_mut().tally.add(tally);
             let failure = match outcome {
                 Ok(differences) => match differences.first() {
                     None => None,
@@ -66,24 +79,31 @@ impl Campaign {
             if let Some(failure) = failure {
                 let failure = format!("world FRESHET_TEST_SEED={seed}:\n{failure}");
                 eprintln!("{failure}");
-                report.failures.push(failure);
+                report.borrow_mut().failures.push(failure);
             }
             if databases.ours.is_closed() || databases.theirs.is_closed() {
-                report.log_lines.extend(system_test::server::unexpected_log_lines(databases.server.data_dir()));
+                let lines = system_test::server::unexpected_log_lines(databases.server.data_dir());
+                report.borrow_mut().log_lines.extend(lines);
                 databases = Databases::start().await?;
             }
-            if report.worlds.is_multiple_of(10) {
-                eprintln!(
-                    "{} comparisons in {} worlds, {} s",
-                    report.tally.comparisons,
-                    report.worlds,
-                    started.elapsed().as_secs()
-                );
-            }
         }
-        report.log_lines.extend(system_test::server::unexpected_log_lines(databases.server.data_dir()));
-        report.seconds = started.elapsed().as_secs();
-        Ok(report)
+        let lines = system_test::server::unexpected_log_lines(databases.server.data_dir());
+        report.borrow_mut().log_lines.extend(lines);
+        eprintln!("a worker is done after {} s", started.elapsed().as_secs());
+        Ok(())
+    }
+
+    /// The seed of the next world, if there has not been enough.
+    fn next_seed(&self, report: &RefCell<Report>) -> Option<u64> {
+        let mut report = report.borrow_mut();
+        if report.tally.comparisons >= self.comparisons || report.failures.len() as u64 >= self.failures {
+            return None;
+        }
+        if report.worlds.is_multiple_of(10) {
+            eprintln!("{} comparisons, world {} begins", report.tally.comparisons, report.worlds);
+        }
+        report.worlds += 1;
+        Some(self.seed.wrapping_add(report.worlds - 1))
     }
 }
 

@@ -29,6 +29,23 @@ pub(crate) struct Tally {
     pub(crate) rejected: BTreeMap<String, u64>,
 }
 
+impl Tally {
+    /// Adds what another counted; what was refused before is in both.
+    pub(crate) fn add(&mut self, other: Tally) {
+        let Tally { comparisons, views, errors, lax, refused, unsupported, rejected } = other;
+        self.comparisons += comparisons;
+        self.views += views;
+        self.errors += errors;
+        lax.into_iter().for_each(|(why, count)| *self.lax.entry(why).or_default() += count);
+        for (what, count) in refused {
+            let times = self.refused.entry(what).or_default();
+            *times = count.max(*times);
+        }
+        unsupported.into_iter().for_each(|(what, count)| *self.unsupported.entry(what).or_default() += count);
+        rejected.into_iter().for_each(|(what, count)| *self.rejected.entry(what).or_default() += count);
+    }
+}
+
 /// Where Freshet and PostgreSQL differ.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Difference {
