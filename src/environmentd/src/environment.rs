@@ -20,6 +20,7 @@ use crate::committer::Committer;
 use crate::error::Error;
 use crate::oracle::Oracle;
 use crate::reconfigurations::Reconfigurations;
+use crate::secrets::MissingValues;
 
 /// Sessions at the same time; further ones are refused with 53300.
 const SESSIONS_MAX: usize = 1_000;
@@ -42,6 +43,7 @@ pub struct Environment {
     pub(crate) secrets: Secrets,
     /// Values of secrets that this process has stored.
     pub(crate) secrets_stored: AtomicU64,
+    pub(crate) secrets_missing: MissingValues,
     pub(crate) sessions: Sessions,
     pub(crate) next_transient: Arc<AtomicU64>,
     /// When this process opened the environment.
@@ -61,11 +63,13 @@ impl Environment {
 
     /// The state of running things, for the system catalog.
     pub(crate) fn facts(&self) -> Facts {
-        let clusters = self.catalog().clusters();
+        let catalog = self.catalog();
+        let clusters = catalog.clusters();
         let statuses = clusters.iter().flat_map(|cluster| self.controller.replica_status(cluster.id));
         let processes = |states: Vec<ProcessState>| states.into_iter().map(replica_process).collect();
         let replica_processes = statuses.map(|status| (status.replica, processes(status.processes))).collect();
-        Facts { replica_processes, sessions: self.sessions.list(), ..Facts::default() }
+        let secrets_missing = self.secrets_missing.of(&catalog);
+        Facts { replica_processes, secrets_missing, sessions: self.sessions.list(), ..Facts::default() }
     }
 
     /// The id by which `mz_environment_id()` names this environment.

@@ -17,6 +17,7 @@ use crate::environment::{Environment, Sessions};
 use crate::oracle::Oracle;
 use crate::realize::Realizer;
 use crate::reconfigurations::Reconfigurations;
+use crate::secrets::MissingValues;
 
 /// The version that replicas must share.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -76,6 +77,7 @@ pub(crate) async fn open(parts: Parts<'_>) -> Result<(Arc<Environment>, Task), B
         committer,
         secrets,
         secrets_stored: AtomicU64::new(0),
+        secrets_missing: MissingValues::default(),
         sessions: Sessions::default(),
         next_transient,
         _reconfiguring: tasks.spawn("reconfigurations", reconfigurations.clone().run()),

@@ -3,12 +3,13 @@
 //! The value of a secret is stored before the catalog names it and deleted after the catalog has forgotten it, so whatever is
 //! interrupted leaves at most one too many: those are swept when an environment starts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use catalog::{Catalog, Transacted};
 use orchestrator::{KubernetesSecrets, LocalFileSecrets, OrchestratorError, SecretName, Secrets};
+use parking_lot::Mutex;
 use repr::CollectionId;
 use sql::FullName;
 use sql::catalog_view::SecretVersion;
@@ -115,13 +116,27 @@ async fn delete(environment: &Environment, name: &SecretName) {
     }
 }
 
+/// The secrets whose values were not in the store when this environment was opened, and have not been given others since.
+#[derive(Default)]
+pub(crate) struct MissingValues(Mutex<BTreeSet<(CollectionId, SecretVersion)>>);
+
+impl MissingValues {
+    /// Those of them that `catalog` still has.
+    pub(crate) fn of(&self, catalog: &Catalog) -> BTreeSet<CollectionId> {
+        let missing = self.0.lock();
+        let secrets = catalog.secrets().map(|(item, version)| (item.id, version));
+        secrets.filter(|secret| missing.contains(secret)).map(|(id, _)| id).collect()
+    }
+}
+
 /// Makes the store agree with the catalog when an environment starts: deletes what earlier leaders have left, and tells of
 /// secrets without a value, as there are after a restore. A store that does not answer is no reason not to start: what is
 /// left does no harm, and is found again.
 ///
 /// Values of a later leader stay: this one may be fenced, and not know of them.
 pub(crate) async fn compare(environment: &Environment) {
-    let named = named(&environment.catalog());
+    let catalog = environment.catalog();
+    let named = named(&catalog);
     let stored = match environment.secrets.controller.list().await {
         Ok(stored) => stored,
         Err(error) => {
@@ -132,6 +147,9 @@ pub(crate) async fn compare(environment: &Environment) {
     for (name, secret) in named.iter().filter(|(name, _)| !stored.contains(*name)) {
         warn!(%secret, %name, "a secret has no value in the store; ALTER SECRET ... AS gives it one");
     }
+    let secrets = catalog.secrets().map(|(item, version)| (item.id, version));
+    let missing = secrets.filter(|(id, version)| !stored.contains(&stored_name(*id, *version)));
+    environment.secrets_missing.0.lock().extend(missing);
     let epoch = environment.leader.epoch();
     let orphans = stored.iter().filter(|name| !named.contains_key(*name));
     for orphan in orphans.filter(|name| epoch_of(name).is_some_and(|of| of < epoch)) {

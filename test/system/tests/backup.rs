@@ -173,6 +173,34 @@ async fn a_restored_environment_answers_as_the_original_did() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn secrets_without_their_values_are_named_until_they_have_others() -> Result<()> {
+    let statuses = "SELECT s.name, x.status, x.hint LIKE '%ALTER SECRET%' FROM mz_internal.mz_secret_statuses x \
+                    JOIN mz_secrets s ON s.id = x.secret_id ORDER BY s.name";
+    let row = |name: &str, status: &str, hint: Option<&str>| {
+        vec![Some(name.to_owned()), Some(status.to_owned()), hint.map(str::to_owned)]
+    };
+    let (stored, missing) = (|name| row(name, "stored", None), |name| row(name, "missing", Some("t")));
+    let places = Places::new()?;
+    let server = Server::start_in(&places.data("original"), &[])?;
+    execute(&server, &["CREATE SECRET one AS 'first'", "CREATE SECRET two AS 'second'"]).await?;
+    assert_eq!(rows(&server.connect().await?, statuses).await?, [stored("one"), stored("two")]);
+    succeed(&["backup", &format!("--to={}", places.backups()), &places.flag("original")])?;
+    succeed(&["restore", &format!("--from={}", places.backups()), &places.flag("copy")])?;
+
+    let mut copy = Server::start_in(&places.data("copy"), &[])?;
+    let client = copy.connect().await?;
+    assert_eq!(rows(&client, statuses).await?, [missing("one"), missing("two")]);
+    client.batch_execute("ALTER SECRET one AS 'again'").await?;
+    assert_eq!(rows(&client, statuses).await?, [stored("one"), missing("two")]);
+    copy.kill_and_restart()?;
+    let client = copy.connect().await?;
+    assert_eq!(rows(&client, statuses).await?, [stored("one"), missing("two")]);
+    client.batch_execute("DROP SECRET two; CREATE SECRET two AS 'new'").await?;
+    assert_eq!(rows(&client, statuses).await?, [stored("one"), stored("two")]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn older_backups_are_deleted_but_for_those_to_keep() -> Result<()> {
     let places = Places::new()?;
     let (to, from) = (format!("--to={}", places.backups()), format!("--from={}", places.backups()));

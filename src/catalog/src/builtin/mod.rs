@@ -12,10 +12,11 @@ mod pg_proc;
 mod pg_type;
 mod reconfiguration;
 mod replica;
+mod secret;
 
 pub use lookup::entries;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use repr::composite::{Dimension, pack_array};
@@ -63,6 +64,8 @@ pub struct ProcessChange {
 pub struct Facts {
     /// The processes of each replica.
     pub replica_processes: BTreeMap<ReplicaId, Vec<ReplicaProcess>>,
+    /// Secrets whose values are not in their store.
+    pub secrets_missing: BTreeSet<CollectionId>,
     /// Sessions: connection id and user.
     pub sessions: Vec<(u32, String)>,
     /// The reader's database: `pg_catalog` shows it and what belongs to none. None: all.
@@ -152,6 +155,7 @@ fn builtins() -> impl Iterator<Item = &'static Builtin> {
         mz::BUILTINS,
         replica::BUILTINS,
         reconfiguration::BUILTINS,
+        secret::BUILTINS,
         pg::BUILTINS,
         pg_type::BUILTINS,
         pg_index::BUILTINS,
