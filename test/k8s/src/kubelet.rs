@@ -14,7 +14,7 @@ mod probes;
 mod sandbox;
 mod volumes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -29,6 +29,7 @@ use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, Resource, ResourceExt};
 use parking_lot::Mutex;
+use rustix::process::{Pid, Signal, kill_process};
 use stdx::{Task, Tasks};
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -40,7 +41,10 @@ use pod::PodLife;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Power {
     On,
+    /// Nothing of the node runs.
     Off,
+    /// What runs on the node runs on; its kubelet hears of nothing and tells nobody.
+    CutOff,
 }
 
 /// Some nodes that run pods. Dropping it kills them all.
@@ -54,11 +58,13 @@ pub struct Kubelet {
 struct Shared {
     client: Client,
     /// By image: the program that it stands for.
-    images: BTreeMap<String, PathBuf>,
+    images: Mutex<BTreeMap<String, PathBuf>>,
     /// By which a process in a pod finds the API server.
     api_server: Vec<(String, String)>,
     network: Network,
     pids: Mutex<BTreeMap<(String, String), u32>>,
+    /// Processes that were killed because they used too much memory.
+    killed_for_memory: Mutex<BTreeSet<u32>>,
     directory: TempDir,
 }
 
@@ -101,6 +107,13 @@ impl Shared {
         self.pids.lock().extend(pid.map(|pid| (key, pid)));
     }
 
+    /// Of the process that ran last.
+    fn was_killed_for_memory(&self, pod: &Pod) -> bool {
+        let key = (pod.namespace().unwrap_or_default(), pod.name_any());
+        let pid = self.pids.lock().get(&key).copied();
+        pid.is_some_and(|pid| self.killed_for_memory.lock().contains(&pid))
+    }
+
     fn write_etc(&self, hosts: &str) -> Result<()> {
         let etc = self.etc();
         let new = self.directory.path().join("hosts.new");
@@ -121,13 +134,14 @@ impl Kubelet {
         let (host, port) = lab.address();
         let shared = Arc::new(Shared {
             client: client.clone(),
-            images: images.collect::<Result<_>>()?,
+            images: Mutex::new(images.collect::<Result<_>>()?),
             api_server: vec![
                 ("KUBERNETES_SERVICE_HOST".to_owned(), host),
                 ("KUBERNETES_SERVICE_PORT".to_owned(), port.to_string()),
             ],
             network: Network::claim()?,
             pids: Mutex::default(),
+            killed_for_memory: Mutex::default(),
             directory,
         });
         let etc = shared.etc();
@@ -159,6 +173,11 @@ impl Kubelet {
         self.nodes[node].send_replace(Power::Off);
     }
 
+    /// A node's kubelet is cut off from the API server. That nobody reaches the node's pods is for the caller to see to.
+    pub fn cut_off(&self, node: &str) {
+        self.nodes[node].send_replace(Power::CutOff);
+    }
+
     /// The node is back, with the pods that are still bound to it.
     pub fn restore(&self, node: &str) {
         self.nodes[node].send_replace(Power::On);
@@ -167,6 +186,23 @@ impl Kubelet {
     /// The process of a pod's container that was started last.
     pub fn pid(&self, namespace: &str, pod: &str) -> Option<u32> {
         self.shared.pids.lock().get(&(namespace.to_owned(), pod.to_owned())).copied()
+    }
+
+    /// An image cannot be pulled any more. Returns the program that it stands for.
+    pub fn lose_image(&self, image: &str) -> PathBuf {
+        self.shared.images.lock().remove(image).expect("there is such an image")
+    }
+
+    pub fn restore_image(&self, image: &str, program: PathBuf) {
+        self.shared.images.lock().insert(image.to_owned(), program);
+    }
+
+    /// Kills a pod's process as a kernel does that finds it beyond its limit of memory.
+    pub fn kill_for_memory(&self, namespace: &str, pod: &str) {
+        let pid = self.pid(namespace, pod).expect("the pod has a process");
+        self.shared.killed_for_memory.lock().insert(pid);
+        let pid = Pid::from_raw(pid.cast_signed()).expect("a process has a number");
+        kill_process(pid, Signal::KILL).expect("the process is ours");
     }
 
     /// Processes of containers that run.

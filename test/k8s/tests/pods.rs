@@ -6,16 +6,19 @@ mod environment;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
 
 use environment::{Environment, NAMESPACE, PodFacts, answer};
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim, Pod, Service};
+use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim, Pod, ResourceQuota, Secret, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_test::{Kubelet, Lab, eventually};
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams};
 use rustix::process::Signal;
 use serde_json::json;
+use system_test::server::{bin_dir, send_signal};
 
 const DOMAIN: &str = "environmentd.materialize.cloud";
 
@@ -232,6 +235,159 @@ async fn a_lost_node_is_survived_and_comes_back() {
     environment.wait_pod(&lost.name, "made anew", |now| now.uid != lost.uid && now.ready).await;
     environment.wait_hydrated("pair", &[replica]).await;
     reader.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_was_cut_off_does_no_harm_when_it_is_back() {
+    let environment = Environment::start().await;
+    let sql = environment.connect().await;
+    sql.batch_execute("CREATE CLUSTER pair (SIZE '1', REPLICATION FACTOR 2)").await.unwrap();
+    let reader = environment.read_all_the_time(&sql, "pair").await;
+    sql.batch_execute("CREATE TABLE numbers (n bigint NOT NULL)").await.unwrap();
+    let sums = "CREATE MATERIALIZED VIEW sums IN CLUSTER pair AS SELECT count(*) AS c, sum(n) AS s FROM numbers";
+    sql.batch_execute(sums).await.unwrap();
+    environment.wait_hydrated("pair", &["r1", "r2"]).await;
+    let environmentd = environment.pod("environmentd-0").await.node;
+    let mut pods = Vec::new();
+    for (replica, service) in [("r1", "cluster-1"), ("r2", "cluster-2")] {
+        pods.push((replica, environment.pod(&environment.pods_of(service).await[0].name_any()).await));
+    }
+    let (replica, lost) = pods.into_iter().find(|(_, pod)| pod.node != environmentd).unwrap();
+
+    // Its processes live, but nobody hears of them, and they do not answer.
+    let pid = environment.kubelet.pid(NAMESPACE, &lost.name).unwrap();
+    environment.signal(&lost.name, Signal::STOP);
+    environment.kubelet.cut_off(&lost.node);
+    environment.wait_pod(&lost.name, "evicted", |now| now.uid == lost.uid && now.deleted).await;
+    let answers = reader.count();
+    eventually("reads go on", async || reader.count() > answers + 5).await;
+    sql.batch_execute("INSERT INTO numbers SELECT * FROM generate_series(1, 1000)").await.unwrap();
+    assert_eq!(answer(&sql, "SELECT c || ' ' || s FROM sums").await, ["1000 500500"]);
+
+    // An operator gives the pod up: another one of its name runs elsewhere, while the first may be alive.
+    environment.kubectl(&["delete", "pod", &lost.name, "--force", "--grace-period=0"]);
+    let elsewhere = |now: &PodFacts| now.uid != lost.uid && now.node != lost.node && now.ready;
+    environment.wait_pod(&lost.name, "made anew elsewhere", elsewhere).await;
+    environment.wait_hydrated("pair", &[replica]).await;
+
+    // The former process goes on from where it was, with a view to write and no controller.
+    send_signal(pid, Signal::CONT);
+    for n in 1001..=1020 {
+        sql.batch_execute(&format!("INSERT INTO numbers VALUES ({n})")).await.unwrap();
+        let sum = n * (n + 1) / 2;
+        assert_eq!(answer(&sql, "SELECT c || ' ' || s FROM sums").await, [format!("{n} {sum}")]);
+    }
+    environment.wait_hydrated("pair", &[replica]).await;
+    environment.kubelet.restore(&lost.node);
+    eventually("the former process is stopped", async || !Path::new(&format!("/proc/{pid}")).exists()).await;
+    assert_eq!(answer(&sql, "SELECT c || ' ' || s FROM sums").await, ["1020 520710"]);
+    reader.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_keeps_a_replica_from_running_is_told_in_sql() {
+    let environment = Environment::start().await;
+    let sql = environment.connect().await;
+    sql.batch_execute("CREATE CLUSTER one (SIZE '1')").await.unwrap();
+    let begun = told(&sql, "statuses", "one").await;
+    assert!(matches!(&begun[..], [said] if said == "offline initializing" || said == "online "), "{begun:?}");
+    wait_told(&sql, "statuses", "one", |said| said == "online ").await;
+
+    let pod = environment.pods_of("cluster-1").await[0].name_any();
+    environment.kubelet.kill_for_memory(NAMESPACE, &pod);
+    wait_told(&sql, "status_history", "one", |said| said == "offline oom-killed").await;
+    wait_told(&sql, "statuses", "one", |said| said == "online ").await;
+
+    let image = "freshet/clusterd:latest";
+    let program = environment.kubelet.lose_image(image);
+    sql.batch_execute("CREATE CLUSTER without_image (SIZE '1')").await.unwrap();
+    let missing = format!("offline image-pull: there is no image {image}");
+    wait_told(&sql, "statuses", "without_image", |said| said == missing).await;
+    environment.kubelet.restore_image(image, program);
+    wait_told(&sql, "statuses", "without_image", |said| said == "online ").await;
+
+    let nodes = ["node-0", "node-1", "node-2", "node-3"];
+    environment.kubectl(&[&["cordon"], &nodes[..]].concat());
+    sql.batch_execute("CREATE CLUSTER without_node (SIZE '1')").await.unwrap();
+    let nowhere = |said: &str| said.starts_with("offline unschedulable: 0/4 nodes are available");
+    wait_told(&sql, "statuses", "without_node", nowhere).await;
+    environment.kubectl(&[&["uncordon"], &nodes[..]].concat());
+    wait_told(&sql, "statuses", "without_node", |said| said == "online ").await;
+
+    // Fewer than there are: there may not be another one.
+    environment.kubectl(&["create", "quota", "tight", "--hard=count/services=1"]);
+    let quotas = environment.api::<ResourceQuota>();
+    eventually("the quota is counted", async || {
+        let quota = quotas.get("tight").await.unwrap();
+        quota.status.and_then(|status| status.used).is_some_and(|used| !used.is_empty())
+    })
+    .await;
+    sql.batch_execute("CREATE CLUSTER beyond_quota (SIZE '1')").await.unwrap();
+    let beyond = |said: &str| said.starts_with("offline refused: ") && said.contains("exceeded quota: tight");
+    wait_told(&sql, "statuses", "beyond_quota", beyond).await;
+    environment.kubectl(&["delete", "quota", "tight"]);
+    wait_told(&sql, "statuses", "beyond_quota", |said| said == "online ").await;
+
+    environment.kubectl(&["delete", "rolebinding", "environmentd"]);
+    sql.batch_execute("CREATE CLUSTER without_right (SIZE '1')").await.unwrap();
+    let forbidden = |said: &str| said.contains(" may not ") && said.contains("in namespace freshet");
+    wait_told(&sql, "statuses", "without_right", forbidden).await;
+    environment.apply_manifests();
+    wait_told(&sql, "statuses", "without_right", |said| said == "online ").await;
+}
+
+/// What a relation of `mz_internal` tells of the processes of a cluster: status and reason.
+async fn told(sql: &tokio_postgres::Client, relation: &str, cluster: &str) -> Vec<String> {
+    let query = format!(
+        "SELECT s.status || ' ' || coalesce(s.reason, '') FROM mz_internal.mz_cluster_replica_{relation} s \
+         JOIN mz_cluster_replicas r ON r.id = s.replica_id JOIN mz_clusters c ON c.id = r.cluster_id \
+         WHERE c.name = '{cluster}'"
+    );
+    answer(sql, &query).await
+}
+
+async fn wait_told(sql: &tokio_postgres::Client, relation: &str, cluster: &str, is_it: impl Fn(&str) -> bool) {
+    let mut last = Vec::new();
+    let heard = async {
+        loop {
+            last = told(sql, relation, cluster).await;
+            if last.iter().any(|said| is_it(said)) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    if tokio::time::timeout(k8s_test::TIMEOUT, heard).await.is_err() {
+        panic!("of {cluster} only this is told: {last:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_from_outside_shows_a_certificate() {
+    let environment = Environment::start().await;
+    let sql = environment.connect().await;
+    sql.batch_execute("CREATE TABLE kept (n int)").await.unwrap();
+    sql.batch_execute("INSERT INTO kept VALUES (1)").await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let shown = environment.api::<Secret>().get(&environment.service("cluster-0").await.name_any()).await.unwrap();
+    let shown = shown.data.unwrap();
+    let file = |flag: &str, key: &str| {
+        let path = directory.path().join(key);
+        std::fs::write(&path, &shown[key].0).unwrap();
+        format!("--{flag}={}", path.display())
+    };
+    let certificates = [file("tls-cert", "tls.crt"), file("tls-key", "tls.key"), file("tls-ca", "ca.crt")];
+    let to = environment.blob_url("backups");
+    let address = format!("--shardctl-addr={}:6879", environment.pod("environmentd-0").await.address);
+    let backup = |certificates: &[String]| {
+        let mut command = Command::new(bin_dir().join("environmentd"));
+        command.args(["backup", "--to", &to, &address]).args(certificates).output().unwrap()
+    };
+    let made = backup(&certificates);
+    let text = String::from_utf8_lossy(&made.stdout).into_owned() + &String::from_utf8_lossy(&made.stderr);
+    assert!(made.status.success() && text.contains("is complete"), "{text}");
+    let refused = backup(&[]);
+    assert!(!refused.status.success(), "{refused:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -38,6 +38,9 @@ const REFRESH: Duration = Duration::from_secs(2);
 /// What a real kubelet says of containers whose end it did not see.
 const EXIT_UNKNOWN: i32 = 255;
 
+/// How it begins what is said of a container whose image cannot be had.
+const NO_IMAGE: &str = "there is no image";
+
 /// What ends a container from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Interruption {
@@ -74,8 +77,11 @@ impl Signals {
     }
 
     fn interruption(&self) -> Option<Interruption> {
-        if *self.power.borrow() == Power::Off {
-            return Some(Interruption::PowerLost);
+        match *self.power.borrow() {
+            Power::On => {}
+            Power::Off => return Some(Interruption::PowerLost),
+            // Whatever happens to the object, the kubelet does not hear of it.
+            Power::CutOff => return None,
         }
         let Some(pod) = self.pod.borrow().clone() else { return Some(Interruption::Gone) };
         pod.metadata.deletion_timestamp.as_ref()?;
@@ -104,6 +110,7 @@ struct ContainerLife {
     ready: bool,
     restarts: u32,
     last: Option<Value>,
+    power: watch::Receiver<Power>,
     running_since: Option<(Timestamp, Instant)>,
 }
 
@@ -129,6 +136,7 @@ impl PodLife {
             ready: false,
             restarts: 0,
             last: None,
+            power: power.clone(),
             running_since: None,
             shared,
             pod: first,
@@ -231,7 +239,10 @@ impl ContainerLife {
                     return started;
                 }
                 Err(error) => {
-                    let state = waiting("CreateContainerConfigError", &format!("{error:#}"));
+                    let message = format!("{error:#}");
+                    let reason =
+                        if message.starts_with(NO_IMAGE) { "ErrImagePull" } else { "CreateContainerConfigError" };
+                    let state = waiting(reason, &message);
                     if self.state != state {
                         self.state = state;
                         self.report().await;
@@ -248,7 +259,8 @@ impl ContainerLife {
             bail!("pods of this kubelet have one container");
         }
         let image = self.container().image.clone().unwrap_or_default();
-        let program = self.shared.images.get(&image).with_context(|| format!("there is no image {image}"))?.clone();
+        let program = self.shared.images.lock().get(&image).cloned();
+        let program = program.with_context(|| format!("{NO_IMAGE} {image}"))?;
         self.volumes.prepare().await?;
         let container = self.container();
         let probes = Probes::new(container, self.address)?;
@@ -330,9 +342,15 @@ impl ContainerLife {
 
     fn note_end(&mut self, code: i32) {
         let started = self.running_since.map(|(at, _)| at.to_string());
+        let reason = match code {
+            0 => "Completed",
+            EXIT_UNKNOWN => "Unknown",
+            _ if self.shared.was_killed_for_memory(&self.pod) => "OOMKilled",
+            _ => "Error",
+        };
         let terminated = json!({ "terminated": {
             "exitCode": code,
-            "reason": match code { 0 => "Completed", EXIT_UNKNOWN => "Unknown", _ => "Error" },
+            "reason": reason,
             "startedAt": started,
             "finishedAt": Timestamp::now().to_string(),
         } });
@@ -361,6 +379,8 @@ impl ContainerLife {
 
     /// Says of the pod how it is, until the API server has heard it.
     async fn report(&self) {
+        // Cut off, it says so later. The power's end is the kubelet's.
+        let _ = self.power.clone().wait_for(|power| *power != Power::CutOff).await;
         let name = self.pod.name_any();
         let status = Patch::Strategic(self.status());
         loop {

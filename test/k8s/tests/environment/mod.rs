@@ -56,15 +56,13 @@ impl Environment {
             [("freshet/environmentd:latest", &programs[0]), ("freshet/clusterd:latest", &programs[1])];
         let kubelet = Kubelet::start(&lab, "node", 4, &images).await.unwrap();
         lab.kubectl(&["apply", "-f", &format!("{MANIFESTS}/namespace.yaml")]).unwrap();
-        let variable = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("{name} is of an S3 server"));
-        let (endpoint, place) = (variable("FRESHET_TEST_S3"), format!("pods-{}", lab.address().1));
-        let url = format!("FRESHET_BLOB_URL=s3://freshet/{place}?endpoint={endpoint}&allow_http=true");
+        let url = format!("FRESHET_BLOB_URL={}", blob_url(&lab, "pods"));
         let credentials = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"]
             .map(|name| format!("{name}={}", variable(name)));
         create_secret(&lab, "freshet-stores", &[url]);
         create_secret(&lab, "freshet-blob-credentials", &credentials);
-        lab.kubectl(&["apply", "-k", MANIFESTS]).unwrap();
         let environment = Environment { kubelet, client, lab };
+        environment.apply_manifests();
         environment.wait_pod("environmentd-0", "ready", |pod| pod.ready).await;
         environment
     }
@@ -75,6 +73,15 @@ impl Environment {
         K::DynamicType: Default,
     {
         Api::namespaced(self.client.clone(), NAMESPACE)
+    }
+
+    pub fn apply_manifests(&self) {
+        self.lab.kubectl(&["apply", "-k", MANIFESTS]).unwrap();
+    }
+
+    /// A place on the S3 server that no other environment uses.
+    pub fn blob_url(&self, what: &str) -> String {
+        blob_url(&self.lab, what)
     }
 
     /// Runs kubectl in the environment's namespace.
@@ -190,6 +197,16 @@ impl Drop for Environment {
         let lines: Vec<&str> = log.lines().collect();
         eprintln!("{}", lines[lines.len().saturating_sub(100)..].join("\n"));
     }
+}
+
+/// A variable that tells of the S3 server.
+fn variable(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is of an S3 server"))
+}
+
+fn blob_url(lab: &Lab, what: &str) -> String {
+    let (place, endpoint) = (lab.address().1, variable("FRESHET_TEST_S3"));
+    format!("s3://freshet/{what}-{place}?endpoint={endpoint}&allow_http=true")
 }
 
 fn create_secret(lab: &Lab, name: &str, entries: &[String]) {
