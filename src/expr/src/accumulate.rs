@@ -50,7 +50,9 @@ impl Accumulator {
             AggregateFunc::Sum | AggregateFunc::Avg => match arg_type {
                 ScalarType::Float4 | ScalarType::Float8 => Accumulator::Float(FloatSum::default()),
                 ScalarType::Numeric(_) => Accumulator::Numeric(NumericSum::default()),
-                ScalarType::Interval => Accumulator::Interval { months: 0, days: 0, micros: 0, non_nulls: Diff::ZERO },
+                ScalarType::Interval(_) => {
+                    Accumulator::Interval { months: 0, days: 0, micros: 0, non_nulls: Diff::ZERO }
+                }
                 _ => Accumulator::Int { sum: 0, non_nulls: Diff::ZERO },
             },
             AggregateFunc::StddevSamp | AggregateFunc::StddevPop | AggregateFunc::VarSamp | AggregateFunc::VarPop => {

@@ -273,7 +273,8 @@ pub fn output_type(func: &AggregateFunc, arg_type: &ScalarType) -> ScalarType {
         AggregateFunc::Sum => match arg_type {
             ScalarType::Int2 | ScalarType::Int4 => ScalarType::Int8,
             ScalarType::UInt2 | ScalarType::UInt4 => ScalarType::UInt8,
-            ScalarType::Float4 | ScalarType::Float8 | ScalarType::Interval => arg_type.clone(),
+            ScalarType::Float4 | ScalarType::Float8 => arg_type.clone(),
+            ScalarType::Interval(_) => ScalarType::Interval(None),
             _ => ScalarType::Numeric(None),
         },
         AggregateFunc::Avg
@@ -282,7 +283,7 @@ pub fn output_type(func: &AggregateFunc, arg_type: &ScalarType) -> ScalarType {
         | AggregateFunc::VarSamp
         | AggregateFunc::VarPop => match arg_type {
             ScalarType::Float4 | ScalarType::Float8 => ScalarType::Float8,
-            ScalarType::Interval => ScalarType::Interval,
+            ScalarType::Interval(_) => ScalarType::Interval(None),
             _ => ScalarType::Numeric(None),
         },
         AggregateFunc::Min | AggregateFunc::Max => arg_type.clone(),
@@ -340,8 +341,8 @@ pub fn by_name(name: &str, args: &[ScalarType]) -> Option<AggregateSignature> {
     match (name, args) {
         ("count", []) => signature(AggregateFunc::Count, &[]),
         ("count", [_]) => signature(AggregateFunc::Count, args),
-        ("sum", [arg]) if is_number(arg) || *arg == ScalarType::Interval => signature(AggregateFunc::Sum, args),
-        ("avg", [arg]) if is_number(arg) || *arg == ScalarType::Interval => signature(AggregateFunc::Avg, args),
+        ("sum", [arg]) if is_number(arg) || arg.is_interval() => signature(AggregateFunc::Sum, args),
+        ("avg", [arg]) if is_number(arg) || arg.is_interval() => signature(AggregateFunc::Avg, args),
         ("stddev" | "stddev_samp", [arg]) if is_number(arg) => signature(AggregateFunc::StddevSamp, args),
         ("stddev_pop", [arg]) if is_number(arg) => signature(AggregateFunc::StddevPop, args),
         ("variance" | "var_samp", [arg]) if is_number(arg) => signature(AggregateFunc::VarSamp, args),

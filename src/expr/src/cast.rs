@@ -88,8 +88,10 @@ pub fn least_context(from: &ScalarType, to: &ScalarType) -> Option<CastContext> 
         (RegClass | RegProc | RegType | RegNamespace | RegRole, Oid)
         | (Oid, RegClass | RegProc | RegType | RegNamespace | RegRole) => Implicit,
         (Oid | RegClass | RegProc | RegType | RegNamespace | RegRole, Int4 | Int8) => Assignment,
-        (Date, Timestamp(_) | TimestampTz(_)) | (Timestamp(_), TimestampTz(_)) | (Time, Interval) => Implicit,
-        (Timestamp(_) | TimestampTz(_), Date | Time) | (TimestampTz(_), Timestamp(_)) | (Interval, Time) => Assignment,
+        (Date, Timestamp(_) | TimestampTz(_)) | (Timestamp(_), TimestampTz(_)) | (Time(_), Interval(_)) => Implicit,
+        (Timestamp(_) | TimestampTz(_), Date | Time(_)) | (TimestampTz(_), Timestamp(_)) | (Interval(_), Time(_)) => {
+            Assignment
+        }
         (Jsonb, Bool | Numeric(_) | Int2 | Int4 | Int8 | Float4 | Float8) => Explicit,
         (
             Int2 | Int4 | Int8 | UInt2 | UInt4 | UInt8 | Numeric(_) | Date | Timestamp(_) | TimestampTz(_),
@@ -110,6 +112,8 @@ fn same_but_modifiers(from: &ScalarType, to: &ScalarType) -> bool {
             | (Char(_), Char(_))
             | (Timestamp(_), Timestamp(_))
             | (TimestampTz(_), TimestampTz(_))
+            | (Time(_), Time(_))
+            | (Interval(_), Interval(_))
     )
 }
 
@@ -133,7 +137,7 @@ fn is_total(from: &ScalarType, to: &ScalarType) -> bool {
             Oid | RegClass | RegProc | RegType | RegNamespace | RegRole | Int8,
         ) => true,
         (Timestamp(_) | TimestampTz(_), Timestamp(None) | TimestampTz(None) | Date) => true,
-        (Time, Interval) | (Interval, Time) => true,
+        (Time(_), Interval(_) | Time(_)) | (Interval(_), Time(_) | Interval(_)) => true,
         (UInt2 | UInt4 | UInt8, MzTimestamp) | (MzTimestamp, UInt8) => true,
         (MzTimestamp, Numeric(None)) => true,
         (Array(from), Array(to)) | (List(from), List(to)) | (Map(from), Map(to)) | (Array(from), List(to)) => {
@@ -149,7 +153,7 @@ fn is_total(from: &ScalarType, to: &ScalarType) -> bool {
 
 /// True if a value of `from` may have nothing of `to` in it: an infinity has no time of day.
 fn gives_null(from: &ScalarType, to: &ScalarType) -> bool {
-    matches!((from, to), (ScalarType::Timestamp(_) | ScalarType::TimestampTz(_), ScalarType::Time))
+    matches!((from, to), (ScalarType::Timestamp(_) | ScalarType::TimestampTz(_), ScalarType::Time(_)))
 }
 
 /// True if every number of the first fits the second as it is.

@@ -38,7 +38,6 @@ mod to_char;
 mod to_number;
 
 pub(crate) use self::datetime_arithmetic::timestamp_series;
-pub use self::interval_forms::interval_fields_number;
 pub(crate) use self::jsonb::{as_text as jsonb_as_text, jsonb_error};
 pub(crate) use self::jsonb_build::push as push_jsonb;
 pub(crate) use self::jsonb_path::query_items as jsonb_path_items;
@@ -383,10 +382,10 @@ impl ArgType {
             ArgType::Name => ScalarType::Name,
             ArgType::Bytes => ScalarType::Bytes,
             ArgType::Date => ScalarType::Date,
-            ArgType::Time => ScalarType::Time,
+            ArgType::Time => ScalarType::Time(None),
             ArgType::Timestamp => ScalarType::Timestamp(None),
             ArgType::TimestampTz => ScalarType::TimestampTz(None),
-            ArgType::Interval => ScalarType::Interval,
+            ArgType::Interval => ScalarType::Interval(None),
             ArgType::Uuid => ScalarType::Uuid,
             ArgType::Jsonb => ScalarType::Jsonb,
             ArgType::Oid => ScalarType::Oid,

@@ -563,7 +563,7 @@ pub fn by_name(name: &str, args: &[ScalarType]) -> Option<TableSignature> {
             let typ = if args.contains(&ScalarType::Int8) { ScalarType::Int8 } else { ScalarType::Int4 };
             signature(TableFunc::GenerateSeriesInt(typ.clone()), &vec![typ; args.len()])
         }
-        ("generate_series", [start, stop, step]) if *step == ScalarType::Interval || is_text(step) => {
+        ("generate_series", [start, stop, step]) if step.is_interval() || is_text(step) => {
             let zoned = [start, stop].iter().any(|typ| matches!(typ, ScalarType::TimestampTz(_)));
             let timestamp = |typ: &ScalarType| {
                 matches!(typ, ScalarType::Timestamp(_) | ScalarType::TimestampTz(_) | ScalarType::Date) || is_text(typ)
@@ -572,7 +572,7 @@ pub fn by_name(name: &str, args: &[ScalarType]) -> Option<TableSignature> {
                 return None;
             }
             let typ = if zoned { ScalarType::TimestampTz(None) } else { ScalarType::Timestamp(None) };
-            signature(TableFunc::GenerateSeriesTimestamp(typ.clone()), &[typ.clone(), typ, ScalarType::Interval])
+            signature(TableFunc::GenerateSeriesTimestamp(typ.clone()), &[typ.clone(), typ, ScalarType::Interval(None)])
         }
         ("unnest", [ScalarType::Array(element)]) => signature(TableFunc::UnnestArray((**element).clone()), args),
         ("unnest", [ScalarType::List(element)]) => signature(TableFunc::UnnestList((**element).clone()), args),

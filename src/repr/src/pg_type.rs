@@ -1,5 +1,6 @@
 //! What PostgreSQL's clients know of a type: its oid, size, modifier, category and name.
 
+use crate::interval::IntervalSpec;
 use crate::range::RangeType;
 use crate::{NumericSpec, ScalarType};
 
@@ -54,10 +55,10 @@ const SCALARS: &[(ScalarType, PgType)] = &[
     (ScalarType::Name, pg_type(19, 1003, 64, 'S', "name")),
     (ScalarType::Bytes, pg_type(17, 1001, -1, 'U', "bytea")),
     (ScalarType::Date, pg_type(1082, 1182, 4, 'D', "date")),
-    (ScalarType::Time, pg_type(1083, 1183, 8, 'D', "time")),
+    (ScalarType::Time(None), pg_type(1083, 1183, 8, 'D', "time")),
     (ScalarType::Timestamp(None), pg_type(1114, 1115, 8, 'D', "timestamp")),
     (ScalarType::TimestampTz(None), preferred(1184, 1185, 8, 'D', "timestamptz")),
-    (ScalarType::Interval, preferred(1186, 1187, 16, 'T', "interval")),
+    (ScalarType::Interval(None), preferred(1186, 1187, 16, 'T', "interval")),
     (ScalarType::Uuid, pg_type(2950, 2951, 16, 'U', "uuid")),
     (ScalarType::Jsonb, pg_type(3802, 3807, -1, 'U', "jsonb")),
     (ScalarType::Oid, preferred(26, 1028, 4, 'N', "oid")),
@@ -143,7 +144,10 @@ pub fn typmod(typ: &ScalarType) -> i32 {
         ScalarType::Numeric(Some(spec)) => {
             (i32::from(spec.precision) << 16 | i32::from(spec.scale) & NUMERIC_SCALE_BITS) + HEADER
         }
-        ScalarType::Timestamp(Some(precision)) | ScalarType::TimestampTz(Some(precision)) => i32::from(*precision),
+        ScalarType::Timestamp(Some(precision))
+        | ScalarType::TimestampTz(Some(precision))
+        | ScalarType::Time(Some(precision)) => i32::from(*precision),
+        ScalarType::Interval(Some(spec)) => spec.typmod(),
         ScalarType::Array(element) => typmod(element),
         _ => -1,
     }
@@ -173,7 +177,9 @@ pub fn sql_name(typ: &ScalarType) -> String {
         ScalarType::Varchar(Some(length)) => return format!("character varying({length})"),
         ScalarType::Char(Some(length)) => return format!("character({length})"),
         ScalarType::PgChar => "\"char\"",
-        ScalarType::Time => "time without time zone",
+        ScalarType::Time(Some(precision)) => return format!("time({precision}) without time zone"),
+        ScalarType::Time(None) => "time without time zone",
+        ScalarType::Interval(Some(spec)) => return format!("interval{spec}"),
         ScalarType::Timestamp(None) => "timestamp without time zone",
         ScalarType::Timestamp(Some(precision)) => return format!("timestamp({precision}) without time zone"),
         ScalarType::TimestampTz(None) => "timestamp with time zone",
@@ -244,6 +250,8 @@ fn with_typmod(typ: ScalarType, typmod: i32) -> ScalarType {
             let scale = (unsigned ^ sign) - sign;
             Some(NumericSpec { precision: (packed >> 16).try_into().ok()?, scale: scale.try_into().ok()? })
         })),
+        ScalarType::Time(None) => ScalarType::Time(precision),
+        ScalarType::Interval(None) => ScalarType::Interval(IntervalSpec::of_typmod(typmod)),
         ScalarType::Timestamp(None) => ScalarType::Timestamp(precision),
         ScalarType::TimestampTz(None) => ScalarType::TimestampTz(precision),
         ScalarType::Array(element) => ScalarType::Array(Box::new(with_typmod(*element, typmod))),
@@ -275,7 +283,7 @@ pub fn from_name(name: &str) -> Option<ScalarType> {
         "char" | "character" => ScalarType::Char(Some(1)),
         "\"char\"" => ScalarType::PgChar,
         "bytes" => ScalarType::Bytes,
-        "time without time zone" => ScalarType::Time,
+        "time without time zone" => ScalarType::Time(None),
         "timestamp without time zone" => ScalarType::Timestamp(None),
         "timestamp with time zone" => ScalarType::TimestampTz(None),
         "json" => ScalarType::Jsonb,
@@ -301,6 +309,7 @@ pub fn scalars() -> impl Iterator<Item = (&'static ScalarType, PgType)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::interval::{IntervalField, IntervalFields};
 
     #[test]
     fn every_type_is_found_by_its_oid_and_by_its_names() {
@@ -333,6 +342,11 @@ mod tests {
         assert_eq!(oids.len(), count);
     }
 
+    const DAY_TO_SECOND: IntervalSpec = IntervalSpec {
+        fields: Some(IntervalFields { first: IntervalField::Day, last: IntervalField::Second }),
+        precision: None,
+    };
+
     #[test]
     fn modifiers_survive() {
         let types = [
@@ -342,6 +356,9 @@ mod tests {
             ScalarType::Numeric(Some(NumericSpec { precision: 5, scale: -2 })),
             ScalarType::Timestamp(Some(3)),
             ScalarType::TimestampTz(Some(0)),
+            ScalarType::Time(Some(2)),
+            ScalarType::Interval(Some(IntervalSpec { fields: None, precision: Some(3) })),
+            ScalarType::Interval(Some(DAY_TO_SECOND)),
             ScalarType::Array(Box::new(ScalarType::Varchar(Some(1)))),
         ];
         for typ in types {
@@ -354,6 +371,7 @@ mod tests {
         let list = ScalarType::List(Box::new(ScalarType::Int4));
         assert_eq!(sql_name(&ScalarType::Numeric(Some(NumericSpec { precision: 10, scale: 2 }))), "numeric(10,2)");
         assert_eq!(sql_name(&ScalarType::Varchar(Some(10))), "character varying(10)");
+        assert_eq!(sql_name(&ScalarType::Interval(Some(DAY_TO_SECOND))), "interval day to second");
         assert_eq!(sql_name(&ScalarType::Array(Box::new(ScalarType::TimestampTz(None)))), "timestamp with time zone[]");
         assert_eq!(sql_name(&ScalarType::Map(Box::new(list.clone()))), "map[text=>integer list]");
         assert_eq!(from_name("integer list"), Some(list));

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::interval::IntervalSpec;
 use crate::range::RangeType;
 
 /// Precision and scale of a `numeric(p, s)` column.
@@ -80,11 +81,12 @@ pub enum ScalarType {
     Name,
     Bytes,
     Date,
-    Time,
+    /// Digits after the second, as of `Timestamp`.
+    Time(Option<u8>),
     /// Digits after the second, 0 to 6, if declared.
     Timestamp(Option<u8>),
     TimestampTz(Option<u8>),
-    Interval,
+    Interval(Option<IntervalSpec>),
     Uuid,
     Jsonb,
     Oid,
@@ -168,9 +170,9 @@ impl ScalarType {
             }
             ScalarType::Bytes => Kind::Bytes,
             ScalarType::Date => Kind::Date,
-            ScalarType::Time => Kind::Time,
+            ScalarType::Time(_) => Kind::Time,
             ScalarType::Timestamp(_) | ScalarType::TimestampTz(_) => Kind::Timestamp,
-            ScalarType::Interval => Kind::Interval,
+            ScalarType::Interval(_) => Kind::Interval,
             ScalarType::Uuid => Kind::Uuid,
             ScalarType::Jsonb => Kind::Jsonb,
             ScalarType::Array(_) => Kind::Array,
@@ -189,14 +191,19 @@ impl ScalarType {
         ColumnType { scalar: self, nullable: false }
     }
 
+    /// True for `interval`, with any modifier.
+    pub fn is_interval(&self) -> bool {
+        matches!(self, ScalarType::Interval(_))
+    }
+
     /// True for `interval`, and what contains one.
     pub fn contains_interval(&self) -> bool {
-        self.contains(&|typ| *typ == ScalarType::Interval)
+        self.contains(&ScalarType::is_interval)
     }
 
     /// True if values SQL calls equal may differ in bytes: `interval`, `bpchar` without a length, and what contains one.
     pub fn equals_by_key(&self) -> bool {
-        self.contains(&|typ| matches!(typ, ScalarType::Interval | ScalarType::Char(None)))
+        self.contains(&|typ| matches!(typ, ScalarType::Interval(_) | ScalarType::Char(None)))
     }
 
     /// True if the order of bytes may not be that of SQL even where equal values have equal bytes: `jsonb`, and what contains

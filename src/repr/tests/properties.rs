@@ -116,7 +116,7 @@ fn values(kind: Kind) -> (ScalarType, BoxedStrategy<Value>) {
             (ScalarType::Numeric(None), number().prop_map(|(number, scale)| Value::Numeric(number, scale)).boxed())
         }
         Kind::Date => (ScalarType::Date, (datetime::DATE_MIN..=datetime::DATE_MAX).prop_map(Value::Date).boxed()),
-        Kind::Time => (ScalarType::Time, (0..=datetime::MICROS_PER_DAY).prop_map(Value::Time).boxed()),
+        Kind::Time => (ScalarType::Time(None), (0..=datetime::MICROS_PER_DAY).prop_map(Value::Time).boxed()),
         Kind::Timestamp => {
             let range = datetime::TIMESTAMP_MIN..=datetime::TIMESTAMP_MAX;
             (ScalarType::TimestampTz(None), range.prop_map(Value::Timestamp).boxed())
@@ -126,7 +126,7 @@ fn values(kind: Kind) -> (ScalarType, BoxedStrategy<Value>) {
             // The one interval whose hours cannot be negated after reading.
             let strategy =
                 fields.prop_map(|(months, days, micros)| Value::Interval(months, days, micros.max(-i64::MAX)));
-            (ScalarType::Interval, strategy.boxed())
+            (ScalarType::Interval(None), strategy.boxed())
         }
         Kind::Text => (ScalarType::Text, plain_text().prop_map(Value::Text).boxed()),
         Kind::Bytes => {

@@ -1,5 +1,6 @@
 //! Names: identifiers folded and checked, objects found along the search path, types.
 
+mod interval_fields;
 mod suggest;
 mod types;
 mod user_type;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 
 use sqlparser::ast::{Ident, ObjectName, ObjectNamePart};
 
+pub(crate) use self::interval_fields::of_literal as interval_spec;
 pub(crate) use self::suggest::perhaps;
 pub use self::types::resolve_type;
 pub(crate) use self::types::{COMPOSITE_TYPE, is_type_name, resolve_system_type, type_name};

@@ -2,7 +2,7 @@
 
 use expr::cast::{CastContext, cast};
 use expr::{EvalError, Scalar, func};
-use repr::interval::{Interval, IntervalInput, IntervalStyle};
+use repr::interval::{Interval, IntervalInput, IntervalSpec, IntervalStyle};
 use repr::text::{self, FormatContext};
 use repr::{Arena, Datum, NumericSpec, RangeType, ScalarType};
 
@@ -36,10 +36,12 @@ fn types() -> Vec<ScalarType> {
         ScalarType::Numeric(Some(NumericSpec { precision: 5, scale: 2 })),
         ScalarType::Timestamp(Some(0)),
         ScalarType::TimestampTz(Some(3)),
+        ScalarType::Time(Some(2)),
+        ScalarType::Interval(Some(IntervalSpec { fields: None, precision: Some(3) })),
         ScalarType::Range(RangeType::Int4),
         ScalarType::Range(RangeType::Timestamp),
     ];
-    let elements = [ScalarType::Text, ScalarType::Int4, ScalarType::Interval, ScalarType::Char(Some(2))];
+    let elements = [ScalarType::Text, ScalarType::Int4, ScalarType::Interval(None), ScalarType::Char(Some(2))];
     let nested = elements.into_iter().flat_map(|typ| {
         let typ = Box::new(typ);
         [ScalarType::Array(typ.clone()), ScalarType::List(typ.clone()), ScalarType::Map(typ)]
@@ -143,7 +145,7 @@ pub fn interval(input: &str) {
         let Ok(interval) = read(input) else { continue };
         let context = FormatContext { interval_style: style, ..FormatContext::default() };
         let mut shown = String::new();
-        text::format_in(Datum::Interval(interval), &ScalarType::Interval, &context, &mut shown);
+        text::format_in(Datum::Interval(interval), &ScalarType::Interval(None), &context, &mut shown);
         let has_least = interval.micros == i64::MIN || interval.days == i32::MIN || interval.months < -i32::MAX;
         match read(&shown) {
             Ok(again) => assert_eq!(again, interval, "{style:?}: {input:?} prints {shown:?}"),
@@ -168,7 +170,7 @@ pub fn format_strings(value: &str, format: &str) {
         ("to_char_float8", ScalarType::Float8),
         ("to_char_timestamp", ScalarType::Timestamp(None)),
         ("to_char_timestamptz", ScalarType::TimestampTz(None)),
-        ("to_char_interval", ScalarType::Interval),
+        ("to_char_interval", ScalarType::Interval(None)),
         ("to_number", ScalarType::Text),
         ("to_date", ScalarType::Text),
         ("to_timestamp_format", ScalarType::Text),

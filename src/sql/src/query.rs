@@ -20,7 +20,6 @@ mod grouping_sets;
 mod hints;
 mod limit;
 mod literal;
-mod modifier;
 mod mutation;
 mod naming;
 mod operator;

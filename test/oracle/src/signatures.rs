@@ -293,16 +293,17 @@ pub(crate) fn aggregates() -> BTreeMap<ScalarType, Vec<AggregateSignature>> {
         add(&["avg", "stddev", "variance", "stddev_pop", "var_pop"], &arg, &numeric, false, false);
     }
     add(&["sum", "avg", "stddev", "var_samp"], &Float8, &Float8, false, false);
-    add(&["sum", "avg"], &Interval, &Interval, false, false);
+    add(&["sum", "avg"], &Interval(None), &Interval(None), false, false);
     for integer in [Int2, Int4, Int8] {
         add(&["bit_and", "bit_or", "bit_xor"], &integer, &integer, false, true);
     }
     add(&["bool_and", "bool_or", "every"], &Bool, &Bool, false, true);
-    let ordered = [Int2, Int4, Int8, Float8, numeric.clone(), Text, Date, Time, Timestamp(None), TimestampTz(None)];
+    let ordered =
+        [Int2, Int4, Int8, Float8, numeric.clone(), Text, Date, Time(None), Timestamp(None), TimestampTz(None)];
     for typ in &ordered {
         add(&["min", "max"], typ, typ, false, true);
     }
-    add(&["min", "max"], &Interval, &Interval, false, false);
+    add(&["min", "max"], &Interval(None), &Interval(None), false, false);
     for typ in [Int4, Text] {
         add(&["array_agg"], &typ, &array_of(typ.clone()), true, true);
     }

@@ -28,8 +28,8 @@ pub(crate) fn column_types() -> Vec<ScalarType> {
         Date,
         Timestamp(None),
         TimestampTz(None),
-        Interval,
-        Time,
+        Interval(None),
+        Time(None),
         Bytes,
         Uuid,
         Jsonb,
@@ -54,7 +54,7 @@ pub(crate) fn base(typ: &ScalarType) -> ScalarType {
 /// True where equal values may differ in what is printed (`1 day` and `24:00:00`), so that it is open which of them a group
 /// or a DISTINCT shows.
 pub(crate) fn has_equal_spellings(typ: &ScalarType) -> bool {
-    matches!(typ, ScalarType::Interval)
+    typ.is_interval()
 }
 
 /// A literal with its type spelled out.
@@ -146,7 +146,7 @@ fn times(typ: &ScalarType) -> (Texts, Texts) {
             &["2020-01-01", "2020-02-29", "2021-12-31", "2019-07-04", "2000-01-01"],
             &["infinity", "-infinity", "0001-01-01", "9999-12-31"],
         ),
-        Time => (&["12:00:00", "00:00:00", "23:59:59.999999", "06:30:00"], &["24:00:00"]),
+        Time(_) => (&["12:00:00", "00:00:00", "23:59:59.999999", "06:30:00"], &["24:00:00"]),
         Timestamp(_) => (
             &["2020-01-01 00:00:00", "2020-02-29 12:34:56.789", "2021-12-31 23:59:59", "1999-05-05 05:05:05"],
             &["infinity", "-infinity", "0001-01-01 00:00:00", "9999-12-31 23:59:59.999999"],
@@ -155,7 +155,7 @@ fn times(typ: &ScalarType) -> (Texts, Texts) {
             &["2020-01-01 00:00:00+00", "2020-02-29 12:34:56.789+00", "2021-12-31 23:59:59+00"],
             &["infinity", "-infinity", "0001-01-01 00:00:00+00"],
         ),
-        Interval => (
+        Interval(_) => (
             &["1 day", "00:00:00", "1 mon", "02:00:00", "1 year 2 mons", "-3 days", "00:00:00.5"],
             &["-1 mons 5 days 00:00:01", "100 years", "1 day -01:00:00"],
         ),

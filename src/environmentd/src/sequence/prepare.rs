@@ -232,7 +232,7 @@ fn style_texts(session: &Session, node: &mut Scalar) {
     for (index, (arg, typ)) in args.iter_mut().zip(&mut types.args).enumerate() {
         let declared = func.args.get(index).copied().or(func.variadic);
         let prints = match types.ret {
-            ScalarType::Jsonb => *typ == ScalarType::Interval,
+            ScalarType::Jsonb => typ.is_interval(),
             _ => typ.contains_interval(),
         };
         if declared == Some(ArgType::Any) && prints && *func != expr::func::text_in_style() {

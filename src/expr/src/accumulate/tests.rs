@@ -34,7 +34,7 @@ fn sample<'a>(random: &mut Random, typ: &ScalarType, arena: &'a Arena) -> Datum<
             let number = if random.next(10) == 0 { Numeric::NAN } else { Numeric::parse(&text).expect("a number") };
             Datum::Numeric(number.pack(arena))
         }
-        ScalarType::Interval => Datum::Interval(Interval {
+        ScalarType::Interval(_) => Datum::Interval(Interval {
             months: number as i32,
             days: random.next(1000) as i32,
             micros: number * 1_000_003,
@@ -49,7 +49,7 @@ fn cases() -> Vec<(AggregateFunc, ScalarType)> {
         (AggregateFunc::Count, ScalarType::Int8),
         (AggregateFunc::BoolAnd, ScalarType::Bool),
         (AggregateFunc::AnyThree, ScalarType::Bool),
-        (AggregateFunc::Sum, ScalarType::Interval),
+        (AggregateFunc::Sum, ScalarType::Interval(None)),
     ];
     for func in [AggregateFunc::Sum, AggregateFunc::Avg, AggregateFunc::VarSamp, AggregateFunc::StddevPop] {
         for typ in [ScalarType::Int8, ScalarType::Float8, ScalarType::Numeric(None)] {

@@ -94,7 +94,7 @@ fn booleans_and_three_valued_quantifiers() {
 
 #[test]
 fn intervals_add_up_by_field() {
-    let interval = ScalarType::Interval;
+    let interval = ScalarType::Interval(None);
     assert_eq!(run("sum", &interval, &[("1 month", 2), ("3 hours", 1)]), "2 mons 03:00:00");
     assert_eq!(run("avg", &interval, &[("1 month", 1), ("1 day", 1)]), "15 days 12:00:00");
     assert_eq!(run("max", &interval, &[("1 month", 1), ("31 days", 1)]), "31 days");

@@ -85,6 +85,11 @@ pub(crate) fn convert<'a>(
         (Int4, PgChar) => pg_char_of_int(datum.unwrap_int(), arena),
         (PgChar, Int4) => Ok(Datum::Int(i64::from(pg_char::byte_of(datum.unwrap_text()) as i8))),
         (_, Text | Varchar(_) | Char(_) | PgChar | Name) => to_text(datum, from, to, overlong, arena),
+        // Only a literal is read as the fields of its type say.
+        (Text | Varchar(_) | Char(_) | PgChar | Name, Interval(Some(_))) => {
+            let interval = crate::value::parse(datum.unwrap_text(), &Interval(None), arena)?;
+            convert(interval, &Interval(None), to, overlong, arena)
+        }
         (Text | Varchar(_) | Char(_) | PgChar | Name, _) => crate::value::parse(datum.unwrap_text(), to, arena),
         (Jsonb, Jsonb) => Ok(datum),
         (Jsonb, _) => from_jsonb(datum.unwrap_jsonb(), to, overlong, arena),
@@ -99,10 +104,16 @@ pub(crate) fn convert<'a>(
             Datum::Timestamp(micros) => Datum::Date(timestamp_to_date(micros)),
             other => other,
         }),
-        (_, Time) => Ok(to_time(datum)),
+        (_, Time(precision)) => Ok(to_time(datum, *precision)),
         (MzTimestamp, Timestamp(_) | TimestampTz(_)) => from_mz_timestamp(datum.unwrap_uint()),
         (_, Timestamp(precision) | TimestampTz(precision)) => to_timestamp(datum, *precision),
-        (Time, Interval) => Ok(Datum::Interval(repr::interval::Interval::from_micros(datum.unwrap_time()))),
+        (_, Interval(spec)) => {
+            let interval = match datum {
+                Datum::Time(micros) => repr::interval::Interval::from_micros(micros),
+                other => other.unwrap_interval(),
+            };
+            Ok(Datum::Interval(spec.map_or(interval, |spec| interval.restricted(spec))))
+        }
         (_, MzTimestamp) => to_mz_timestamp(datum),
         (Array(from), Array(to)) => convert_array(datum, from, to, overlong, arena),
         (Array(from), List(to)) => {
@@ -360,14 +371,14 @@ fn from_jsonb<'a>(value: JsonbRef<'a>, to: &ScalarType, overlong: Overlong, aren
     Err(invalid_parameter(format!("cannot cast jsonb {kind} to type {}", repr::pg_type::sql_name(to))))
 }
 
-fn to_time<'a>(datum: Datum<'a>) -> Datum<'a> {
-    match datum {
+fn to_time<'a>(datum: Datum<'a>, precision: Option<u8>) -> Datum<'a> {
+    let micros = match datum {
         // Infinities have no time of day.
-        Datum::Timestamp(micros) if !is_finite_timestamp(micros) => Datum::Null,
-        Datum::Timestamp(micros) => Datum::Time(micros.rem_euclid(MICROS_PER_DAY)),
-        Datum::Interval(Interval { micros, .. }) => Datum::Time(micros.rem_euclid(MICROS_PER_DAY)),
-        other => other,
-    }
+        Datum::Timestamp(micros) if !is_finite_timestamp(micros) => return Datum::Null,
+        Datum::Timestamp(micros) | Datum::Interval(Interval { micros, .. }) => micros.rem_euclid(MICROS_PER_DAY),
+        other => other.unwrap_time(),
+    };
+    Datum::Time(precision.map_or(micros, |precision| round_to_precision(micros, precision)))
 }
 
 fn to_timestamp<'a>(datum: Datum<'_>, precision: Option<u8>) -> Value<'a> {

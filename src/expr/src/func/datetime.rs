@@ -699,7 +699,7 @@ fn zone(name: &str) -> Result<TimeZone, EvalError> {
 /// A fixed offset.
 fn offset(span: Datum<'_>) -> Result<TimeZone, EvalError> {
     let span = span.unwrap_interval();
-    let shown = || crate::text_of(Datum::Interval(span), &repr::ScalarType::Interval);
+    let shown = || crate::text_of(Datum::Interval(span), &repr::ScalarType::Interval(None));
     if span.months != 0 || span.days != 0 {
         let message = format!("interval time zone \"{}\" must not include months or days", shown());
         return Err(invalid_parameter(message));

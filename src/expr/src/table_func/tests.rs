@@ -62,7 +62,7 @@ fn series_of_integers() {
 #[test]
 fn series_of_timestamps() {
     let stamp = |text| (text, ScalarType::Timestamp(None));
-    let step = |text| (text, ScalarType::Interval);
+    let step = |text| (text, ScalarType::Interval(None));
     let months = call("generate_series", &[stamp("2024-01-31"), stamp("2024-04-01"), step("1 month")]);
     assert_eq!(months, ["2024-01-31 00:00:00", "2024-02-29 00:00:00", "2024-03-29 00:00:00"]);
     let back = call("generate_series", &[stamp("2024-01-02"), stamp("2024-01-01"), step("-12 hours")]);

@@ -232,15 +232,19 @@ fn decode_from<'a>(reader: &mut Reader<'_>, typ: &ScalarType, arena: &'a Arena) 
         }
         ScalarType::Bytes => Datum::bytes(arena.bytes(reader.rest())),
         ScalarType::Date => Datum::Date(date(reader.i32()?)?),
-        ScalarType::Time => Datum::Time(time(reader.i64()?)?),
+        ScalarType::Time(precision) => {
+            let micros = time(reader.i64()?)?;
+            Datum::Time(precision.map_or(micros, |precision| crate::datetime::round_to_precision(micros, precision)))
+        }
         ScalarType::Timestamp(precision) | ScalarType::TimestampTz(precision) => {
             let micros = timestamp(reader.i64()?)?;
             let rounded = precision.map(|precision| crate::datetime::round_to_precision(micros, precision));
             Datum::Timestamp(rounded.unwrap_or(micros))
         }
-        ScalarType::Interval => {
+        ScalarType::Interval(spec) => {
             let (micros, days, months) = (reader.i64()?, reader.i32()?, reader.i32()?);
-            Datum::Interval(Interval { months, days, micros })
+            let interval = Interval { months, days, micros };
+            Datum::Interval(spec.map_or(interval, |spec| interval.restricted(spec)))
         }
         ScalarType::Uuid => Datum::Uuid(uuid::Uuid::from_bytes(reader.array()?)),
         ScalarType::Jsonb => {

@@ -8,7 +8,7 @@ mod parse;
 mod sum;
 
 pub use arithmetic::{age, timestamp_plus_interval, timestamptz_plus_interval};
-pub use fields::{IntervalField, IntervalFields};
+pub use fields::{IntervalField, IntervalFields, IntervalSpec};
 pub use format::IntervalStyle;
 pub use parse::IntervalInput;
 

@@ -65,14 +65,16 @@ pub fn parse_in<'a>(
         ScalarType::Name => Datum::Text(arena.text(scalar::fit_name(text))),
         ScalarType::Bytes => Datum::bytes(arena.bytes(&parse_bytea(text)?)),
         ScalarType::Date => Datum::Date(datetime::parse_date(text)?),
-        ScalarType::Time => Datum::Time(datetime::parse_time(text)?),
+        ScalarType::Time(precision) => Datum::Time(rounded(datetime::parse_time(text)?, *precision)),
         ScalarType::Timestamp(precision) => Datum::Timestamp(rounded(datetime::parse_timestamp(text)?, *precision)),
         ScalarType::TimestampTz(precision) => {
             Datum::Timestamp(rounded(datetime::parse_timestamptz(text, &context.time_zone)?, *precision))
         }
-        ScalarType::Interval => {
-            let input = IntervalInput { style: context.interval_style, fields: None };
-            Datum::Interval(Interval::parse_as(text, input)?)
+        ScalarType::Interval(spec) => {
+            // What a number without a unit means, the fields say.
+            let fields = spec.and_then(|spec| spec.fields);
+            let interval = Interval::parse_as(text, IntervalInput { style: context.interval_style, fields })?;
+            Datum::Interval(spec.map_or(interval, |spec| interval.restricted(spec)))
         }
         ScalarType::Uuid => Datum::Uuid(scalar::parse_uuid(text)?),
         ScalarType::Jsonb => Datum::Jsonb(crate::jsonb::JsonbRef::parse(text, arena)?),

@@ -6,7 +6,7 @@ use sqlparser::ast::{
 };
 
 use super::user_type::Names;
-use super::{fold, perhaps};
+use super::{fold, interval_fields, perhaps};
 use crate::error::Error;
 use crate::parse::{LIST, MAP};
 
@@ -17,7 +17,7 @@ const NUMERIC_SCALE_MAX: i64 = 39;
 /// Most characters of `varchar(n)` and `char(n)`, as in PostgreSQL.
 const CHARACTERS_MAX: u64 = 10_485_760;
 /// Most digits after the second.
-const SECOND_DIGITS_MAX: u64 = 6;
+pub(super) const SECOND_DIGITS_MAX: u64 = 6;
 
 /// Types that are known by a plain name alone, by all their names.
 const NAMED: [(&str, ScalarType); 43] = [
@@ -46,7 +46,7 @@ const NAMED: [(&str, ScalarType); 43] = [
     ("bytea", ScalarType::Bytes),
     ("bytes", ScalarType::Bytes),
     ("date", ScalarType::Date),
-    ("time", ScalarType::Time),
+    ("time", ScalarType::Time(None)),
     ("timestamp", ScalarType::Timestamp(None)),
     ("timestamptz", ScalarType::TimestampTz(None)),
     ("uuid", ScalarType::Uuid),
@@ -162,18 +162,16 @@ fn resolve(names: Option<Names<'_>>, data_type: &DataType) -> Result<ScalarType,
         DataType::Bytea | DataType::Bytes(None) => ScalarType::Bytes,
         DataType::Date => ScalarType::Date,
         DataType::Time(precision, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => {
-            if second_digits(*precision)?.is_some_and(|digits| digits < 6) {
-                return Err(Error::unsupported("type \"time\" with less than 6 digits of seconds"));
-            }
-            ScalarType::Time
+            ScalarType::Time(second_digits(*precision))
         }
         DataType::Time(..) => return Err(Error::unsupported("type \"time with time zone\"")),
         DataType::Timestamp(precision, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => {
-            ScalarType::Timestamp(second_digits(*precision)?)
+            ScalarType::Timestamp(second_digits(*precision))
         }
-        DataType::Timestamp(precision, _) => ScalarType::TimestampTz(second_digits(*precision)?),
-        DataType::Interval { fields: None, precision: None } => ScalarType::Interval,
-        DataType::Interval { .. } => return Err(Error::unsupported("interval fields or precision in a type")),
+        DataType::Timestamp(precision, _) => ScalarType::TimestampTz(second_digits(*precision)),
+        DataType::Interval { fields, precision } => {
+            ScalarType::Interval(interval_fields::of_type(fields.as_ref(), *precision))
+        }
         DataType::Uuid => ScalarType::Uuid,
         DataType::JSON | DataType::JSONB => ScalarType::Jsonb,
         DataType::Regclass => ScalarType::RegClass,
@@ -210,18 +208,21 @@ fn custom(names: Option<Names<'_>>, name: &ObjectName, modifiers: &[String]) -> 
             [name] => return composite(names, name.trim_matches('"')),
             _ => None,
         },
-        "interval" => Some(ScalarType::Interval),
+        "interval" => Some(ScalarType::Interval(interval_fields::of_type(None, modifier(modifiers, name)?))),
+        "time" => Some(ScalarType::Time(second_digits(modifier(modifiers, name)?))),
         "varchar" => Some(ScalarType::Varchar(modifier(modifiers, name)?.map(|length| length as u32))),
-        "timestamp" => Some(ScalarType::Timestamp(second_digits(modifier(modifiers, name)?)?)),
-        "timestamptz" => Some(ScalarType::TimestampTz(second_digits(modifier(modifiers, name)?)?)),
+        "timestamp" => Some(ScalarType::Timestamp(second_digits(modifier(modifiers, name)?))),
+        "timestamptz" => Some(ScalarType::TimestampTz(second_digits(modifier(modifiers, name)?))),
         "numeric" => Some(ScalarType::Numeric(numeric(numeric_modifiers(modifiers, name)?)?)),
         folded => match folded.strip_prefix('_').and_then(repr::pg_type::from_name) {
             Some(element) => Some(array_of(element)),
             None => NAMED.iter().find(|(known, _)| *known == folded).map(|(_, typ)| typ.clone()).or_else(user_type),
         },
     };
-    let takes_modifiers =
-        matches!(folded.as_str(), "bpchar" | "character" | "varchar" | "timestamp" | "timestamptz" | "numeric");
+    let takes_modifiers = matches!(
+        folded.as_str(),
+        "bpchar" | "character" | "varchar" | "time" | "timestamp" | "timestamptz" | "interval" | "numeric"
+    );
     match typ {
         Some(_) if !modifiers.is_empty() && !takes_modifiers => {
             Err(Error::new("42601", format!("type modifier is not allowed for type \"{folded}\"")).at_node(name))
@@ -307,15 +308,9 @@ fn characters(length: CharacterLength) -> Result<u32, Error> {
     }
 }
 
-fn second_digits(precision: Option<u64>) -> Result<Option<u8>, Error> {
-    match precision {
-        None => Ok(None),
-        Some(precision @ 0..=SECOND_DIGITS_MAX) => Ok(Some(precision as u8)),
-        Some(precision) => {
-            let message = format!("precision {precision} must be between 0 and {SECOND_DIGITS_MAX}");
-            Err(Error::new("22023", message))
-        }
-    }
+/// Digits of a second; more than there are are all of them.
+fn second_digits(precision: Option<u64>) -> Option<u8> {
+    precision.map(|precision| precision.min(SECOND_DIGITS_MAX) as u8)
 }
 
 /// The type as it is written in normalized SQL.
@@ -341,12 +336,14 @@ pub(crate) fn type_name(typ: &ScalarType) -> String {
         ScalarType::Name => "name".into(),
         ScalarType::Bytes => "bytea".into(),
         ScalarType::Date => "date".into(),
-        ScalarType::Time => "time".into(),
+        ScalarType::Time(None) => "time".into(),
+        ScalarType::Time(Some(digits)) => format!("time({digits})"),
         ScalarType::Timestamp(None) => "timestamp".into(),
         ScalarType::Timestamp(Some(digits)) => format!("timestamp({digits})"),
         ScalarType::TimestampTz(None) => "timestamptz".into(),
         ScalarType::TimestampTz(Some(digits)) => format!("timestamptz({digits})"),
-        ScalarType::Interval => "interval".into(),
+        ScalarType::Interval(None) => "interval".into(),
+        ScalarType::Interval(Some(spec)) => format!("interval{spec}"),
         ScalarType::Uuid => "uuid".into(),
         ScalarType::Jsonb => "jsonb".into(),
         ScalarType::Oid => "oid".into(),
@@ -366,7 +363,11 @@ pub(crate) fn type_name(typ: &ScalarType) -> String {
 
 #[cfg(test)]
 mod tests {
+    use repr::interval::{IntervalField, IntervalFields, IntervalSpec};
+
     use super::*;
+
+    const DAY_TO_SECOND: IntervalFields = IntervalFields { first: IntervalField::Day, last: IntervalField::Second };
 
     #[test]
     fn written_types_are_read_back_alike() {
@@ -379,7 +380,11 @@ mod tests {
             ScalarType::PgChar,
             ScalarType::Timestamp(Some(3)),
             ScalarType::TimestampTz(Some(0)),
-            ScalarType::Interval,
+            ScalarType::Time(Some(3)),
+            ScalarType::Interval(None),
+            ScalarType::Interval(Some(IntervalSpec { fields: None, precision: Some(2) })),
+            ScalarType::Interval(Some(IntervalSpec { fields: Some(DAY_TO_SECOND), precision: Some(3) })),
+            ScalarType::Interval(Some(IntervalSpec { fields: Some(DAY_TO_SECOND), precision: None })),
             ScalarType::MzTimestamp,
             ScalarType::Array(Box::new(ScalarType::Int4)),
             ScalarType::List(Box::new(ScalarType::Int4)),

@@ -421,7 +421,7 @@ fn argument_type(func: &AggregateFunc, known: Option<&ScalarType>) -> Option<Sca
             ScalarType::Varchar(_) | ScalarType::Name => Some(ScalarType::Text),
             other => Some(other.clone()),
         },
-        AggregateFunc::Sum | AggregateFunc::Avg if *known == ScalarType::Interval => Some(ScalarType::Interval),
+        AggregateFunc::Sum | AggregateFunc::Avg if known.is_interval() => Some(ScalarType::Interval(None)),
         AggregateFunc::BoolAnd | AggregateFunc::BoolOr => (*known == ScalarType::Bool).then_some(ScalarType::Bool),
         AggregateFunc::BitAnd | AggregateFunc::BitOr | AggregateFunc::BitXor => {
             let whole = !matches!(known, ScalarType::Numeric(_) | ScalarType::Float4 | ScalarType::Float8);

@@ -19,9 +19,9 @@ impl QueryContext<'_> {
         use ScalarType::{Date, Time, Timestamp, TimestampTz};
         let word = text.trim().to_ascii_lowercase();
         let days = match (word.as_str(), to) {
-            ("allballs", Time) => return Some(Ok(HirScalar::literal(Datum::Time(0), Time))),
+            ("allballs", Time(_)) => return Some(Ok(HirScalar::literal(Datum::Time(0), Time(None)))),
             ("now", Date) => 0,
-            ("now", Time) => return Some(self.clock("localtime", to)),
+            ("now", Time(_)) => return Some(self.clock("localtime", to)),
             ("now", Timestamp(_)) => return Some(self.clock("localtimestamp", to)),
             ("now", TimestampTz(_)) => return Some(self.clock("now", to)),
             ("today", Date | Timestamp(_) | TimestampTz(_)) => 0,
@@ -65,7 +65,8 @@ impl QueryContext<'_> {
                 let instant = self.infix("+", day, now)?;
                 let typ = ScalarType::Timestamp(Some(digits));
                 let rounded = Planned::typed(self.coerce_explicit(instant, &typ)?, typ);
-                return Ok(Planned::typed(self.coerce_explicit(rounded, &ScalarType::Time)?, ScalarType::Time));
+                let typ = ScalarType::Time(Some(digits));
+                return Ok(Planned::typed(self.coerce_explicit(rounded, &typ)?, typ));
             }
         };
         Ok(Planned::typed(self.coerce_explicit(now, &typ)?, typ))

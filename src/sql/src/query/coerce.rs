@@ -81,8 +81,10 @@ impl QueryContext<'_> {
             Planned::Unknown { text: None, .. } => Ok(HirScalar::null(to.clone())),
             Planned::Unknown { text: Some(text), position } => {
                 let at = |error: Error| position.map_or(error.clone(), |position| error.at(position));
-                let literal = self.literal_of_text(&text, &types::base(to)).map_err(|error| Some(at(error)))?;
-                let literal = self.cast(literal, &types::base(to), to, context)?;
+                // What a number without a unit means, the fields of an interval say.
+                let read_as = if to.is_interval() { to.clone() } else { types::base(to) };
+                let literal = self.literal_of_text(&text, &read_as).map_err(|error| Some(at(error)))?;
+                let literal = self.cast(literal, &read_as, to, context)?;
                 fold(literal).map_err(|error| Some(at(error)))
             }
             Planned::Parameter { index, .. } => {
@@ -281,10 +283,9 @@ impl QueryContext<'_> {
             Some(common) => common,
             None => return Err(no_common_type(&known, what)),
         };
-        let common = match common {
-            ScalarType::Char(Some(length)) => ScalarType::Char(Some(length.max(longest_literal(&settled)))),
-            other => other,
-        };
+        // A literal has no modifier, and so what is common to it and others has none.
+        let is_literal = |item: &Planned| matches!(item, Planned::Unknown { text: Some(_), .. });
+        let common = if settled.iter().any(is_literal) { types::base(&common) } else { common };
         let mut scalars = Vec::with_capacity(settled.len());
         for item in settled {
             let to = shown(&common);
@@ -324,7 +325,7 @@ impl QueryContext<'_> {
         Ok(rows.into_iter().map(Planned::Row).collect())
     }
 
-    /// The literal `text` as a value of type `to` (without modifier). Errors: 22P02 and the like.
+    /// The literal `text` as a value of type `to` (without modifier, unless it is an interval). Errors: 22P02 and the like.
     fn literal_of_text(&mut self, text: &str, to: &ScalarType) -> Result<HirScalar, Error> {
         let is_oid = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         if !is_oid && text != "-" {
@@ -340,10 +341,13 @@ impl QueryContext<'_> {
             return word;
         }
         let style = self.context.interval_style;
-        if *to == ScalarType::Interval && self.lifetime == Lifetime::OneShot && style != IntervalStyle::default() {
-            let parsed = Interval::parse_as(text, IntervalInput { style, fields: None });
-            let interval = parsed.map_err(|error| from_eval(&cast::parse_error(error)))?;
-            return Ok(HirScalar::literal(Datum::Interval(interval), ScalarType::Interval));
+        if let ScalarType::Interval(spec) = to {
+            let style = if self.lifetime == Lifetime::OneShot { style } else { IntervalStyle::default() };
+            let fields = spec.and_then(|spec| spec.fields);
+            let interval = Interval::parse_as(text, IntervalInput { style, fields })
+                .map_err(|error| from_eval(&cast::parse_error(error)))?;
+            let interval = spec.map_or(interval, |spec| interval.restricted(spec));
+            return Ok(HirScalar::literal(Datum::Interval(interval), to.clone()));
         }
         if text.contains('\0') {
             return Err(Error::new("22021", "invalid byte sequence for encoding \"UTF8\": 0x00"));
@@ -431,15 +435,6 @@ pub(super) fn no_common_type(known: &[&ScalarType], what: &str) -> Error {
     let first = shown(known[0]);
     let other = known.iter().map(|typ| shown(typ)).find(|other| *other != first).unwrap_or_default();
     Error::new("42804", format!("{what} types {first} and {other} cannot be matched"))
-}
-
-/// The most characters of a literal without a type, trailing blanks aside.
-fn longest_literal(items: &[Planned]) -> u32 {
-    let lengths = items.iter().map(|item| match item {
-        Planned::Unknown { text: Some(text), .. } => text.trim_end_matches(' ').chars().count(),
-        _ => 0,
-    });
-    lengths.max().and_then(|length| u32::try_from(length).ok()).unwrap_or(0)
 }
 
 /// The value of a constant expression, as a literal of type `typ`.

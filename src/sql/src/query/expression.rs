@@ -8,7 +8,6 @@ use sqlparser::ast::{
 };
 
 use super::coerce::Planned;
-use super::modifier::Modifier;
 use super::scope::{always_quoted, at, unknown_column};
 use super::{QueryContext, types};
 use crate::comparison_key;
@@ -237,10 +236,6 @@ impl QueryContext<'_> {
         };
         if matches!(kind, CastKind::TryCast | CastKind::SafeCast) || format.is_some() {
             return Err(Error::unsupported("this form of CAST").at_node(expr));
-        }
-        if let Some(modifier) = Modifier::of(data_type) {
-            let planned = self.expression(inner)?;
-            return self.coerce_modified(planned, modifier).map_err(|error| error.at_node(expr));
         }
         let typ = names::resolve_type(self.names(), data_type).map_err(|error| error.at_node(expr))?;
         let planned = match (&typ, strip(inner)) {

@@ -226,9 +226,9 @@ impl QueryContext<'_> {
         }
         // Of an offset for times of day only the time counts.
         let offset = match (typ, &datum) {
-            (ScalarType::Time, Datum::Interval(interval)) => {
+            (ScalarType::Time(_), Datum::Interval(interval)) => {
                 let time = Interval { months: 0, days: 0, micros: interval.micros };
-                HirScalar::literal(Datum::Interval(time), ScalarType::Interval)
+                HirScalar::literal(Datum::Interval(time), ScalarType::Interval(None))
             }
             _ => offset,
         };
@@ -255,13 +255,13 @@ fn range_types(key: &ScalarType, offset: Option<&ScalarType>) -> Option<(ScalarT
             fits(&|typ| category(typ) == Category::Number).then_some((ScalarType::Float8, ScalarType::Float8))
         }
         ScalarType::Date | ScalarType::Timestamp(_) => {
-            fits(&|typ| *typ == ScalarType::Interval).then_some((ScalarType::Timestamp(None), ScalarType::Interval))
+            fits(&|typ| typ.is_interval()).then_some((ScalarType::Timestamp(None), ScalarType::Interval(None)))
         }
         ScalarType::TimestampTz(_) => {
-            fits(&|typ| *typ == ScalarType::Interval).then_some((ScalarType::TimestampTz(None), ScalarType::Interval))
+            fits(&|typ| typ.is_interval()).then_some((ScalarType::TimestampTz(None), ScalarType::Interval(None)))
         }
-        ScalarType::Time | ScalarType::Interval => {
-            fits(&|typ| *typ == ScalarType::Interval).then_some((ScalarType::Interval, ScalarType::Interval))
+        ScalarType::Time(_) | ScalarType::Interval(_) => {
+            fits(&|typ| typ.is_interval()).then_some((ScalarType::Interval(None), ScalarType::Interval(None)))
         }
         _ => None,
     }

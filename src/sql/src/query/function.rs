@@ -225,8 +225,8 @@ impl QueryContext<'_> {
         }
         let parts = [
             ("abbrev", "timezone_abbreviation", ScalarType::Text),
-            ("base_utc_offset", "timezone_base_offset", ScalarType::Interval),
-            ("dst_offset", "timezone_dst_offset", ScalarType::Interval),
+            ("base_utc_offset", "timezone_base_offset", ScalarType::Interval(None)),
+            ("dst_offset", "timezone_dst_offset", ScalarType::Interval(None)),
         ];
         let field = |(name, key, typ): (&str, &str, ScalarType)| -> Result<(String, HirScalar, ScalarType), Error> {
             let func = by_key(key).ok_or_else(|| Error::unsupported("timezone_offset"))?;
@@ -254,15 +254,17 @@ impl QueryContext<'_> {
                 ));
             };
             let end = match end.known_type() {
-                Some(ScalarType::Interval) => self.operator("+", vec![start.clone(), end])?,
+                Some(ScalarType::Interval(_)) => self.operator("+", vec![start.clone(), end])?,
                 _ => end,
             };
             ends.extend([start, end]);
         }
         let missing = no_function("pg_catalog.overlaps", &ends);
         let (scalars, typ) = self.coerce_common(ends, "OVERLAPS").map_err(|_| missing.clone())?;
-        let timely =
-            matches!(typ, ScalarType::Date | ScalarType::Time | ScalarType::Timestamp(_) | ScalarType::TimestampTz(_));
+        let timely = matches!(
+            typ,
+            ScalarType::Date | ScalarType::Time(_) | ScalarType::Timestamp(_) | ScalarType::TimestampTz(_)
+        );
         let func = by_key("overlaps").filter(|_| timely).ok_or(missing)?;
         Ok(Planned::bool(HirScalar::call(func, scalars, vec![typ; 4], ScalarType::Bool)))
     }

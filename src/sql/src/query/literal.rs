@@ -7,7 +7,6 @@ use sqlparser::ast::{self, Ident, ObjectName, ObjectNamePart, Value};
 
 use super::QueryContext;
 use super::coerce::{Planned, evaluate};
-use super::modifier::Modifier;
 use crate::error::Error;
 use crate::hir::HirScalar;
 use crate::names;
@@ -34,18 +33,11 @@ impl QueryContext<'_> {
 
     /// `DATE '2024-01-01'` and the like.
     pub(super) fn plan_typed_string(&mut self, typed: &ast::TypedString) -> Result<Planned, Error> {
-        let modifier = Modifier::of(&typed.data_type);
-        let typ = match modifier {
-            Some(modifier) => modifier.typ(),
-            None => names::resolve_type(self.names(), &typed.data_type)?,
-        };
+        let typ = names::resolve_type(self.names(), &typed.data_type)?;
         let Some(text) = text_of(&typed.value.value) else {
             return Err(Error::new("42601", "a string is expected").at_node(&typed.value));
         };
         let unknown = Planned::Unknown { text: Some(text.to_owned()), position: position::of_span(typed.value.span) };
-        if let Some(modifier) = modifier {
-            return self.coerce_modified(unknown, modifier);
-        }
         Ok(Planned::typed(self.coerce_explicit(unknown, &typ)?, typ))
     }
 
@@ -59,10 +51,8 @@ impl QueryContext<'_> {
             return Err(Error::new("42601", "a string is expected behind INTERVAL").at_node(&*interval.value));
         };
         let unknown = Planned::Unknown { text: Some(text.to_owned()), position: position::of(&*interval.value) };
-        match Modifier::of_literal(interval)? {
-            Some(modifier) => self.coerce_modified(unknown, modifier),
-            None => Ok(Planned::typed(self.coerce_explicit(unknown, &ScalarType::Interval)?, ScalarType::Interval)),
-        }
+        let typ = ScalarType::Interval(names::interval_spec(interval)?);
+        Ok(Planned::typed(self.coerce_explicit(unknown, &typ)?, typ))
     }
 }
 

@@ -92,7 +92,7 @@ impl QueryContext<'_> {
             ("percentile_cont" | "percentile_disc", 1) => direct.pop(),
             _ => return Err(self.no_ordered_set(name, direct, order_by)),
         };
-        if name == "percentile_cont" && typ != ScalarType::Interval {
+        if name == "percentile_cont" && !typ.is_interval() {
             if category(&typ) != Category::Number {
                 return Err(self.no_ordered_set(name, fraction.into_iter().collect(), order_by));
             }

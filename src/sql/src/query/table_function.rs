@@ -252,7 +252,7 @@ impl QueryContext<'_> {
             let wrong_type = |error: Error| if error.code == "42804" { missing.clone() } else { error };
             scalar.map(|scalar| Planned::typed(scalar, typ.clone())).map_err(wrong_type)
         };
-        let (hop, width) = (coerced(hop, &ScalarType::Interval)?, coerced(width, &ScalarType::Interval)?);
+        let (hop, width) = (coerced(hop, &ScalarType::Interval(None))?, coerced(width, &ScalarType::Interval(None))?);
         let (instant, origin) = (coerced(instant, &typ)?, coerced(origin, &typ)?);
         // The first start behind `instant - width`.
         let ended = self.infix("-", instant.clone(), width)?;

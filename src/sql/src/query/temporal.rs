@@ -25,7 +25,7 @@ struct Isolated {
 impl QueryContext<'_> {
     /// The operands of `+` or `-` of which one is `mz_now()`: with a number milliseconds, with an interval an instant.
     pub(super) fn as_instants(&mut self, left: Planned, right: Planned) -> Result<[Planned; 2], Error> {
-        let is_interval = |side: &Planned| side.known_type() == Some(&ScalarType::Interval);
+        let is_interval = |side: &Planned| side.known_type().is_some_and(ScalarType::is_interval);
         let instant = is_interval(&left) || is_interval(&right);
         let mut converted = |side: Planned| match side.known_type() {
             Some(ScalarType::MzTimestamp) if instant => {
@@ -127,12 +127,10 @@ impl Unit {
         match self {
             Unit::Number => Unit::of(typ) == Some(Unit::Number),
             Unit::Instant => match term {
-                HirScalar::Literal(Ok(row), literal) if *typ == ScalarType::Interval => {
-                    match row.unpack_first(literal.kind()) {
-                        Datum::Interval(interval) => interval.months == 0,
-                        datum => datum.is_null(),
-                    }
-                }
+                HirScalar::Literal(Ok(row), literal) if typ.is_interval() => match row.unpack_first(literal.kind()) {
+                    Datum::Interval(interval) => interval.months == 0,
+                    datum => datum.is_null(),
+                },
                 _ => false,
             },
         }
@@ -145,7 +143,7 @@ impl Unit {
     fn planned_term(self, scalar: HirScalar) -> Planned {
         match self {
             Unit::Number => self.planned(scalar),
-            Unit::Instant => Planned::typed(scalar, ScalarType::Interval),
+            Unit::Instant => Planned::typed(scalar, ScalarType::Interval(None)),
         }
     }
 
@@ -189,8 +187,8 @@ impl Unit {
             Unit::Number => qcx.named_call("ceil", vec![self.planned(scalar)])?,
             Unit::Instant => {
                 let most = repr::interval::Interval { months: 0, days: 0, micros: 999 };
-                let most = HirScalar::literal(Datum::Interval(most), ScalarType::Interval);
-                qcx.infix("+", self.planned(scalar), Planned::typed(most, ScalarType::Interval))?
+                let most = HirScalar::literal(Datum::Interval(most), ScalarType::Interval(None));
+                qcx.infix("+", self.planned(scalar), Planned::typed(most, ScalarType::Interval(None)))?
             }
         };
         Ok(qcx.settle(rounded)?.0)

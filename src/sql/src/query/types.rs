@@ -41,10 +41,10 @@ pub(crate) fn category(typ: &ScalarType) -> Category {
         | ScalarType::RegRole => Category::Number,
         ScalarType::Text | ScalarType::Varchar(_) | ScalarType::Char(_) | ScalarType::Name => Category::String,
         ScalarType::PgChar => Category::Internal,
-        ScalarType::Date | ScalarType::Time | ScalarType::Timestamp(_) | ScalarType::TimestampTz(_) => {
+        ScalarType::Date | ScalarType::Time(_) | ScalarType::Timestamp(_) | ScalarType::TimestampTz(_) => {
             Category::DateTime
         }
-        ScalarType::Interval => Category::Timespan,
+        ScalarType::Interval(_) => Category::Timespan,
         ScalarType::Array(_) => Category::Array,
         ScalarType::Range(_) => Category::Range,
         ScalarType::Record(_) => Category::Composite,
@@ -67,7 +67,7 @@ pub(crate) fn is_preferred(typ: &ScalarType) -> bool {
             | ScalarType::Oid
             | ScalarType::Text
             | ScalarType::TimestampTz(_)
-            | ScalarType::Interval
+            | ScalarType::Interval(_)
     )
 }
 
@@ -77,6 +77,8 @@ pub(crate) fn base(typ: &ScalarType) -> ScalarType {
         ScalarType::Numeric(_) => ScalarType::Numeric(None),
         ScalarType::Varchar(_) => ScalarType::Varchar(None),
         ScalarType::Char(_) => ScalarType::Char(None),
+        ScalarType::Time(_) => ScalarType::Time(None),
+        ScalarType::Interval(_) => ScalarType::Interval(None),
         ScalarType::Timestamp(_) => ScalarType::Timestamp(None),
         ScalarType::TimestampTz(_) => ScalarType::TimestampTz(None),
         ScalarType::Array(element) => ScalarType::Array(Box::new(base(element))),
@@ -130,22 +132,9 @@ pub(crate) fn common_candidate(types: &[&ScalarType]) -> Option<ScalarType> {
         }
     }
     if !same_modifier {
-        chosen = match chosen {
-            // Lengths differ: the longest keeps all; blanks at the end do not count.
-            ScalarType::Char(_) => ScalarType::Char(longest_char(types)),
-            other => base(&other),
-        };
+        chosen = base(&chosen);
     }
     Some(chosen)
-}
-
-/// The length that holds all; none if one has none.
-fn longest_char(types: &[&ScalarType]) -> Option<u32> {
-    let lengths = types.iter().map(|typ| match typ {
-        ScalarType::Char(length) => *length,
-        _ => None,
-    });
-    lengths.collect::<Option<Vec<u32>>>()?.into_iter().max()
 }
 
 /// The type as which two values are compared; None if there is no such comparison.
@@ -161,8 +150,8 @@ pub(crate) fn comparable(left: &ScalarType, right: &ScalarType) -> Option<Scalar
     }
     match (left, right) {
         (MzTimestamp, _) | (_, MzTimestamp) => return Some(MzTimestamp),
-        (ScalarType::Time, ScalarType::Interval) | (ScalarType::Interval, ScalarType::Time) => {
-            return Some(ScalarType::Interval);
+        (ScalarType::Time(_), ScalarType::Interval(_)) | (ScalarType::Interval(_), ScalarType::Time(_)) => {
+            return Some(ScalarType::Interval(None));
         }
         (Float4 | Float8, other) | (other, Float4 | Float8) if category(other) == Category::Number => {
             return Some(Float8);
@@ -234,7 +223,7 @@ pub(crate) fn compared_as(left: Option<&ScalarType>, right: Option<&ScalarType>)
         (typ, _) if is_object_identifier(typ) => Some(Oid),
         (Varchar(_), _) => Some(Text),
         (Char(_), Some(Text | Name | PgChar)) | (PgChar, Some(Text | Varchar(_) | Char(_) | Name)) => Some(Text),
-        (Time, Some(Interval)) => Some(Interval),
+        (Time(_), Some(Interval(_))) => Some(Interval(None)),
         _ => None,
     }
 }

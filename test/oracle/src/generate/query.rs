@@ -99,7 +99,8 @@ impl Generator<'_> {
             return items.push(&column.sql, column.typ, column.exact);
         }
         if form == 2 {
-            let typ = self.tape.pick(&[ScalarType::Numeric(None), ScalarType::Float8, ScalarType::Interval]).clone();
+            let typ =
+                self.tape.pick(&[ScalarType::Numeric(None), ScalarType::Float8, ScalarType::Interval(None)]).clone();
             if let Some(sql) = self.call_of(scope, &typ, 1, false) {
                 return items.push(&sql, typ, false);
             }
