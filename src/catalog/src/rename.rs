@@ -220,7 +220,7 @@ impl Transaction {
         Ok(mentioning)
     }
 
-    /// Gives a table's column its name, also in the texts of what is defined over the table, which are returned.
+    /// Gives a column of a table or a view its name, also in the texts of what is defined over it, which are returned.
     fn rename_column(
         &mut self,
         before: &Catalog,
@@ -228,8 +228,12 @@ impl Transaction {
         from: &str,
         to: &str,
     ) -> Result<BTreeSet<CollectionId>, Error> {
-        let table = before.items.get(&id).ok_or_else(|| Error::new("42704", format!("object {id} was dropped")))?;
-        let column = NewColumn { relation: &table.name, from, to };
+        use ItemDefinition::{MaterializedView, Table, View};
+        let gone = || Error::new("42704", format!("object {id} was dropped"));
+        let relation = before.items.get(&id).ok_or_else(gone)?;
+        let names = relation.desc().ok_or_else(gone)?.names.iter();
+        let columns: Vec<String> = names.map(|name| if name == from { to } else { name }.to_owned()).collect();
+        let column = NewColumn { relation: &relation.name, columns: &columns, from, to };
         let dependents: BTreeSet<CollectionId> =
             users_items(before).filter(|item| item.depends_on.contains(&id)).map(|item| item.id).collect();
         for item in users_items(before).filter(|item| item.id == id || dependents.contains(&item.id)) {
@@ -239,8 +243,10 @@ impl Transaction {
                 Err(_) if before.broken(item.id).is_some() => {}
                 Err(error) => return Err(would_change(item, &error.message)),
             }
-            if let (true, ItemDefinition::Table { desc, .. }) = (item.id == id, &mut new.definition) {
-                desc.names.iter_mut().filter(|name| *name == from).for_each(|name| to.clone_into(name));
+            if let (true, Table { desc, .. } | View { desc, .. } | MaterializedView { desc, .. }) =
+                (item.id == id, &mut new.definition)
+            {
+                desc.names.clone_from(&columns);
             }
             if new.create_sql != item.create_sql {
                 self.write(&item_record(item), Diff::MINUS_ONE);

@@ -159,7 +159,8 @@ fn names_that_would_mean_something_else_are_refused() {
         ("alter database materialize rename to materialize", "42P04"),
         ("alter table t rename column a to b", "42701"),
         ("alter table t rename column nope to c", "42703"),
-        ("alter view v rename column a to c", "0A000"),
+        ("alter view v rename column a to c", "42701"),
+        ("alter view v rename column nope to d", "42703"),
         // A view has its columns by a star, and so their names.
         ("alter table t rename a to c", "2BP01"),
         ("alter view v set schema s", "0A000"),

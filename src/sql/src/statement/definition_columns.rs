@@ -2,7 +2,7 @@
 //!
 //! In a query, columns are renamed where they are qualified with what the relation is called there, and without qualification
 //! in each SELECT that has it in its own FROM. What a SELECT names by such a column keeps the former name as an alias, so a
-//! view keeps its columns. That is no analysis of scopes: the catalog plans what comes of this, and refuses a change that
+//! view keeps its columns. A view whose own column is renamed gets a list of all its columns before its query. That is no analysis of scopes: the catalog plans what comes of this, and refuses a change that
 //! would alter a meaning.
 
 use std::collections::BTreeSet;
@@ -21,6 +21,8 @@ use crate::parse::{self, with_stack_for};
 #[derive(Clone, Copy, Debug)]
 pub struct NewColumn<'a> {
     pub relation: &'a FullName,
+    /// All columns of the relation, by their new names.
+    pub columns: &'a [String],
     pub from: &'a str,
     pub to: &'a str,
 }
@@ -41,7 +43,11 @@ pub fn with_column_renamed(create_sql: &str, column: NewColumn<'_>) -> Result<St
         }
         StatementKind::CreateView(create) => {
             let mut create = create.clone();
-            column.rename_in(&mut create.query, BTreeSet::new());
+            if in_full(&create.name).as_ref() == Some(column.relation) {
+                create.columns = column.columns.iter().map(|name| Ident::with_quote('"', name)).collect();
+            } else {
+                column.rename_in(&mut create.query, BTreeSet::new());
+            }
             names.view(&create)
         }
         StatementKind::CreateIndex(create) => {

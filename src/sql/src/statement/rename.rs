@@ -1,4 +1,4 @@
-//! `ALTER kind [IF EXISTS] name RENAME TO name`, `ALTER TABLE name RENAME [COLUMN] column TO name`, `ALTER SCHEMA a SWAP WITH b`,
+//! `ALTER kind [IF EXISTS] name RENAME TO name`, `ALTER TABLE|VIEW name RENAME [COLUMN] column TO name`, `ALTER SCHEMA a SWAP WITH b`,
 //! `ALTER CLUSTER a SWAP WITH b`.
 //!
 //! What has a new name keeps its identity; the definitions that name it are rewritten with it, see `definition_names` and
@@ -196,9 +196,11 @@ pub(super) fn item_to_alter(planner: &Planner<'_>, kind: ObjectKind, name: &Obje
     Err(Error::new("42809", message).with_hint(hint))
 }
 
-/// A table's column with its name to be.
+/// A column of a table or a view with its name to be.
 fn column(item: &Item, from: &Ident, to: &Ident) -> Result<(Renamed, String), Error> {
-    let ItemDefinition::Table { desc, source: None, .. } = &item.definition else {
+    use ItemDefinition::{MaterializedView, Table, View};
+    let (Table { desc, source: None, .. } | View { desc, .. } | MaterializedView { desc, .. }) = &item.definition
+    else {
         return Err(Error::unsupported(format!("RENAME COLUMN of a {} that no INSERT fills", item.kind())));
     };
     let (name, relation) = (names::fold(from), in_quotes(&item.name.item));
