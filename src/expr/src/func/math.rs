@@ -1,11 +1,13 @@
 //! Functions of double precision numbers.
 
-use repr::Datum;
+use repr::{Arena, Datum};
 
-use super::ArgType::{Float8, Int4, Int8, Numeric};
+use super::ArgType::{AnyArray, AnyElement, Float8, Int4, Int8, Numeric};
 use super::arithmetic::float8;
+use super::compare::compare_values;
 use super::{FuncDef, Value, function, operator};
 use crate::error::EvalError;
+use crate::scalar::CallTypes;
 
 pub(super) static TABLE: &[FuncDef] = &[
     function(
@@ -159,6 +161,15 @@ pub(super) static TABLE: &[FuncDef] = &[
     )
     .fallible(),
     function(
+        "array_width_bucket",
+        "width_bucket",
+        &[AnyElement, AnyArray],
+        Int4,
+        bucket_of_array,
+        "The number of the bucket a value falls into: of the ascending lower bounds those not above it.",
+    )
+    .fallible(),
+    function(
         "isnan_float8",
         "isnan",
         &[Float8],
@@ -239,6 +250,19 @@ fn within<'a>(value: f64, least: f64, greatest: f64, function: fn(f64) -> f64) -
         return Err(input_out_of_range());
     }
     Ok(Datum::float8(function(value)))
+}
+
+fn bucket_of_array<'a>(args: &[Datum<'a>], types: &CallTypes, _: &'a Arena) -> Value<'a> {
+    let array = args[1].unwrap_array();
+    if array.dimensions().len() > 1 {
+        return Err(EvalError::new("2202E", "thresholds must be one-dimensional array"));
+    }
+    let bounds = array.elements();
+    if bounds.iter().any(Datum::is_null) {
+        return Err(EvalError::new("22004", "thresholds array must not contain NULLs"));
+    }
+    let count = bounds.partition_point(|bound| compare_values(*bound, args[0], &types.args[0]).is_le());
+    Ok(Datum::Int(count as i64))
 }
 
 fn width_bucket<'a>(args: &[Datum<'_>]) -> Value<'a> {

@@ -317,11 +317,19 @@ pub(crate) fn compile(pattern: &str, flags: &str) -> Result<Regex, EvalError> {
     Ok(regex)
 }
 
+/// The letters that stand for options in a pattern.
+const OPTIONS: &str = "bceimnpqstwx";
+
 fn compile_anew(pattern: &str, flags: &str) -> Result<Regex, EvalError> {
     let invalid = |message: String| EvalError::new("2201B", format!("invalid regular expression: {message}"));
     if pattern.len() > PATTERN_BYTES_MAX {
         return Err(invalid(format!("pattern exceeds {PATTERN_BYTES_MAX} bytes")));
     }
+    let (embedded, pattern) = embedded_options(pattern);
+    if embedded.contains(|option| !OPTIONS.contains(option)) {
+        return Err(invalid("invalid embedded option".into()));
+    }
+    let flags = &[flags, embedded].concat();
     let literal = flags.contains('q');
     let pattern = if literal { regex::escape(pattern) } else { translated(pattern) };
     let mut builder = RegexBuilder::new(&pattern);
@@ -348,6 +356,16 @@ fn compile_anew(pattern: &str, flags: &str) -> Result<Regex, EvalError> {
             invalid(reason.to_owned())
         }
     })
+}
+
+/// The options of `(?xyz)` at the start of a pattern, which come after those of the call, and the pattern behind them.
+fn embedded_options(pattern: &str) -> (&str, &str) {
+    let inside = pattern.strip_prefix("(?").and_then(|rest| rest.split_once(')'));
+    let is_letters = |options: &str| !options.is_empty() && options.bytes().all(|byte| byte.is_ascii_alphabetic());
+    match inside {
+        Some((options, rest)) if is_letters(options) => (options, rest),
+        _ => ("", pattern),
+    }
 }
 
 /// PostgreSQL's escapes for word boundaries and ends, in the library's spelling.
