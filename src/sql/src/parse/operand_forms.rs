@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `(VALUES (1), (2))` in an expression | `(SELECT * FROM (VALUES (1), (2)))` | the crate takes it for a call of `values` |
 //! | `(record).*` | `"all fields"(record)` | the crate takes the star for one of a call's arguments |
+//! | `a ISNULL`, `a NOTNULL` | `a IS NULL`, `a IS NOT NULL` | the crate takes the words for an alias |
 //! | `a NOT LIKE ALL (b)` | `a !~~ ALL (b)` | the crate knows ANY and ALL only behind operators |
 
 use sqlparser::keywords::Keyword;
@@ -49,6 +50,11 @@ pub(super) fn rewrite(tokens: &mut Vec<TokenWithSpan>) {
                 let first = if negated { at - 1 } else { at };
                 edits.push((words[first], words[at] + 1, vec![operator]));
             }
+            _ if is_null_test(token(at)) && ends_operand(before(1)) => {
+                let negated = is_word(token(at), "notnull").then(|| Token::make_keyword("NOT"));
+                let test = [Token::make_keyword("IS")].into_iter().chain(negated);
+                edits.push((words[at], words[at] + 1, test.chain([Token::make_keyword("NULL")]).collect()));
+            }
             _ if token(at) == Some(&Token::Mul)
                 && before(1) == Some(&Token::Period)
                 && before(2) == Some(&Token::RParen) =>
@@ -67,6 +73,22 @@ pub(super) fn rewrite(tokens: &mut Vec<TokenWithSpan>) {
     for (from, to, replacement) in edits.into_iter().rev() {
         let span = tokens[from].span;
         tokens.splice(from..to, replacement.into_iter().map(|token| TokenWithSpan { token, span }));
+    }
+}
+
+fn is_null_test(token: Option<&Token>) -> bool {
+    is_word(token, "isnull") || is_word(token, "notnull")
+}
+
+/// True for a token behind which the test of an operand may stand; behind AS and a point a name does.
+fn ends_operand(before: Option<&Token>) -> bool {
+    match before {
+        Some(Token::Word(word)) => word.quote_style.is_some() || word.keyword != Keyword::AS,
+        Some(token) => matches!(
+            token,
+            Token::RParen | Token::RBracket | Token::Number(..) | Token::SingleQuotedString(_) | Token::Placeholder(_)
+        ),
+        None => false,
     }
 }
 
