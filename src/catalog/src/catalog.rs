@@ -194,6 +194,10 @@ impl CatalogView for Catalog {
         builtin::role_oid(role)
     }
 
+    fn functions(&self, name: &str) -> Vec<(u32, Vec<String>)> {
+        builtin::functions(name)
+    }
+
     fn item(&self, name: &FullName) -> Option<Arc<Item>> {
         self.by_name.get(name).and_then(|id| self.items.get(id)).cloned()
     }

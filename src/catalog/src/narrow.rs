@@ -70,6 +70,10 @@ impl CatalogView for Narrowed<'_> {
         self.catalog.role_oid(role)
     }
 
+    fn functions(&self, name: &str) -> Vec<(u32, Vec<String>)> {
+        self.catalog.functions(name)
+    }
+
     fn item(&self, name: &FullName) -> Option<Arc<Item>> {
         self.catalog.item(name).filter(|item| Some(item.id) != self.hidden).map(|item| self.narrow(item))
     }

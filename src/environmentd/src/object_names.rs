@@ -11,9 +11,10 @@ use crate::sequence::prepare::catalog_entries;
 use crate::session::Session;
 
 /// The reg types, each with the function that lists its objects.
-const LISTS: [(ScalarType, &str); 5] = [
+const LISTS: [(ScalarType, &str); 6] = [
     (ScalarType::RegClass, "regclass_text"),
     (ScalarType::RegProc, "regproc_text"),
+    (ScalarType::RegProcedure, "regprocedure_text"),
     (ScalarType::RegType, "regtype_text"),
     (ScalarType::RegNamespace, "regnamespace_text"),
     (ScalarType::RegRole, "regrole_text"),
@@ -22,7 +23,8 @@ const LISTS: [(ScalarType, &str); 5] = [
 /// The names that the values of a result need, and what else the session sets.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ObjectNames {
-    names: BTreeMap<u32, String>,
+    /// By what lists them, since a function has a name as regproc and another as regprocedure.
+    names: BTreeMap<&'static str, BTreeMap<u32, String>>,
     context: FormatContext,
 }
 
@@ -30,17 +32,19 @@ impl ObjectNames {
     /// The names for the columns of `desc`; none are looked up if it has no column of a reg type.
     pub(crate) fn of(session: &Session, desc: &RelationDesc) -> ObjectNames {
         let asks_for = |wanted: &ScalarType| desc.typ.columns.iter().any(|column| element(&column.scalar) == wanted);
-        let lists = LISTS.iter().filter(|(typ, _)| asks_for(typ));
-        let names = lists.flat_map(|(_, list)| catalog_entries(session, list).unwrap_or_default());
+        let names = |list| {
+            let entries = catalog_entries(session, list).unwrap_or_default().into_iter();
+            entries.filter_map(|(oid, name)| Some((oid.parse().ok()?, name))).collect()
+        };
         ObjectNames {
-            names: names.filter_map(|(oid, name)| Some((oid.parse().ok()?, name))).collect(),
+            names: LISTS.iter().filter(|(typ, _)| asks_for(typ)).map(|(_, list)| (*list, names(list))).collect(),
             context: FormatContext { interval_style: session.vars.interval_style(), ..FormatContext::default() },
         }
     }
 
     /// Prints a value that is not NULL.
     pub(crate) fn format(&self, datum: Datum<'_>, typ: &ScalarType, out: &mut String) {
-        let is_reg = LISTS.iter().any(|(reg, _)| reg == element(typ));
+        let is_reg = element(typ).is_reg();
         match (datum, typ) {
             (Datum::UInt(_), typ) if is_reg => self.format_oid(datum, typ, out),
             (Datum::Array(array), ScalarType::Array(of)) if is_reg => {
@@ -65,7 +69,8 @@ impl ObjectNames {
     /// An object without a name is shown as its number, and none as a dash.
     fn format_oid(&self, datum: Datum<'_>, typ: &ScalarType, out: &mut String) {
         let Datum::UInt(number) = datum else { return };
-        match u32::try_from(number).ok().and_then(|oid| self.names.get(&oid)) {
+        let list = LISTS.iter().find(|(reg, _)| reg == typ).and_then(|(_, list)| self.names.get(list));
+        match u32::try_from(number).ok().and_then(|oid| list?.get(&oid)) {
             Some(name) => out.push_str(name),
             None if number == 0 => out.push('-'),
             None => repr::text::format(datum, typ, out),

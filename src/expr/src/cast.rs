@@ -83,11 +83,11 @@ pub fn least_context(from: &ScalarType, to: &ScalarType) -> Option<CastContext> 
         (Numeric(_), Float4 | Float8) => Implicit,
         (Numeric(_), Int2 | Int4 | Int8 | UInt2 | UInt4 | UInt8) => Assignment,
         (Int4, Bool) | (Bool, Int4) => Explicit,
-        (Int2 | Int4 | Int8, Oid | RegClass | RegProc | RegType | RegNamespace | RegRole) => Implicit,
+        (Int2 | Int4 | Int8, Oid | RegClass | RegProc | RegProcedure | RegType | RegNamespace | RegRole) => Implicit,
         (UInt4 | UInt2, Oid) => Implicit,
-        (RegClass | RegProc | RegType | RegNamespace | RegRole, Oid)
-        | (Oid, RegClass | RegProc | RegType | RegNamespace | RegRole) => Implicit,
-        (Oid | RegClass | RegProc | RegType | RegNamespace | RegRole, Int4 | Int8) => Assignment,
+        (RegClass | RegProc | RegProcedure | RegType | RegNamespace | RegRole, Oid)
+        | (Oid, RegClass | RegProc | RegProcedure | RegType | RegNamespace | RegRole) => Implicit,
+        (Oid | RegClass | RegProc | RegProcedure | RegType | RegNamespace | RegRole, Int4 | Int8) => Assignment,
         (Date, Timestamp(_) | TimestampTz(_)) | (Timestamp(_), TimestampTz(_)) | (Time(_), Interval(_)) => Implicit,
         (Timestamp(_) | TimestampTz(_), Date | Time(_)) | (TimestampTz(_), Timestamp(_)) | (Interval(_), Time(_)) => {
             Assignment
@@ -131,10 +131,12 @@ fn is_total(from: &ScalarType, to: &ScalarType) -> bool {
         (Int2 | Int4 | Int8 | UInt2 | UInt4 | UInt8 | Numeric(_), Numeric(None)) => true,
         (Int4, Bool) | (Bool, Int4) | (Float4, Float8) | (Numeric(_), Float8) => true,
         (Numeric(Some(from)), Numeric(Some(to))) => widens(from, to),
-        (Int2 | Int4 | UInt2 | UInt4, Oid | RegClass | RegProc | RegType | RegNamespace | RegRole) => true,
+        (Int2 | Int4 | UInt2 | UInt4, Oid | RegClass | RegProc | RegProcedure | RegType | RegNamespace | RegRole) => {
+            true
+        }
         (
-            Oid | RegClass | RegProc | RegType | RegNamespace | RegRole,
-            Oid | RegClass | RegProc | RegType | RegNamespace | RegRole | Int8,
+            Oid | RegClass | RegProc | RegProcedure | RegType | RegNamespace | RegRole,
+            Oid | RegClass | RegProc | RegProcedure | RegType | RegNamespace | RegRole | Int8,
         ) => true,
         (Timestamp(_) | TimestampTz(_), Timestamp(None) | TimestampTz(None) | Date) => true,
         (Time(_), Interval(_) | Time(_)) | (Interval(_), Time(_) | Interval(_)) => true,

@@ -64,6 +64,7 @@ const SCALARS: &[(ScalarType, PgType)] = &[
     (ScalarType::Oid, preferred(26, 1028, 4, 'N', "oid")),
     (ScalarType::RegClass, pg_type(2205, 2210, 4, 'N', "regclass")),
     (ScalarType::RegProc, pg_type(24, 1008, 4, 'N', "regproc")),
+    (ScalarType::RegProcedure, pg_type(2202, 2207, 4, 'N', "regprocedure")),
     (ScalarType::RegType, pg_type(2206, 2211, 4, 'N', "regtype")),
     (ScalarType::RegNamespace, pg_type(4089, 4090, 4, 'N', "regnamespace")),
     (ScalarType::RegRole, pg_type(4096, 4097, 4, 'N', "regrole")),

@@ -92,6 +92,7 @@ pub enum ScalarType {
     Oid,
     RegClass,
     RegProc,
+    RegProcedure,
     RegType,
     RegNamespace,
     RegRole,
@@ -158,6 +159,7 @@ impl ScalarType {
             | ScalarType::Oid
             | ScalarType::RegClass
             | ScalarType::RegProc
+            | ScalarType::RegProcedure
             | ScalarType::RegType
             | ScalarType::RegNamespace
             | ScalarType::RegRole
@@ -189,6 +191,12 @@ impl ScalarType {
     /// This type as a column type that never holds NULL.
     pub fn not_null(self) -> ColumnType {
         ColumnType { scalar: self, nullable: false }
+    }
+
+    /// True for numbers of objects that print as names.
+    pub fn is_reg(&self) -> bool {
+        use ScalarType::{RegClass, RegNamespace, RegProc, RegProcedure, RegRole, RegType};
+        matches!(self, RegClass | RegProc | RegProcedure | RegType | RegNamespace | RegRole)
     }
 
     /// True for `interval`, with any modifier.

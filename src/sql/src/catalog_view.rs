@@ -227,6 +227,8 @@ pub trait CatalogView: Send + Sync {
     /// The oid of a schema of a database, or with None of a built-in one.
     fn schema_oid(&self, database: Option<&str>, schema: &str) -> Option<u32>;
     fn role_oid(&self, role: &str) -> Option<u32>;
+    /// The oids of the functions of a name, each with the types of its arguments as they are shown.
+    fn functions(&self, name: &str) -> Vec<(u32, Vec<String>)>;
     fn item(&self, name: &FullName) -> Option<Arc<Item>>;
     fn item_by_id(&self, id: CollectionId) -> Option<Arc<Item>>;
     /// All items, in order of id.

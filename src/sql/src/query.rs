@@ -22,6 +22,7 @@ mod limit;
 mod literal;
 mod mutation;
 mod naming;
+mod object_literal;
 mod operator;
 mod ordered_set;
 mod resolve;

@@ -17,9 +17,11 @@ pub fn entries(catalog: &Catalog, name: &str) -> Option<Vec<(String, String)>> {
         "pg_get_indexdef" => catalog.items.values().flat_map(|item| index_definitions(catalog, item)).collect(),
         "pg_get_viewdef" => catalog.items.values().flat_map(|item| view_definitions(item)).collect(),
         "regproc_text" => function_names(),
+        "regprocedure_text" => functions(pg_proc::Procedure::signature),
         "regtype_text" => enum_names(catalog),
         "to_regnamespace" => reversed(schema_names(catalog)),
         "to_regproc" => reversed(function_names().into_iter().filter(|(_, name)| !name.contains('.')).collect()),
+        "to_regprocedure" => spellings(),
         "to_regrole" => pg::users().map(|(name, oid, _)| (sql::quoted(name), oid.to_string())).collect(),
         "regnamespace_text" => schema_names(catalog),
         "regrole_text" => pg::users().map(|(name, oid, _)| (oid.to_string(), sql::quoted(name))).collect(),
@@ -58,6 +60,15 @@ fn function_names() -> Vec<(String, String)> {
     }
     let shown = |name: &str| if uses.get(name) == Some(&1) { name.to_owned() } else { format!("pg_catalog.{name}") };
     all.iter().map(|procedure| (procedure.oid.to_string(), shown(procedure.name))).collect()
+}
+
+/// The functions by all ways to write them.
+fn spellings() -> Vec<(String, String)> {
+    let of = |function: &pg_proc::Procedure| {
+        let oid = function.oid.to_string();
+        function.spellings().into_iter().map(|name| (name, oid.clone())).collect::<Vec<_>>()
+    };
+    pg_proc::all().iter().flat_map(of).collect()
 }
 
 fn functions(shown: impl Fn(&pg_proc::Procedure) -> String) -> Vec<(String, String)> {

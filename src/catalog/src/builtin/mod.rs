@@ -166,6 +166,12 @@ fn builtins() -> impl Iterator<Item = &'static Builtin> {
     families.into_iter().flatten()
 }
 
+/// The oids of the functions of a name, each with the types of its arguments.
+pub(crate) fn functions(name: &str) -> Vec<(u32, Vec<String>)> {
+    let named = pg_proc::all().iter().filter(|procedure| procedure.name == name);
+    named.map(|procedure| (procedure.oid, procedure.argument_names().map(str::to_owned).collect())).collect()
+}
+
 /// The oid of a role.
 pub(crate) fn role_oid(role: &str) -> Option<u32> {
     pg::users().find(|(name, _, _)| *name == role).map(|(_, oid, _)| oid)

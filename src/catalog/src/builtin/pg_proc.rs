@@ -1,5 +1,6 @@
 //! `pg_proc`: the functions, from the table by which they are also found and evaluated.
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use expr::Func;
@@ -59,7 +60,28 @@ struct Shown {
 impl Procedure {
     /// The types of the arguments, as `\df` shows them.
     pub(super) fn arguments(&self) -> String {
-        self.args.iter().map(|arg| arg.name.as_str()).collect::<Vec<_>>().join(", ")
+        self.argument_names().collect::<Vec<_>>().join(", ")
+    }
+
+    pub(super) fn argument_names(&self) -> impl Iterator<Item = &str> {
+        self.args.iter().map(|arg| arg.name.as_str())
+    }
+
+    /// The name with the types of the arguments, as a `regprocedure` is shown.
+    pub(super) fn signature(&self) -> String {
+        format!("{}({})", sql::quoted(self.name), self.argument_names().collect::<Vec<_>>().join(","))
+    }
+
+    /// The ways to write [`Procedure::signature`]: with the types' other names, and with a blank behind each comma.
+    pub(super) fn spellings(&self) -> BTreeSet<String> {
+        let short =
+            |arg: &Shown| pg_type::from_oid(arg.oid).map_or(arg.name.clone(), |typ| pg_type::lookup(&typ).name.into());
+        let usual = |arg: &Shown| if arg.name == "integer" { "int".to_owned() } else { arg.name.clone() };
+        let full = self.args.iter().map(|arg| arg.name.clone()).collect();
+        let names: [Vec<String>; 3] =
+            [full, self.args.iter().map(short).collect(), self.args.iter().map(usual).collect()];
+        let spelled = |names: &Vec<String>| [",", ", "].map(|comma| format!("{}({})", self.name, names.join(comma)));
+        names.iter().flat_map(spelled).collect()
     }
 
     pub(super) fn result(&self) -> String {

@@ -324,7 +324,7 @@ fn catalog_call(entries: &[(String, String)], args: Vec<Scalar>, types: &CallTyp
     Ok(match &types.ret {
         ScalarType::Bool => found.is_null().not(),
         // They are listed as numbers.
-        of @ (ScalarType::RegClass | ScalarType::RegNamespace | ScalarType::RegRole | ScalarType::RegProc) => {
+        of if of.is_reg() => {
             let oid = expr::cast::cast(found, &ScalarType::Text, of, expr::cast::CastContext::Explicit);
             oid.ok_or_else(|| Error::new("XX000", "text does not cast to an object identifier"))?
         }

@@ -95,7 +95,8 @@ pub(crate) fn convert<'a>(
         (Jsonb, _) => from_jsonb(datum.unwrap_jsonb(), to, overlong, arena),
         (
             _,
-            Int2 | Int4 | Int8 | UInt2 | UInt4 | UInt8 | Oid | RegClass | RegProc | RegType | RegNamespace | RegRole,
+            Int2 | Int4 | Int8 | UInt2 | UInt4 | UInt8 | Oid | RegClass | RegProc | RegProcedure | RegType
+            | RegNamespace | RegRole,
         ) => to_integer(datum, from, to),
         (_, Float4 | Float8) => to_float(datum, to),
         (_, Numeric(_)) => to_numeric(datum, to, arena),
@@ -261,8 +262,7 @@ fn to_integer<'a>(datum: Datum<'_>, from: &ScalarType, to: &ScalarType) -> Value
 }
 
 fn is_object_number(typ: &ScalarType) -> bool {
-    use ScalarType::{Oid, RegClass, RegNamespace, RegProc, RegRole, RegType};
-    matches!(typ, Oid | RegClass | RegNamespace | RegProc | RegRole | RegType)
+    *typ == ScalarType::Oid || typ.is_reg()
 }
 
 fn integer_name(typ: &ScalarType) -> &'static str {

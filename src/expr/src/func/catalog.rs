@@ -7,7 +7,7 @@ use repr::jsonb::Json;
 use repr::{Arena, Datum, ScalarType, pg_type};
 
 use super::ArgType::{
-    Any, Bool, Int4, Int8, Jsonb, Name, Oid, RegClass, RegNamespace, RegProc, RegRole, RegType, Text,
+    Any, Bool, Int4, Int8, Jsonb, Name, Oid, RegClass, RegNamespace, RegProc, RegProcedure, RegRole, RegType, Text,
 };
 use super::{ArgType, FuncDef, Value, Volatility, function, internal, text};
 use crate::error::EvalError;
@@ -18,6 +18,7 @@ pub(super) static TABLE: &[FuncDef] = &[
     of_session("pg_get_userbyid", &[Oid], Name, "The name of the role with this oid."),
     of_session("regclass_text", &[RegClass], Text, "The name of a relation.").nullable(),
     of_session("regproc_text", &[RegProc], Text, "The name of a function.").nullable(),
+    of_session("regprocedure_text", &[RegProcedure], Text, "The name of a function with its arguments.").nullable(),
     of_session("regtype_text", &[RegType], Text, "The name of a type that a user made.").nullable(),
     of_session("regnamespace_text", &[RegNamespace], Text, "The name of a schema.").nullable(),
     of_session("regrole_text", &[RegRole], Text, "The name of a role.").nullable(),
@@ -126,6 +127,12 @@ pub(super) static TABLE: &[FuncDef] = &[
         &[Text],
         RegProc,
         "The function of a name; NULL if there is none or if there are several.",
+    ),
+    of_session(
+        "to_regprocedure",
+        &[Text],
+        RegProcedure,
+        "The function of a name and the types of its arguments in brackets; NULL if there is none.",
     ),
     function(
         "pg_relation_is_publishable",

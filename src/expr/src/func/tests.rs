@@ -72,6 +72,7 @@ fn samples(arg: ArgType, arena: &Arena) -> Vec<(Datum<'_>, ScalarType)> {
         | ArgType::Oid
         | ArgType::RegClass
         | ArgType::RegProc
+        | ArgType::RegProcedure
         | ArgType::RegType
         | ArgType::RegNamespace
         | ArgType::RegRole => uints(u32::MAX.into()),

@@ -217,6 +217,7 @@ fn decode_from<'a>(reader: &mut Reader<'_>, typ: &ScalarType, arena: &'a Arena) 
         | ScalarType::Oid
         | ScalarType::RegClass
         | ScalarType::RegProc
+        | ScalarType::RegProcedure
         | ScalarType::RegType
         | ScalarType::RegNamespace
         | ScalarType::RegRole => Datum::UInt(u32::from_be_bytes(reader.array()?).into()),

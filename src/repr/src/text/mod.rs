@@ -50,6 +50,7 @@ pub fn parse_in<'a>(
         ScalarType::Oid => Datum::UInt(scalar::parse_oid(text)?.into()),
         ScalarType::RegClass => Datum::UInt(scalar::parse_int::<u32>("regclass", text)?.into()),
         ScalarType::RegProc => Datum::UInt(scalar::parse_int::<u32>("regproc", text)?.into()),
+        ScalarType::RegProcedure => Datum::UInt(scalar::parse_int::<u32>("regprocedure", text)?.into()),
         ScalarType::RegType => Datum::UInt(parse_type_name(text)?.into()),
         ScalarType::RegNamespace => Datum::UInt(scalar::parse_int::<u32>("regnamespace", text)?.into()),
         ScalarType::RegRole => Datum::UInt(scalar::parse_int::<u32>("regrole", text)?.into()),

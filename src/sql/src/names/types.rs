@@ -20,7 +20,7 @@ const CHARACTERS_MAX: u64 = 10_485_760;
 pub(super) const SECOND_DIGITS_MAX: u64 = 6;
 
 /// Types that are known by a plain name alone, by all their names.
-const NAMED: [(&str, ScalarType); 43] = [
+const NAMED: [(&str, ScalarType); 44] = [
     ("bool", ScalarType::Bool),
     ("boolean", ScalarType::Bool),
     ("smallint", ScalarType::Int2),
@@ -61,6 +61,7 @@ const NAMED: [(&str, ScalarType); 43] = [
     ("oid", ScalarType::Oid),
     ("regclass", ScalarType::RegClass),
     ("regproc", ScalarType::RegProc),
+    ("regprocedure", ScalarType::RegProcedure),
     ("regtype", ScalarType::RegType),
     ("regnamespace", ScalarType::RegNamespace),
     ("regrole", ScalarType::RegRole),
@@ -170,7 +171,7 @@ fn resolve(names: Option<Names<'_>>, data_type: &DataType) -> Result<ScalarType,
         }
         DataType::Timestamp(precision, _) => ScalarType::TimestampTz(second_digits(*precision)),
         DataType::Interval { fields, precision } => {
-            ScalarType::Interval(interval_fields::of_type(fields.as_ref(), *precision))
+            ScalarType::Interval(interval_fields::of_type(fields.as_ref(), *precision)?)
         }
         DataType::Uuid => ScalarType::Uuid,
         DataType::JSON | DataType::JSONB => ScalarType::Jsonb,
@@ -208,7 +209,7 @@ fn custom(names: Option<Names<'_>>, name: &ObjectName, modifiers: &[String]) -> 
             [name] => return composite(names, name.trim_matches('"')),
             _ => None,
         },
-        "interval" => Some(ScalarType::Interval(interval_fields::of_type(None, modifier(modifiers, name)?))),
+        "interval" => Some(ScalarType::Interval(interval_fields::of_type(None, modifier(modifiers, name)?)?)),
         "time" => Some(ScalarType::Time(second_digits(modifier(modifiers, name)?))),
         "varchar" => Some(ScalarType::Varchar(modifier(modifiers, name)?.map(|length| length as u32))),
         "timestamp" => Some(ScalarType::Timestamp(second_digits(modifier(modifiers, name)?))),
@@ -349,6 +350,7 @@ pub(crate) fn type_name(typ: &ScalarType) -> String {
         ScalarType::Oid => "oid".into(),
         ScalarType::RegClass => "regclass".into(),
         ScalarType::RegProc => "regproc".into(),
+        ScalarType::RegProcedure => "regprocedure".into(),
         ScalarType::RegType => "regtype".into(),
         ScalarType::RegNamespace => "regnamespace".into(),
         ScalarType::RegRole => "regrole".into(),

@@ -403,16 +403,7 @@ fn argument_type(func: &AggregateFunc, known: Option<&ScalarType>) -> Option<Sca
             _ => ScalarType::Float8,
         });
     };
-    let number = category(known) == Category::Number
-        && !matches!(
-            known,
-            ScalarType::Oid
-                | ScalarType::RegClass
-                | ScalarType::RegProc
-                | ScalarType::RegType
-                | ScalarType::RegNamespace
-                | ScalarType::RegRole
-        );
+    let number = category(known) == Category::Number && *known != ScalarType::Oid && !known.is_reg();
     match func {
         AggregateFunc::Count => Some(known.clone()),
         AggregateFunc::Min | AggregateFunc::Max => match known {

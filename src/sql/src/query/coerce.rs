@@ -9,7 +9,6 @@ use super::types::{self, same_base, shown};
 use super::{Lifetime, QueryContext};
 use crate::error::Error;
 use crate::hir::HirScalar;
-use crate::names;
 
 /// An expression as far as it is known by itself.
 #[derive(Clone, Debug)]
@@ -142,6 +141,7 @@ impl QueryContext<'_> {
         let key = match (from, to.kind()) {
             (ScalarType::RegClass, Kind::Text) => "regclass_text",
             (ScalarType::RegProc, Kind::Text) => "regproc_text",
+            (ScalarType::RegProcedure, Kind::Text) => "regprocedure_text",
             (ScalarType::RegType, Kind::Text) => "regtype_text",
             (ScalarType::RegNamespace, Kind::Text) => "regnamespace_text",
             (ScalarType::RegRole, Kind::Text) => "regrole_text",
@@ -164,9 +164,8 @@ impl QueryContext<'_> {
 
     /// An object identifier as the name that it is shown by; anything else as it is.
     pub(crate) fn named_object(&mut self, planned: Planned) -> Result<Planned, Error> {
-        use ScalarType::{RegClass, RegNamespace, RegProc, RegRole, RegType};
         match planned.known_type() {
-            Some(RegClass | RegNamespace | RegProc | RegRole | RegType) => {
+            Some(typ) if typ.is_reg() => {
                 Ok(Planned::typed(self.coerce_explicit(planned, &ScalarType::Text)?, ScalarType::Text))
             }
             _ => Ok(planned),
@@ -327,15 +326,8 @@ impl QueryContext<'_> {
 
     /// The literal `text` as a value of type `to` (without modifier, unless it is an interval). Errors: 22P02 and the like.
     fn literal_of_text(&mut self, text: &str, to: &ScalarType) -> Result<HirScalar, Error> {
-        let is_oid = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        if !is_oid && text != "-" {
-            match to {
-                ScalarType::RegClass => return self.regclass(text),
-                ScalarType::RegNamespace => return self.regnamespace(text),
-                ScalarType::RegRole => return self.regrole(text),
-                ScalarType::RegType => return self.regtype(text),
-                _ => {}
-            }
+        if let Some(oid) = self.object_literal(text, to)? {
+            return Ok(HirScalar::literal(Datum::UInt(oid.into()), to.clone()));
         }
         if let Some(word) = self.time_word(text, to) {
             return word;
@@ -361,37 +353,6 @@ impl QueryContext<'_> {
             Some(scalar) => evaluate(&scalar, to).map(|scalar| HirScalar::from_scalar(scalar, &[])),
             None => Err(Error::unsupported(format!("a literal of type {}", shown(to)))),
         }
-    }
-
-    /// The oid of the relation that `text` names.
-    fn regclass(&mut self, text: &str) -> Result<HirScalar, Error> {
-        let name = super::literal::object_name(text)?;
-        let item = names::resolve_item(self.context, self.catalog, &name)?;
-        Ok(HirScalar::literal(Datum::UInt(item.oid.into()), ScalarType::RegClass))
-    }
-
-    /// The oid of the schema that `text` names.
-    fn regnamespace(&mut self, text: &str) -> Result<HirScalar, Error> {
-        let name = super::literal::object_name(text)?;
-        let (database, schema) = names::resolve_schema(self.context, self.catalog, &name)?;
-        let oid = self.catalog.schema_oid(database.as_deref(), &schema);
-        let oid = oid.ok_or_else(|| Error::new("3F000", format!("schema \"{schema}\" does not exist")))?;
-        Ok(HirScalar::literal(Datum::UInt(oid.into()), ScalarType::RegNamespace))
-    }
-
-    fn regrole(&mut self, text: &str) -> Result<HirScalar, Error> {
-        let name = super::literal::object_name(text)?;
-        let [ident] = names::parts(&name)?[..] else { return Err(Error::new("42602", "invalid name syntax")) };
-        let role = names::fold(ident);
-        let oid = self.catalog.role_oid(&role);
-        let oid = oid.ok_or_else(|| Error::new("42704", format!("role \"{role}\" does not exist")))?;
-        Ok(HirScalar::literal(Datum::UInt(oid.into()), ScalarType::RegRole))
-    }
-
-    fn regtype(&mut self, text: &str) -> Result<HirScalar, Error> {
-        let named = crate::parse::data_type(text).and_then(|typ| names::resolve_type(self.names(), &typ));
-        let typ = named.map_err(|error| Error { position: None, ..error })?;
-        Ok(HirScalar::literal(Datum::UInt(repr::pg_type::oid(&typ).into()), ScalarType::RegType))
     }
 
     /// The parameter `index` as a value of type `typ`: its literal, or NULL while only its type is asked for.

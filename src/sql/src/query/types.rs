@@ -36,6 +36,7 @@ pub(crate) fn category(typ: &ScalarType) -> Category {
         | ScalarType::Oid
         | ScalarType::RegClass
         | ScalarType::RegProc
+        | ScalarType::RegProcedure
         | ScalarType::RegType
         | ScalarType::RegNamespace
         | ScalarType::RegRole => Category::Number,
@@ -200,8 +201,7 @@ pub(crate) fn is_string(typ: &ScalarType) -> bool {
 
 /// True for numbers of objects that print as names, and for these numbers themselves.
 fn is_object_identifier(typ: &ScalarType) -> bool {
-    use ScalarType::{Oid, RegClass, RegNamespace, RegProc, RegRole, RegType};
-    matches!(typ, Oid | RegClass | RegNamespace | RegProc | RegRole | RegType)
+    *typ == ScalarType::Oid || typ.is_reg()
 }
 
 /// The type as which `=` takes a value of type `left` beside one of type `right`, one of which may be unknown yet; None: as

@@ -216,6 +216,10 @@ impl CatalogView for Fake {
         (role == "materialize").then_some(16_400)
     }
 
+    fn functions(&self, _: &str) -> Vec<(u32, Vec<String>)> {
+        Vec::new()
+    }
+
     fn item(&self, name: &FullName) -> Option<Arc<Item>> {
         self.items.values().find(|item| item.name == *name).cloned()
     }
