@@ -45,6 +45,8 @@ struct Scanner<'a> {
     /// Two digits, to be read as 1970 to 2069.
     year_is_short: bool,
     month: Option<u32>,
+    /// The month has a name; until then a number that was taken for it may turn out to be a day.
+    month_is_named: bool,
     day: Option<u32>,
     half: Option<Half>,
     is_bc: bool,
@@ -264,12 +266,26 @@ impl<'a> Scanner<'a> {
             3 if self.year.is_some() && self.month.is_none() && self.day.is_none() => {
                 self.set_day_of_year(self.year.unwrap_or_default(), digits)
             }
-            1 | 2 if self.day.is_none() => {
-                self.day = Some(parse_digits(digits)?);
-                Ok(())
-            }
-            _ => self.set_year(digits),
+            count => self.date_number(digits, count > 2),
         }
+    }
+
+    /// One number of a date, in the order of MDY unless the month has a name or the year comes first.
+    fn date_number(&mut self, digits: &str, is_long: bool) -> Result<(), Failure> {
+        let number = || parse_digits::<u32>(digits);
+        match (self.year.is_some(), self.month.is_some(), self.day.is_some()) {
+            (false, false, false) if !is_long => self.month = Some(number()?),
+            (false, true, false) if !is_long || !self.month_is_named => self.day = Some(number()?),
+            (true, false, false) | (false, false, true) => self.month = Some(number()?),
+            // `24 Jan 2024` has been read as far as a year of two digits.
+            (true, true, false) if is_long && self.month_is_named && self.year_is_short => {
+                self.day = self.year.take().and_then(|day| u32::try_from(day).ok());
+                return self.set_year(digits);
+            }
+            (true, true, false) => self.day = Some(number()?),
+            _ => return self.set_year(digits),
+        }
+        Ok(())
     }
 
     /// A zone's offset, or an infinity with its sign.
@@ -318,6 +334,12 @@ impl<'a> Scanner<'a> {
                 let half = if word == "am" { Half::Morning } else { Half::Afternoon };
                 if self.half.replace(half).is_some() { Err(Failure::Syntax) } else { Ok(()) }
             }
+            "allballs" => {
+                if self.fields.zone.replace(TimeZone::UTC).is_some() {
+                    return Err(Failure::Syntax);
+                }
+                self.set_time(0, 0, 0, 0)
+            }
             "epoch" => self.set_special(Special::Epoch),
             "infinity" | "inf" => self.set_special(Special::Infinity),
             "at" | "on" => Ok(()),
@@ -342,7 +364,15 @@ impl<'a> Scanner<'a> {
                 self.set_date(year, month, parse_digits(day)?)
             };
         }
-        if self.month.replace(month).is_some() { Err(Failure::Syntax) } else { Ok(()) }
+        match self.month.replace(month) {
+            Some(number) if !self.month_is_named && self.day.is_none() && (1..=31).contains(&number) => {
+                self.day = Some(number);
+            }
+            None => {}
+            Some(_) => return Err(Failure::Syntax),
+        }
+        self.month_is_named = true;
+        Ok(())
     }
 
     fn julian(&mut self) -> Result<(), Failure> {
