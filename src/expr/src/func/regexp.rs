@@ -331,7 +331,11 @@ fn compile_anew(pattern: &str, flags: &str) -> Result<Regex, EvalError> {
     }
     let flags = &[flags, embedded].concat();
     let literal = flags.contains('q');
-    let pattern = if literal { regex::escape(pattern) } else { translated(pattern) };
+    let pattern = if literal {
+        regex::escape(pattern)
+    } else {
+        translated(pattern).ok_or_else(|| invalid("quantifier operand invalid".into()))?
+    };
     let mut builder = RegexBuilder::new(&pattern);
     builder.size_limit(COMPILED_BYTES_MAX).dot_matches_new_line(true);
     for flag in flags.chars() {
@@ -368,26 +372,53 @@ fn embedded_options(pattern: &str) -> (&str, &str) {
     }
 }
 
-/// PostgreSQL's escapes for word boundaries and ends, in the library's spelling.
-fn translated(pattern: &str) -> String {
+/// PostgreSQL's escapes for word boundaries and ends, in the library's spelling. None: a place is to be repeated, such as the
+/// start in `^*`, which the library would allow.
+fn translated(pattern: &str) -> Option<String> {
     let mut out = String::with_capacity(pattern.len());
-    let mut rest = pattern.chars();
+    let mut rest = pattern.chars().peekable();
+    // In brackets there are no places.
+    let (mut in_brackets, mut is_place) = (false, false);
     while let Some(character) = rest.next() {
-        if character != '\\' {
-            out.push(character);
-            continue;
+        let counts = character == '{' && rest.peek().is_some_and(char::is_ascii_digit);
+        if is_place && (counts || matches!(character, '*' | '+' | '?')) {
+            return None;
         }
-        match rest.next() {
-            Some('y') => out.push_str("\\b"),
-            Some('Y') => out.push_str("\\B"),
-            Some('m') => out.push_str("\\b{start}"),
-            Some('M') => out.push_str("\\b{end}"),
-            Some('Z') => out.push_str("\\z"),
-            Some(other) => out.extend(['\\', other]),
-            None => out.push('\\'),
+        is_place = !in_brackets && matches!(character, '^' | '$');
+        out.push(character);
+        match character {
+            '[' if !in_brackets => {
+                in_brackets = true;
+                // A bracket that comes first closes nothing.
+                out.extend(rest.next_if_eq(&'^'));
+                out.extend(rest.next_if_eq(&']'));
+            }
+            // The name of a class.
+            '[' if rest.peek() == Some(&':') => {
+                while let Some(inner) = rest.next_if(|inner| *inner != ']') {
+                    out.push(inner);
+                }
+                out.extend(rest.next());
+            }
+            ']' => in_brackets = false,
+            '\\' => {
+                out.pop();
+                let escaped = rest.next();
+                is_place = !in_brackets && matches!(escaped, Some('A' | 'm' | 'M' | 'y' | 'Y' | 'Z'));
+                match escaped {
+                    Some('y') => out.push_str("\\b"),
+                    Some('Y') => out.push_str("\\B"),
+                    Some('m') => out.push_str("\\b{start}"),
+                    Some('M') => out.push_str("\\b{end}"),
+                    Some('Z') => out.push_str("\\z"),
+                    Some(other) => out.extend(['\\', other]),
+                    None => out.push('\\'),
+                }
+            }
+            _ => {}
         }
     }
-    out
+    Some(out)
 }
 
 fn string<'a>(args: &[Datum<'a>], index: usize) -> &'a str {
