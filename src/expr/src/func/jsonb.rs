@@ -395,12 +395,24 @@ pub(super) fn change<'a>(
     if is_scalar(value) {
         return Err(invalid_parameter(format!("cannot {verb} scalar")));
     }
+    // Where there is nothing, and nothing is added, the path does not matter.
+    if !create && is_empty(value) {
+        return Ok(Datum::Jsonb(value));
+    }
     let steps = all_steps(steps)?;
     if steps.is_empty() {
         return Ok(Datum::Jsonb(value));
     }
     check_steps(value, &steps)?;
     build(arena, |b| change_at(b, value, &steps, new, create))
+}
+
+fn is_empty(value: JsonbRef<'_>) -> bool {
+    match value.decode() {
+        Json::Array(array) => array.is_empty(),
+        Json::Object(object) => object.iter().next().is_none(),
+        _ => false,
+    }
 }
 
 /// The steps of a path. Errors: one is NULL.
