@@ -73,6 +73,21 @@ pub(crate) fn query(sql: &str) -> Result<Box<Query>, Error> {
     }
 }
 
+/// A query as a user would write it, on several lines; what is no query stays as it is.
+pub fn pretty(sql: &str) -> String {
+    let statements = parse(sql).unwrap_or_default();
+    match &statements[..] {
+        [statement] => match statement.kind.as_ref() {
+            StatementKind::Select(select) => {
+                let printed = with_stack_for(statement.depth, || format!("{:#}", select.query));
+                as_written(&printed).into_owned()
+            }
+            _ => sql.to_owned(),
+        },
+        _ => sql.to_owned(),
+    }
+}
+
 /// Parses the name of a type.
 pub(crate) fn data_type(sql: &str) -> Result<sqlparser::ast::DataType, Error> {
     let text = Text::new(sql)?;

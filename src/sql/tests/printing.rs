@@ -1,5 +1,5 @@
-//! A printed tree reads back as the same tree, in the parser's words and in the user's: what the catalog keeps, and what SHOW
-//! CREATE shows, mean what was written.
+//! A printed tree reads back as the same tree, in the parser's words and in the user's, on one line and on several: what the
+//! catalog keeps, and what SHOW CREATE and pg_get_viewdef show, mean what was written.
 
 use std::path::Path;
 
@@ -23,7 +23,7 @@ fn query(text: &str) -> Result<Query, String> {
 /// Prints and reads again. Errors: how it came out different.
 fn round_trip(query: &Query) -> Result<(), String> {
     let printed = query.to_string();
-    for text in [printed.as_str(), &as_written(&printed)] {
+    for text in [printed.as_str(), &as_written(&printed), &parse::pretty(&printed)] {
         let again = self::query(text).map_err(|error| format!("{error}\n  printed: {text}"))?;
         if again != *query {
             return Err(format!("other tree\n  printed: {text}\n  again:   {again}"));

@@ -104,9 +104,10 @@ fn view_definitions(item: &Item) -> Vec<(String, String)> {
         return Vec::new();
     }
     // PostgreSQL's, too, begins with a space.
-    let definition = format!(" {};", mz::definition(item));
-    [String::new(), ",f".to_owned(), ",t".to_owned()]
+    let definition = mz::definition(item);
+    let (plain, pretty) = (format!(" {definition};"), format!(" {};", sql::parse::pretty(&definition)));
+    [("", &plain), (",f", &plain), (",t", &pretty)]
         .into_iter()
-        .map(|suffix| (format!("{}{suffix}", item.oid), definition.clone()))
+        .map(|(suffix, definition)| (format!("{}{suffix}", item.oid), definition.clone()))
         .collect()
 }
