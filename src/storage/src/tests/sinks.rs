@@ -162,6 +162,7 @@ fn a_complete_input_closes_the_shard() {
         worker.step();
     }
     assert!(!worker.has_dataflows(), "a complete sink ends");
+    assert_eq!(handle.reached(), Timestamp::MAX);
 }
 
 #[test]
@@ -178,6 +179,19 @@ fn a_wrong_shard_is_corrected_at_its_upper() {
     world.work_until("written", &mut [&mut replica.worker], || handle.upper().micros() == created + 8);
     assert_eq!(world.contents(9, Timestamp::new(created + 4)), [(row(1), Diff::ONE), (row(7), Diff::new(3))]);
     assert_eq!(world.contents(9, Timestamp::new(created + 5)), [(row(1), Diff::ONE), (row(2), Diff::ONE)]);
+}
+
+#[test]
+fn what_another_replica_has_written_is_not_reached_before_it_is_known_here() {
+    let world = World::new(4);
+    let created = world.create(&[9]).micros();
+    world.append(9, 0, created + 5, vec![update(1, created, 1)]);
+    let mut replica = Replica::start(&world.context(1), 9, created + 4, &[update(1, created, 1)]);
+    let handle = replica.handle.clone();
+    world.work_until("heard", &mut [&mut replica.worker], || handle.upper().micros() == created + 5);
+    assert!(handle.reached().micros() <= created + 4, "it has not computed beyond its as-of");
+    replica.advance(created + 8);
+    world.work_until("computed", &mut [&mut replica.worker], || handle.reached().micros() == created + 5);
 }
 
 /// Two replicas race, either is killed and started again at random, the leader too; at each time the shard holds exactly
