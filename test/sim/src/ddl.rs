@@ -35,6 +35,8 @@ pub struct Catalogue {
     pub looked_for: usize,
     /// Views over them that were read, and found to be what their tables say.
     pub compared: usize,
+    /// Changes of replicas that were acknowledged.
+    pub resized: usize,
 }
 
 impl Catalogue {
@@ -64,6 +66,9 @@ impl Clients {
             // Nothing of a failed statement's session goes on.
             if self.look_for_one(&mut session).await.is_ok() {
                 let _ = self.live_and_die(&mut session).await;
+            }
+            if self.rng.below(3) == 0 {
+                self.resize().await;
             }
         }
     }
@@ -100,6 +105,24 @@ impl Clients {
             self.history.lock().catalogue.update(number, |scratch| scratch.dropped = dropped);
         }
         Ok(())
+    }
+
+    /// Gives the cluster other replicas, in a session of its own.
+    async fn resize(&self) {
+        let size = ["1", "25cc", "50cc"][self.rng.below(3) as usize];
+        let factor = 1 + self.rng.below(2);
+        let wait = match self.rng.below(4) {
+            0 => "WITH (WAIT UNTIL READY (TIMEOUT '5s', ON TIMEOUT COMMIT))",
+            1 => "WITH (WAIT UNTIL READY (TIMEOUT '5s', ON TIMEOUT ROLLBACK))",
+            _ => "",
+        };
+        let resize = format!("ALTER CLUSTER quickstart SET (SIZE '{size}', REPLICATION FACTOR {factor}) {wait}");
+        match self.session().query(&resize).await {
+            Ok(_) => self.history.lock().catalogue.resized += 1,
+            // Not in time.
+            Err(error) if &*error.code == "55000" => {}
+            Err(error) => drop(outcome_of(&error)),
+        }
     }
 
     async fn ddl(&self, session: &mut EmbeddedSession, text: &str) -> Outcome {

@@ -161,6 +161,7 @@ pub struct Machines {
 struct Machine {
     process: Option<Arc<Process>>,
     wire: Wire,
+    is_stopped: bool,
 }
 
 impl Machines {
@@ -173,6 +174,18 @@ impl Machines {
     pub(crate) fn wanted(&self) -> Vec<String> {
         let replicas = self.replicas.lock();
         replicas.iter().filter(|(_, machine)| machine.process.is_none()).map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Forgets replicas that were stopped; which.
+    pub(crate) fn take_stopped(&self) -> Vec<String> {
+        let mut replicas = self.replicas.lock();
+        let stopped = replicas.iter().filter(|(_, machine)| machine.is_stopped).map(|(id, _)| id.clone());
+        let stopped: Vec<String> = stopped.collect();
+        let machines: Vec<Option<Machine>> = stopped.iter().map(|id| replicas.remove(id)).collect();
+        drop(replicas);
+        // Their destructors end connections.
+        drop(machines);
+        stopped
     }
 
     /// Replicas that were asked for.
@@ -225,12 +238,17 @@ impl Link for MachineLink {
 impl ReplicaLauncher for Machines {
     fn ensure(&self, replica: &ReplicaSpec) -> Result<Vec<Arc<dyn Link>>, LinkError> {
         let id = replica.service_id();
-        let new = || Machine { process: None, wire: Wire::new(self.tasks.clone(), self.rng.clone()) };
+        let wire = || Wire::new(self.tasks.clone(), self.rng.clone());
+        let new = || Machine { process: None, wire: wire(), is_stopped: false };
         let wire = self.replicas.lock().entry(id.clone()).or_insert_with(new).wire.clone();
         Ok(vec![Arc::new(MachineLink { machines: self.clone(), wire, id })])
     }
 
-    fn stop(&self, _: &ReplicaSpec) {}
+    fn stop(&self, replica: &ReplicaSpec) {
+        if let Some(machine) = self.replicas.lock().get_mut(&replica.service_id()) {
+            machine.is_stopped = true;
+        }
+    }
 
     async fn retain(&self, _: &[ReplicaSpec]) {}
 }

@@ -62,6 +62,8 @@ pub struct Summary {
     pub ddl: usize,
     pub looked_for: usize,
     pub compared: usize,
+    /// Changes of a cluster's replicas that were acknowledged.
+    pub resized: usize,
     pub steps: u64,
 }
 
@@ -83,6 +85,7 @@ impl Summary {
         self.ddl += other.ddl;
         self.looked_for += other.looked_for;
         self.compared += other.compared;
+        self.resized += other.resized;
         self.steps += other.steps;
     }
 }
@@ -209,6 +212,7 @@ impl World {
             ddl: history.catalogue.acknowledged,
             looked_for: history.catalogue.looked_for,
             compared: history.catalogue.compared,
+            resized: history.catalogue.resized,
             ..self.summary
         };
         Run { summary, digest: self.executor.digest(), events: self.executor.events() }
@@ -356,6 +360,11 @@ impl World {
         if let Some(why) = halted {
             panic!("a replica halted: {why}");
         }
+        for id in self.around.machines.take_stopped() {
+            if let Some(replica) = self.replicas.remove(&id) {
+                self.kill_replica(replica);
+            }
+        }
         if self.executor.boot() >= self.replica_restart {
             for id in self.around.machines.wanted() {
                 self.start_replica(id);
@@ -428,6 +437,12 @@ impl World {
         self.replicas.insert(id, Replica { group, worker, halted });
     }
 
+    fn kill_replica(&mut self, replica: Replica) {
+        self.executor.kill(replica.group);
+        drop(replica.worker);
+        self.executor.kill(replica.group);
+    }
+
     /// As `kill -9` of some clusterds, or of all; they come back a little later.
     fn kill_replicas(&mut self) {
         let all = self.around.rng.below(2) == 0;
@@ -438,9 +453,7 @@ impl World {
         for (id, replica) in doomed {
             self.summary.replica_crashes += 1;
             self.around.machines.set(&id, None);
-            self.executor.kill(replica.group);
-            drop(replica.worker);
-            self.executor.kill(replica.group);
+            self.kill_replica(replica);
         }
         self.replica_restart = self.executor.boot() + Duration::from_millis(self.around.rng.below(3_000));
     }

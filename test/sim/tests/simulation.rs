@@ -86,6 +86,7 @@ fn check_coverage(total: &Summary, seeds: u64) {
     assert!(total.environment_crashes >= seeds && total.replica_crashes >= seeds, "few crashes: {total:?}");
     assert!(total.partitions >= seeds && total.resets >= seeds, "few partitions: {total:?}");
     assert!(total.clock_jumps * 4 >= seeds && total.takeovers * 4 >= seeds, "little went wrong: {total:?}");
+    assert!(least(total.resized, 1), "hardly a cluster was given other replicas: {total:?}");
     assert!(total.races * 4 >= seeds, "few races: {total:?}");
 }
 
