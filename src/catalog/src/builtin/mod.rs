@@ -5,6 +5,7 @@
 mod lookup;
 mod mz;
 mod pg;
+mod pg_cast;
 mod pg_empty;
 mod pg_index;
 mod pg_operator;
@@ -161,6 +162,7 @@ fn builtins() -> impl Iterator<Item = &'static Builtin> {
         pg_index::BUILTINS,
         pg_proc::BUILTINS,
         pg_operator::BUILTINS,
+        pg_cast::BUILTINS,
         pg_empty::BUILTINS,
     ];
     families.into_iter().flatten()

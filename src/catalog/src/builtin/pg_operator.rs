@@ -25,6 +25,7 @@ pub(super) const BUILTINS: &[Builtin] = &[Builtin {
         ("oprresult", Oid),
         ("oprcom", Oid),
         ("oprnegate", Oid),
+        ("oprcode", Oid),
     ],
     rows: operators,
 }];
@@ -78,6 +79,7 @@ fn operators(_: &Catalog, _: &Facts, out: &mut Vec<Row>) {
             oid(left),
             oid(right),
             oid(result),
+            oid(0),
             oid(0),
             oid(0),
         ]));
