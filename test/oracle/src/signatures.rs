@@ -156,7 +156,7 @@ impl Signature {
         whole
             && (large
                 || self.def.name.starts_with("regexp_")
-                || matches!(self.def.name, "<<" | ">>" | "round" | "trunc"))
+                || matches!(self.def.name, "<<" | ">>" | "round" | "trunc" | "factorial"))
     }
 }
 
