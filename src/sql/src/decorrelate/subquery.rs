@@ -124,10 +124,12 @@ impl Lowering {
         outer: &Outer,
     ) -> Flat {
         let sides = self.sides(flat, relation, equalities, row, outer);
-        let Sides { base, values, on, .. } = sides;
+        let Sides { base, values, on, d_arity } = sides;
         let nullable = |flat: &Flat, column: usize| flat.columns[column].nullable;
+        // D's columns are what the subquery looks at: there a NULL is a value as any other.
         let not_null = on
             .iter()
+            .skip(d_arity)
             .filter(|(left, right)| nullable(&base, *left) && nullable(&values, *right))
             .map(|(left, _)| Scalar::Column(*left).is_null().not())
             .collect();
