@@ -46,10 +46,10 @@ impl Catalog {
         self.clusters.values().filter_map(|cluster| Some((cluster.id, cluster.reconfiguration.as_ref()?)))
     }
 
-    /// Whether the change that brings these replicas is still on its way.
-    pub fn is_reconfiguring(&self, cluster: ClusterId, pending: &[ReplicaId]) -> bool {
+    /// Whether the change is still on its way.
+    pub fn is_reconfiguring(&self, cluster: ClusterId, change: u64) -> bool {
         let reconfiguration = self.cluster_by_id(cluster).and_then(|cluster| cluster.reconfiguration.as_ref());
-        reconfiguration.is_some_and(|reconfiguration| reconfiguration.pending == pending)
+        reconfiguration.is_some_and(|reconfiguration| reconfiguration.id == change)
     }
 }
 
@@ -83,6 +83,7 @@ impl Transaction {
         }
         let begins = !pending.is_empty() && (!retiring.is_empty() || alter.is_awaited);
         let reconfiguration = begins.then(|| Reconfiguration {
+            id: self.next_id(),
             before: before(&cluster, to),
             pending,
             retiring,

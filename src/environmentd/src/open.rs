@@ -57,19 +57,21 @@ pub(crate) async fn open(parts: Parts<'_>) -> Result<(Arc<Environment>, Task), B
         versions,
     });
     let (committer, task) = Committer::start(&tasks, leader.clone(), Arc::clone(&oracle), Arc::clone(&realizer) as _);
+    let shutdown = Shutdown::new();
     let reconfigurations = Reconfigurations {
         tasks: tasks.clone(),
         catalog: Arc::clone(&catalog),
         versions: heard,
         controller: controller.clone(),
         committer: committer.clone(),
+        shutdown: shutdown.clone(),
     };
     // Before it runs, the controller has what the catalog has.
     realizer.boot();
     let environment = Arc::new(Environment {
         started_wall_ms: tasks.clock().wall_ms(),
         rng,
-        shutdown: Shutdown::new(),
+        shutdown,
         leader,
         controller,
         catalog,

@@ -11,7 +11,7 @@ use catalog::{Catalog, End, Op};
 use controller::Controller;
 use repr::{ClusterId, ReplicaId};
 use sql::catalog_view::{Cutover, Reconfiguration};
-use stdx::Tasks;
+use stdx::{Shutdown, Tasks};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
@@ -30,6 +30,8 @@ pub(crate) struct Reconfigurations {
     pub(crate) versions: watch::Receiver<u64>,
     pub(crate) controller: Controller,
     pub(crate) committer: Committer,
+    /// Whether environmentd stops.
+    pub(crate) shutdown: Shutdown,
 }
 
 impl Reconfigurations {
@@ -45,7 +47,7 @@ impl Reconfigurations {
                     waits = true;
                     continue;
                 };
-                match self.end(cluster, &reconfiguration.pending, end).await {
+                match self.end(cluster, reconfiguration.id, end).await {
                     Ok(()) => failing.clear(),
                     Err(error) => {
                         waits = true;
@@ -82,13 +84,13 @@ impl Reconfigurations {
         }
     }
 
-    /// Ends the change that brings `pending`, unless it has ended already.
+    /// Ends a change, unless it has ended already or another has taken its place.
     ///
     /// Cancel safety: dropped, the change is ended or goes on.
-    pub(crate) async fn end(&self, cluster: ClusterId, pending: &[ReplicaId], end: End) -> Result<(), Error> {
+    pub(crate) async fn end(&self, cluster: ClusterId, change: u64, end: End) -> Result<(), Error> {
         loop {
             let catalog = self.catalog.load_full();
-            if !catalog.is_reconfiguring(cluster, pending) {
+            if !catalog.is_reconfiguring(cluster, change) {
                 return Ok(());
             }
             let transacted = catalog.transact(vec![Op::EndReconfiguration(cluster, end)])?;
@@ -106,13 +108,14 @@ impl Reconfigurations {
 
     /// Waits until the change that brings `pending` has ended. Errors: it was given up, or its cluster dropped.
     ///
-    /// Cancel safety: dropped, the change is given up, unless it ends before that comes through.
-    pub(crate) async fn ended(mut self, cluster: ClusterId, pending: Vec<ReplicaId>) -> Result<(), Error> {
-        let mut guard = GivesUp { of: Some((self.clone(), cluster, pending.clone())) };
+    /// Cancel safety: dropped, the change is given up, unless it ends before that comes through, or environmentd stops: the
+    /// next one goes on with it.
+    pub(crate) async fn ended(mut self, cluster: ClusterId, change: u64, pending: Vec<ReplicaId>) -> Result<(), Error> {
+        let mut guard = GivesUp { of: Some((self.clone(), cluster, change)) };
         loop {
             self.versions.mark_unchanged();
             let catalog = self.catalog.load_full();
-            if !catalog.is_reconfiguring(cluster, &pending) {
+            if !catalog.is_reconfiguring(cluster, change) {
                 guard.of = None;
                 return outcome(&catalog, cluster, &pending);
             }
@@ -129,7 +132,9 @@ fn outcome(catalog: &Catalog, cluster: ClusterId, pending: &[ReplicaId]) -> Resu
     let Some(cluster) = catalog.cluster_by_id(cluster) else {
         return Err(Error::new("42704", "the cluster was dropped while its replicas were being replaced"));
     };
-    if pending.iter().all(|id| cluster.replicas.iter().any(|replica| replica.id == *id)) {
+    let still_comes = |id: &ReplicaId| cluster.reconfiguration.as_ref().is_some_and(|of| of.pending.contains(id));
+    let serves = |id: &ReplicaId| cluster.replicas.iter().any(|replica| replica.id == *id) && !still_comes(id);
+    if pending.iter().all(serves) {
         return Ok(());
     }
     let name = sql::quoted(&cluster.name);
@@ -141,15 +146,18 @@ fn outcome(catalog: &Catalog, cluster: ClusterId, pending: &[ReplicaId]) -> Resu
 
 /// Gives a change up when the statement that waits for it is canceled.
 struct GivesUp {
-    of: Option<(Reconfigurations, ClusterId, Vec<ReplicaId>)>,
+    of: Option<(Reconfigurations, ClusterId, u64)>,
 }
 
 impl Drop for GivesUp {
     fn drop(&mut self) {
-        let Some((reconfigurations, cluster, pending)) = self.of.take() else { return };
+        let Some((reconfigurations, cluster, change)) = self.of.take() else { return };
+        if reconfigurations.shutdown.is_triggered() {
+            return;
+        }
         let tasks = reconfigurations.tasks.clone();
         let give_up = async move {
-            if let Err(error) = reconfigurations.end(cluster, &pending, End::RollBack).await {
+            if let Err(error) = reconfigurations.end(cluster, change, End::RollBack).await {
                 warn!(%cluster, %error, "cannot give up a change of replicas; it goes on to its end");
             }
         };

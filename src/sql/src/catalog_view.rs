@@ -181,6 +181,8 @@ pub struct ClusterSize {
 /// Durable as part of the catalog, in JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reconfiguration {
+    /// Each statement begins a change of its own.
+    pub id: u64,
     /// What the cluster is again if the change fails.
     pub before: ClusterSize,
     /// The replicas that come; there are some.

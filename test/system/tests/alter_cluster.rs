@@ -68,11 +68,25 @@ async fn begin(server: &Server, client: &Client, limit: &str) -> Result<Altering
 
 #[tokio::test]
 async fn a_change_of_replicas_goes_on_after_a_crash() -> Result<()> {
+    goes_on_after(|server| server.kill_and_restart(), None).await
+}
+
+#[tokio::test]
+async fn a_change_of_replicas_goes_on_after_a_stop() -> Result<()> {
+    let restart = |server: &mut Server| {
+        server.stop()?;
+        server.start_again()
+    };
+    goes_on_after(restart, Some(SqlState::ADMIN_SHUTDOWN)).await
+}
+
+/// `told`: what whoever waits for the change hears.
+async fn goes_on_after(restart: impl FnOnce(&mut Server) -> Result<()>, told: Option<SqlState>) -> Result<()> {
     let mut server = Server::start()?;
     let client = with_cluster(&server).await?;
     let altered = begin(&server, &client, "10s").await?;
-    server.kill_and_restart()?;
-    assert!(altered.outcome.await?.is_none(), "the connection was lost, and nothing told");
+    restart(&mut server)?;
+    assert_eq!(altered.outcome.await?, told);
     let client = server.connect().await?;
     eventually(&client, REPLICAS, |rows| *rows == one_column(&["r2 2", "r3 2"])).await?;
     eventually(&client, CHANGES, |rows| rows.is_empty()).await?;
@@ -99,6 +113,25 @@ async fn a_statement_that_is_canceled_gives_the_new_replicas_up() -> Result<()> 
         rows(&client, "SHOW CREATE CLUSTER c").await?[0][1].as_deref(),
         Some("CREATE CLUSTER \"c\" (SIZE = '1', REPLICATION FACTOR = 1)")
     );
+    check_answers(&server).await
+}
+
+#[tokio::test]
+async fn a_change_that_another_goes_on_with_is_the_others() -> Result<()> {
+    let server = Server::start()?;
+    let client = with_cluster(&server).await?;
+    let first = begin(&server, &client, "1 hour").await?;
+    let other = server.connect().await?;
+    let token = other.cancel_token();
+    let second = tokio::spawn(async move {
+        other.batch_execute("ALTER CLUSTER c SET (REPLICATION FACTOR 3) WITH (WAIT FOR '1 hour')").await
+    });
+    // Its replicas are there still, and yet serve nobody.
+    assert_eq!(first.outcome.await?, Some(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE));
+    assert_eq!(rows(&client, REPLICAS).await?, one_column(&["r1 1", "r2 2", "r3 2", "r4 2"]));
+    token.cancel_query(NoTls).await?;
+    assert!(second.await?.is_err(), "it was canceled");
+    eventually(&client, REPLICAS, |rows| *rows == one_column(&["r1 1"])).await?;
     check_answers(&server).await
 }
 

@@ -13,8 +13,8 @@ use crate::session::Session;
 /// For how long replicas that come may compute what they need, if the statement does not wait for them.
 const BACKGROUND: ClusterWait = ClusterWait { limit_ms: 24 * 60 * 60 * 1000, cutover: Cutover::ReadyOrRollBack };
 
-/// Who comes with a statement, if it waits for them.
-pub(super) type Awaited = Option<(ClusterId, Vec<ReplicaId>)>;
+/// The change that a statement waits for, and who comes with it.
+pub(super) type Awaited = Option<(ClusterId, u64, Vec<ReplicaId>)>;
 
 /// The cluster whose new replicas a statement waits for.
 pub(super) fn waits_for(plan: &Plan) -> Option<ClusterId> {
@@ -27,7 +27,7 @@ pub(super) fn waits_for(plan: &Plan) -> Option<ClusterId> {
 /// What a statement that is about to be committed has to wait for then.
 pub(super) fn awaited(cluster: Option<ClusterId>, transacted: &Transacted) -> Awaited {
     let reconfiguration = transacted.catalog.cluster_by_id(cluster?)?.reconfiguration.as_ref()?;
-    Some((cluster?, reconfiguration.pending.clone()))
+    Some((cluster?, reconfiguration.id, reconfiguration.pending.clone()))
 }
 
 impl Session {
@@ -47,7 +47,9 @@ impl Session {
     /// Waits for what a statement that was committed has begun.
     pub(super) async fn await_reconfiguration(&self, awaited: Awaited) -> Result<(), Error> {
         match awaited {
-            Some((cluster, pending)) => self.environment.reconfigurations.clone().ended(cluster, pending).await,
+            Some((cluster, change, pending)) => {
+                self.environment.reconfigurations.clone().ended(cluster, change, pending).await
+            }
             None => Ok(()),
         }
     }

@@ -65,6 +65,8 @@ struct State {
     /// When each item is next looked at, by the boot clock.
     due: BTreeMap<Item, Duration>,
     failures: BTreeMap<Item, Failures>,
+    /// Services that have been as they are wanted: of their processes the watch knows, whatever fails later.
+    made: BTreeSet<String>,
 }
 
 #[derive(Clone)]
@@ -135,6 +137,7 @@ impl NamespacedOrchestrator for KubernetesNamespace {
             return Ok(Arc::clone(wanted) as Arc<dyn Service>);
         }
         state.services.insert(id.to_owned(), Wanted::Present(Arc::clone(&objects)));
+        state.made.remove(id);
         drop(state);
         self.shared.service_changed(id);
         Ok(objects)
@@ -145,6 +148,7 @@ impl NamespacedOrchestrator for KubernetesNamespace {
         if matches!(state.services.insert(id.to_owned(), Wanted::Absent), Some(Wanted::Absent)) {
             return;
         }
+        state.made.remove(id);
         drop(state);
         self.shared.service_changed(id);
     }
@@ -354,6 +358,9 @@ impl Shared {
             state.services.remove(id);
             return;
         }
+        if let Item::Service(id) = &item {
+            state.made.insert(id.clone());
+        }
         let again = self.cluster.tasks.clock().boot() + RESYNC;
         state.due.insert(item, again);
     }
@@ -370,7 +377,7 @@ impl Shared {
         state.due.entry(item.clone()).or_insert(again);
         let processes = match &item {
             Item::Service(id) => match state.services.get(id) {
-                Some(Wanted::Present(objects)) => Some((id.clone(), objects.processes)),
+                Some(Wanted::Present(objects)) if !state.made.contains(id) => Some((id.clone(), objects.processes)),
                 _ => None,
             },
             Item::Budgets => None,
