@@ -141,7 +141,9 @@ fn outcome(catalog: &Catalog, cluster: ClusterId, pending: &[ReplicaId]) -> Resu
     let message = format!("the new replicas of cluster {name} were given up");
     Err(Error::new("55000", message)
         .with_detail("They were not ready in time, or another ALTER CLUSTER has replaced this one.")
-        .with_hint("See mz_internal.mz_cluster_replica_status_history, or give them longer with TIMEOUT."))
+        .with_hint(
+            "Give them longer with TIMEOUT; while they come, mz_internal.mz_cluster_replica_statuses tells of them.",
+        ))
 }
 
 /// Gives a change up when the statement that waits for it is canceled.

@@ -144,12 +144,13 @@ pub(crate) async fn compare(environment: &Environment) {
             return;
         }
     };
-    for (name, secret) in named.iter().filter(|(name, _)| !stored.contains(*name)) {
-        warn!(%secret, %name, "a secret has no value in the store; ALTER SECRET ... AS gives it one");
+    for (item, version) in catalog.secrets() {
+        let name = stored_name(item.id, version);
+        if !stored.contains(&name) {
+            warn!(secret = %item.name, %name, "a secret has no value in the store; ALTER SECRET ... AS gives it one");
+            environment.secrets_missing.0.lock().insert((item.id, version));
+        }
     }
-    let secrets = catalog.secrets().map(|(item, version)| (item.id, version));
-    let missing = secrets.filter(|(id, version)| !stored.contains(&stored_name(*id, *version)));
-    environment.secrets_missing.0.lock().extend(missing);
     let epoch = environment.leader.epoch();
     let orphans = stored.iter().filter(|name| !named.contains_key(*name));
     for orphan in orphans.filter(|name| epoch_of(name).is_some_and(|of| of < epoch)) {

@@ -114,8 +114,8 @@ impl RocksLog {
         let took = clock.boot().saturating_sub(start);
         self.is_fast.store(took < FAST, Ordering::Relaxed);
         if is_fast {
-            // A thread of the runtime that hands on to a fourth task in a row wakes another thread for it. Behind an append come
-            // more, up to the reply: they count from here.
+            // A thread of the runtime hands on to three tasks in a row by itself; the fourth may be taken by another thread, which
+            // has to wake up first. Up to the reply come more behind an append: they count from here.
             tokio::task::yield_now().await;
         }
         outcome

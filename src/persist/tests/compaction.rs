@@ -20,6 +20,7 @@ const SOLO: ShardId = ShardId(2);
 
 struct World {
     leader: LeaderHandle,
+    log: Arc<MemLog>,
     blob: Blob,
     tasks: Tasks,
 }
@@ -39,7 +40,7 @@ fn with_large_merges<F: Future<Output = ()> + Send + 'static>(
     executor.block_on(async move {
         let blob = memory_blob();
         let log = Arc::new(MemLog::new());
-        let mut config = LeaderConfig::new(log, Arc::clone(&blob), tasks.clone(), Rng::from_seed(4));
+        let mut config = LeaderConfig::new(Arc::clone(&log) as _, Arc::clone(&blob), tasks.clone(), Rng::from_seed(4));
         config.boot_grace = Duration::ZERO;
         config.inline_bytes_max = 500;
         config.large_merge_bytes = large_merge_bytes;
@@ -49,7 +50,7 @@ fn with_large_merges<F: Future<Output = ()> + Send + 'static>(
         commit.creates.push(CreateShard { shard: TABLE, group: Some(GroupId::TABLES), scheduled: false });
         commit.creates.push(CreateShard { shard: SOLO, group: None, scheduled: false });
         leader.commit(commit).await.expect("committed");
-        body(World { leader, blob, tasks }).await;
+        body(World { leader, log, blob, tasks }).await;
     });
 }
 
@@ -58,7 +59,11 @@ fn row(n: u64) -> Row {
 }
 
 async fn change(world: &World, changes: Vec<(Row, Diff)>) -> Timestamp {
-    world.tasks.sleep(Duration::from_millis(500)).await;
+    change_after(world, Duration::from_millis(500), changes).await
+}
+
+async fn change_after(world: &World, pause: Duration, changes: Vec<(Row, Diff)>) -> Timestamp {
+    world.tasks.sleep(pause).await;
     let ts = world.leader.now().max(world.leader.speculative_group_upper(GroupId::TABLES));
     let mut commit = Commit::tick(GroupId::TABLES, ts);
     commit.appends.push((TABLE, changes));
@@ -93,6 +98,22 @@ fn many_small_writes_become_few_batches() {
         let named =
             batches.iter().flat_map(|batch| batch.parts.iter()).filter(|part| matches!(part, Part::Hollow(_))).count();
         assert_eq!(parts(&world.blob).await, named, "replaced parts are deleted");
+    });
+}
+
+#[test]
+fn merges_go_into_the_log_with_the_writes_behind_them() {
+    with_leader(|world| async move {
+        change(&world, vec![(row(0), Diff::ONE)]).await;
+        let before = world.log.len();
+        for n in 1..=100 {
+            change_after(&world, Duration::from_millis(5), vec![(row(n), Diff::ONE)]).await;
+        }
+        assert_eq!(world.log.len() - before, 100, "an entry for each write");
+        let state = world.leader.state();
+        state.check().expect("invariants hold");
+        let batches = state.shards[&TABLE].batches.len();
+        assert!(batches < 50, "{batches} batches");
     });
 }
 

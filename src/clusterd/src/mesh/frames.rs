@@ -51,13 +51,13 @@ impl Frames {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use timely::communication::networking::MessageHeader;
 
     use super::*;
 
     /// As timely writes it.
-    fn header(length: usize) -> Vec<u8> {
+    pub(in crate::mesh) fn header(length: usize) -> Vec<u8> {
         let mut bytes = Vec::new();
         let header = MessageHeader { channel: 1, source: 2, target_lower: 3, target_upper: 4, length, seqno: 5 };
         header.write_to(&mut bytes).expect("memory takes it");

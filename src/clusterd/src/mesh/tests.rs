@@ -4,14 +4,12 @@ use std::io::{Read, Write};
 
 use tokio::net::TcpStream;
 
+use super::frames::tests::header;
 use super::*;
 
 /// A message as timely sends it, its header first.
 fn message(length: usize) -> Vec<u8> {
-    let mut bytes = vec![0; 48];
-    bytes[32..40].copy_from_slice(&(length as u64).to_be_bytes());
-    bytes.resize(48 + length, 7);
-    bytes
+    [header(length), vec![7; length]].concat()
 }
 
 /// A socket as timely gets it, and the peer's end of the connection it stands for.
@@ -44,12 +42,10 @@ async fn bytes_are_carried_both_ways() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_is_too_long_ends_the_connection_before_it_is_passed_on() {
     let (mut end, mut peer, carrier) = carried().await;
-    let mut long = message(0);
-    long[32] = 0xff;
     peer.write_all(&message(4)).await.unwrap();
     let mut short = vec![0; message(4).len()];
     end.read_exact(&mut short).unwrap();
-    peer.write_all(&long).await.unwrap();
+    peer.write_all(&header(usize::MAX)).await.unwrap();
     assert_eq!(end.read(&mut [0; 64]).unwrap(), 0);
     carrier.ended().await;
     assert_eq!(peer.read(&mut [0]).await.unwrap_or(0), 0);

@@ -17,7 +17,7 @@ use sql::statement::{Statement, StatementKind};
 
 use super::prepare;
 use super::query::{Prepared, finish};
-use crate::error::Error;
+use crate::error::{Error, contained};
 use crate::objects::ClusterObjects;
 use crate::planning;
 use crate::session::{Response, Rows, Session};
@@ -70,7 +70,7 @@ impl Session {
         let values = params.values.as_deref().unwrap_or_default();
         if let Purpose::Insert { table, row: Some(row) } = &plan.purpose {
             self.check_writable("INSERT")?;
-            let access = Access::Constant(evaluate_row(row, values));
+            let access = Access::Constant(contained(|| Ok(evaluate_row(row, values)))?);
             return self.insert_rows((*table, plan.typ.arity()), access, None).await.map(Some);
         }
         let catalog = Arc::clone(&attempt.catalog);
